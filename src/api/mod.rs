@@ -1,0 +1,1 @@
+//! The Platform API over HTTP: parse, call a flow, show the result.

@@ -1,0 +1,1 @@
+//! Buildpacks: source code becomes a slug, inside a sandbox.

@@ -1,0 +1,1 @@
+//! Assembly: configuration, start, shutdown.

@@ -1,0 +1,1 @@
+//! Nouns and rules of the product. No I/O, no clock, no `async`.

@@ -1,0 +1,1 @@
+//! User stories: create, push, release, rollback, scale, run, restart, configure. Front doors only parse into these.

@@ -1,0 +1,1 @@
+//! The log service: ingest, buffer, store, tail.

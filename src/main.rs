@@ -1,0 +1,3 @@
+//! The one binary: decides which role this process plays and hands over.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The runtime's own command line faces: debug and doctor.

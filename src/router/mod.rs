@@ -1,0 +1,1 @@
+//! The HTTP data plane: validate, lookup, admit, pick, forward, answer, observe.

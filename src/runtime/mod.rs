@@ -1,0 +1,1 @@
+//! Containers: a spec becomes a plan, a plan is executed. Knows no product word.

@@ -1,0 +1,1 @@
+//! Durable state of a node, in SQLite. Being acknowledged means being on disk.

@@ -1,0 +1,1 @@
+//! Desired state becomes actual state; one driver owns every dyno.
