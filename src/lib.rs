@@ -4,7 +4,8 @@
 //! The library has no users outside this package: `pub` is for the binary, the tests and the benches.
 
 pub mod domain;
-#[expect(unsafe_code, reason = "the kernel's raw interface is fenced into this one module")]
+#[allow(clippy::allow_attributes, reason = "the fence may stand before the first unsafe line does")]
+#[allow(unsafe_code, reason = "the kernel's raw interface is fenced into this one module")]
 pub mod sys;
 
 pub mod runtime;

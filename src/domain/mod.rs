@@ -1,1 +1,27 @@
-//! Nouns and rules of the product. No I/O, no clock, no `async`.
+//! Nouns and rules of the product. No I/O, no clock, no `async`, no shape of a wire or a disk.
+//!
+//! Every value that comes from outside is parsed once into one of these types; what holds one may rely on its rules.
+
+mod app;
+mod bytes;
+mod config_vars;
+mod dyno;
+mod formation;
+mod hostname;
+mod process_type;
+mod release;
+mod route_table;
+mod size;
+mod stack;
+
+pub use app::{App, AppId, AppName, AppNameError};
+pub use bytes::Bytes;
+pub use config_vars::{ConfigVars, ConfigVarsError};
+pub use dyno::{DynoId, DynoName, DynoNameError, DynoState};
+pub use formation::{Formation, FormationEntry, QuantityChange, QuantityChangeError};
+pub use hostname::{Hostname, HostnameError};
+pub use process_type::{ProcessType, ProcessTypeError};
+pub use release::{Release, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
+pub use route_table::{Backend, NetnsAddress, Route, RouteTable, WebState};
+pub use size::{DynoSize, UnknownSize};
+pub use stack::{StackName, StackNameError};

@@ -1,0 +1,72 @@
+//! The routing table: the one thing that supervisor and router share, published as immutable snapshots.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use crate::domain::{AppId, AppName, DynoId, DynoName, Hostname};
+
+/// Every host name the router answers for.
+#[derive(Clone, Debug, Default)]
+pub struct RouteTable {
+    /// Routes by exact host name. Apps with several names share one route.
+    pub routes: HashMap<Hostname, Arc<Route>>,
+}
+
+/// What the router knows of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The app.
+    pub app: AppId,
+    /// Its name, for pages and our own log.
+    pub name: AppName,
+    /// Whether the maintenance page is shown instead of the app.
+    pub maintenance: bool,
+    /// Page shown in place of the default maintenance page.
+    pub maintenance_page: Option<String>,
+    /// Page shown in place of the default error page.
+    pub error_page: Option<String>,
+    /// Whether requests can be served, must wait, or fail.
+    pub web: WebState,
+}
+
+/// What the app's web process type is good for at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WebState {
+    /// Never deployed.
+    Blank,
+    /// No web process type, or none of it wanted.
+    NoneWanted,
+    /// All wanted web dynos have crashed.
+    Crashed,
+    /// Wanted, none up yet: requests wait.
+    Booting,
+    /// These are up; never empty.
+    Up(Vec<Backend>),
+}
+
+/// A web dyno that is up, and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The dyno's identity: connections are kept per identity, never per name.
+    pub id: DynoId,
+    /// Its name, for the log line.
+    pub dyno: DynoName,
+    /// The network namespace it lives in.
+    pub netns: NetnsAddress,
+    /// Its address within that namespace, tried when its loopback refuses.
+    pub address: Option<Ipv4Addr>,
+    /// `$PORT`.
+    pub port: u16,
+}
+
+/// A network namespace named by a file, with the file's identity so that a reused process id is noticed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NetnsAddress {
+    /// Such as `/proc/4711/ns/net`.
+    pub path: std::path::PathBuf,
+    /// Device of the namespace file (`stat(2)` `st_dev`).
+    pub device: u64,
+    /// Inode of the namespace file (`stat(2)` `st_ino`).
+    pub inode: u64,
+}
