@@ -1,1 +1,3 @@
 //! Containers: a spec becomes a plan, a plan is executed. Knows no product word.
+
+pub mod limits;
