@@ -1,0 +1,5 @@
+//! What the kernel tests and the stories share.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::allow_attributes, reason = "whether a part is unused depends on the binary that includes it")]
+
+pub mod skip;
