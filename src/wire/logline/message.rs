@@ -1,0 +1,286 @@
+//! The platform's own sentences in the log (platform reference 1.3, 3.8, 5.5 and 6).
+
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::domain::{Formation, Version};
+use crate::wire::logline::line::display_time;
+
+/// What the dyno manager says of a dyno, as `heroku[<dyno>]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DynoLine {
+    /// A transition, in the words of the platform; `created`, `provisioning` and `complete` occur only here.
+    StateChanged {
+        /// The state before.
+        from: &'static str,
+        /// The state after.
+        to: &'static str,
+    },
+    /// The process is launched.
+    StartingProcess {
+        /// The command with `$VAR` and `${VAR}` replaced from the dyno's environment.
+        command: String,
+    },
+    /// The process has ended.
+    ProcessExited {
+        /// The shell's number: the exit code, or 128 and the signal.
+        status: u8,
+    },
+    /// A stop begins.
+    StoppingWithSigterm,
+    /// A stop ends by force after its grace time.
+    StoppingRemainingWithSigkill,
+    /// One process is ended by force: it never came up, or took too much memory.
+    StoppingProcessWithSigkill,
+    /// A restart on request begins.
+    Restarting,
+    /// A restart for age begins.
+    Cycling,
+    /// The dyno is put to sleep for want of traffic.
+    Idling,
+    /// The dyno is woken.
+    Unidling,
+    /// An attached one-off dyno waits for its terminal.
+    AwaitingClient,
+    /// The terminal of an attached one-off dyno has gone away.
+    ClientClosed,
+    /// The process could not be started at all; `reason` says why.
+    StartFailed {
+        /// One clause.
+        reason: String,
+    },
+}
+
+impl fmt::Display for DynoLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StateChanged { from, to } => write!(f, "State changed from {from} to {to}"),
+            Self::StartingProcess { command } => write!(f, "Starting process with command `{command}`"),
+            Self::ProcessExited { status } => write!(f, "Process exited with status {status}"),
+            Self::StoppingWithSigterm => f.write_str("Stopping all processes with SIGTERM"),
+            Self::StoppingRemainingWithSigkill => f.write_str("Stopping remaining processes with SIGKILL"),
+            Self::StoppingProcessWithSigkill => f.write_str("Stopping process with SIGKILL"),
+            Self::Restarting => f.write_str("Restarting"),
+            Self::Cycling => f.write_str("Cycling"),
+            Self::Idling => f.write_str("Idling"),
+            Self::Unidling => f.write_str("Unidling"),
+            Self::AwaitingClient => f.write_str("Awaiting client"),
+            Self::ClientClosed => f.write_str("Client connection closed. Sending SIGHUP to all processes"),
+            Self::StartFailed { reason } => write!(f, "Failed to start process: {reason}"),
+        }
+    }
+}
+
+/// What a user did, as `app[api]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiLine {
+    /// The app was created.
+    InitialRelease {
+        /// Who did it.
+        user: String,
+    },
+    /// The app got its log.
+    EnableLogplex {
+        /// Who did it.
+        user: String,
+    },
+    /// A release exists.
+    ReleaseCreated {
+        /// Its number.
+        version: Version,
+        /// Who made it.
+        user: String,
+    },
+    /// A build begins.
+    BuildStarted {
+        /// Who pushed.
+        user: String,
+    },
+    /// A build has made a slug.
+    BuildSucceeded,
+    /// A build has failed; nothing changed.
+    BuildFailed,
+    /// What a release is: `Deploy 1a2b3c4d`, `Set FOO config vars`, `Rollback to v3`.
+    Described {
+        /// The release's description.
+        description: String,
+        /// Who did it.
+        user: String,
+    },
+    /// The formation after a change, whole.
+    Scaled {
+        /// Every type of it.
+        formation: Formation,
+        /// Who did it.
+        user: String,
+    },
+    /// A one-off dyno was asked for.
+    OneOff {
+        /// Its command as typed.
+        command: String,
+        /// Who asked.
+        user: String,
+    },
+}
+
+impl ApiLine {
+    /// Whether the platform rounds this line's time down to a second.
+    pub(super) fn has_whole_seconds(&self) -> bool {
+        match self {
+            Self::BuildStarted { .. } | Self::BuildSucceeded | Self::BuildFailed => true,
+            Self::InitialRelease { .. }
+            | Self::EnableLogplex { .. }
+            | Self::ReleaseCreated { .. }
+            | Self::Described { .. }
+            | Self::Scaled { .. }
+            | Self::OneOff { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for ApiLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InitialRelease { user } => write!(f, "Initial release by user {user}"),
+            Self::EnableLogplex { user } => write!(f, "Enable Logplex by user {user}"),
+            Self::ReleaseCreated { version, user } => write!(f, "Release {version} created by user {user}"),
+            Self::BuildStarted { user } => write!(f, "Build started by user {user}"),
+            Self::BuildSucceeded => f.write_str("Build succeeded"),
+            Self::BuildFailed => f.write_str("Build failed"),
+            Self::Described { description, user } => write!(f, "{description} by user {user}"),
+            Self::Scaled { formation, user } => {
+                f.write_str("Scaled to")?;
+                for entry in formation.entries() {
+                    write!(f, " {}@{}:{}", entry.process_type, entry.quantity, entry.size)?;
+                }
+                write!(f, " by user {user}")
+            }
+            Self::OneOff { command, user } => {
+                write!(f, "Starting process with command `{command}` by user {user}")
+            }
+        }
+    }
+}
+
+/// Lines that were lost, and where (platform reference 5.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DroppedLine {
+    /// In the log service: it was offered more than it could write.
+    Buffer {
+        /// How many.
+        count: u64,
+        /// When the first was lost.
+        since: SystemTime,
+    },
+    /// In one tail session, whose reader was slow.
+    Tail {
+        /// How many.
+        count: u64,
+        /// When the first was lost.
+        since: SystemTime,
+    },
+    /// Where the dyno runs: it wrote more than was collected.
+    Dyno {
+        /// How many.
+        count: u64,
+        /// When the first was lost.
+        since: SystemTime,
+    },
+}
+
+impl fmt::Display for DroppedLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Buffer { count, since } => {
+                let since = display_time(*since);
+                write!(f, "Error L10 (output buffer overflow): {count} messages dropped since {since}.")
+            }
+            Self::Tail { count, since } => {
+                let since = display_time(*since);
+                write!(
+                    f,
+                    "Error L11 (Tail buffer overflow) -> This tail session dropped {count} messages since {since}."
+                )
+            }
+            Self::Dyno { count, since } => {
+                write!(f, "Error L12: {count} messages dropped since {}.", display_time(*since))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+    use crate::domain::{DynoSize, FormationEntry};
+
+    #[test]
+    fn the_dyno_managers_sentences_are_the_published_ones() {
+        let all = [
+            DynoLine::StateChanged { from: "up", to: "starting" },
+            DynoLine::StartingProcess { command: "bin/rails server -p 16441".to_owned() },
+            DynoLine::ProcessExited { status: 143 },
+            DynoLine::StoppingWithSigterm,
+            DynoLine::StoppingRemainingWithSigkill,
+            DynoLine::StoppingProcessWithSigkill,
+            DynoLine::Restarting,
+            DynoLine::Cycling,
+            DynoLine::Idling,
+            DynoLine::Unidling,
+            DynoLine::AwaitingClient,
+            DynoLine::ClientClosed,
+            DynoLine::StartFailed { reason: "no address is free".to_owned() },
+        ];
+        let text: Vec<_> = all.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        State changed from up to starting
+        Starting process with command `bin/rails server -p 16441`
+        Process exited with status 143
+        Stopping all processes with SIGTERM
+        Stopping remaining processes with SIGKILL
+        Stopping process with SIGKILL
+        Restarting
+        Cycling
+        Idling
+        Unidling
+        Awaiting client
+        Client connection closed. Sending SIGHUP to all processes
+        Failed to start process: no address is free
+        ");
+    }
+
+    #[test]
+    fn what_users_do_is_told_in_the_published_words() {
+        let user = || "me@example.com".to_owned();
+        let entry = |name: &str, quantity, size| FormationEntry {
+            process_type: name.parse().unwrap(),
+            quantity,
+            size,
+        };
+        let formation =
+            Formation::new([entry("worker", 0, DynoSize::Basic), entry("web", 2, DynoSize::Standard1X)]);
+        let all = [
+            ApiLine::InitialRelease { user: user() },
+            ApiLine::EnableLogplex { user: user() },
+            ApiLine::ReleaseCreated { version: Version(3), user: user() },
+            ApiLine::BuildStarted { user: user() },
+            ApiLine::BuildSucceeded,
+            ApiLine::BuildFailed,
+            ApiLine::Described { description: "Set FOO, BAR config vars".to_owned(), user: user() },
+            ApiLine::Scaled { formation, user: user() },
+            ApiLine::OneOff { command: "bash".to_owned(), user: user() },
+        ];
+        let text: Vec<_> = all.iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(text.join("\n"), @r"
+        Initial release by user me@example.com
+        Enable Logplex by user me@example.com
+        Release v3 created by user me@example.com
+        Build started by user me@example.com
+        Build succeeded
+        Build failed
+        Set FOO, BAR config vars by user me@example.com
+        Scaled to web@2:Standard-1X worker@0:Basic by user me@example.com
+        Starting process with command `bash` by user me@example.com
+        ");
+    }
+}
