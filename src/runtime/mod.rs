@@ -1,3 +1,4 @@
 //! Containers: a spec becomes a plan, a plan is executed. Knows no product word.
 
 pub mod limits;
+pub mod seccomp;

@@ -1,1 +1,3 @@
 //! The kernel: the only home of `unsafe`, of raw system calls and of the crates that make them. Knows no product word.
+
+pub mod seccomp;

@@ -1,0 +1,36 @@
+//! The filter of system calls a container's application runs under: `profile` is the reviewed data, `compile` makes the
+//! kernel's programs of it, once.
+//!
+//! Two programs are stacked, since `seccompiler` gives one action to all matches of a filter and one to all the rest:
+//!
+//! 1. the list: named calls pass, all others get `EPERM`; a foreign architecture is killed (`int 0x80` from 64-bit code included);
+//! 2. the edges: calls that must look absent (`clone3`), everything newer than our table, and x32 numbers (bit 30) get `ENOSYS`,
+//!    all others pass.
+//!
+//! Of two refusals the kernel takes the one of the program installed last (seccomp(2), "the first-seen value of the highest
+//! precedence", newest first), so the edges are installed after the list.
+
+mod compile;
+pub mod numbers;
+pub mod profile;
+
+use std::sync::OnceLock;
+
+use crate::sys::seccomp::Instruction;
+
+pub use compile::{SeccompError, compile};
+pub use numbers::Architecture;
+
+/// Programs in the order in which they are to be installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs(pub Vec<Vec<Instruction>>);
+
+/// The hardened profile for this machine's architecture, compiled at the first call and kept.
+///
+/// # Errors
+/// `SeccompError` where no table exists for the architecture, or the profile names a call wrongly.
+pub fn hardened() -> Result<&'static Programs, SeccompError> {
+    static COMPILED: OnceLock<Result<Programs, SeccompError>> = OnceLock::new();
+    let native = || compile(Architecture::native().ok_or(SeccompError::Architecture)?);
+    COMPILED.get_or_init(native).as_ref().map_err(Clone::clone)
+}
