@@ -27,8 +27,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "domain", "sys", "wire", "runtime", "store", "logs", "router", "build", "stack", "supervisor", "flows",
-            "api", "git", "oci",
+            "domain",
+            "sys",
+            "wire",
+            "runtime",
+            "store",
+            "logs",
+            "router",
+            "build",
+            "stack",
+            "supervisor",
+            "flows",
+            "api",
+            "git",
+            "oci",
         ],
     ),
 ];
@@ -41,7 +53,8 @@ const KERNEL_CRATE_EXCEPTIONS: &[(&str, &str, &str)] =
     &[("runtime/seccomp", "seccompiler", "compiles the table to a program; only `sys` installs one")];
 
 /// Texts that belong to the outside and are spelled in `wire` alone.
-const PUBLIC_TEXTS: &[&str] = &["\"heroku[", "\"app[", "----->", "\"at=", "\"x-forwarded-", "\"X-Forwarded-", "Push rejected"];
+const PUBLIC_TEXTS: &[&str] =
+    &["\"heroku[", "\"app[", "----->", "\"at=", "\"x-forwarded-", "\"X-Forwarded-", "Push rejected"];
 
 /// A production file longer than this is looked at again; tables are exempt by listing.
 const FILE_LINES_MAX: usize = 600;
@@ -51,8 +64,16 @@ const LONG_FILES: &[&str] = &[];
 
 /// Files that hold rules only: no clock, no task, no kernel.
 const PURE: &[&str] = &[
-    "domain/", "wire/", "runtime/plan", "supervisor/lifecycle", "supervisor/reconcile", "supervisor/backoff",
-    "supervisor/routes", "router/lookup", "router/admit", "router/pick",
+    "domain/",
+    "wire/",
+    "runtime/plan",
+    "supervisor/lifecycle",
+    "supervisor/reconcile",
+    "supervisor/backoff",
+    "supervisor/routes",
+    "router/lookup",
+    "router/admit",
+    "router/pick",
 ];
 
 struct Source {
@@ -71,7 +92,11 @@ impl Source {
     /// Lines of code with their numbers, comments blanked.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let is_code = |line: &str| !line.trim_start().starts_with("//");
-        self.production.lines().enumerate().map(|(i, line)| (i + 1, line)).filter(move |(_, line)| is_code(line))
+        self.production
+            .lines()
+            .enumerate()
+            .map(|(i, line)| (i + 1, line))
+            .filter(move |(_, line)| is_code(line))
     }
 }
 
@@ -101,7 +126,8 @@ fn sources() -> Vec<Source> {
     let read = |path: PathBuf| {
         let whole = fs::read_to_string(&path).unwrap();
         let is_test_file = path.ends_with("test.rs") || path.components().any(|c| c.as_os_str() == "test");
-        let production = if is_test_file { "" } else { whole.split("#[cfg(test)]").next().unwrap_or_default() };
+        let production =
+            if is_test_file { "" } else { whole.split("#[cfg(test)]").next().unwrap_or_default() };
         let relative = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
         Source { path: relative, production: production.to_owned(), whole: whole.clone() }
     };
@@ -124,7 +150,8 @@ fn imports(line: &str) -> Vec<String> {
             None => vec![rest],
         };
         for name in names {
-            let module: String = name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let module: String =
+                name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             named.push(module);
         }
     }
@@ -234,7 +261,8 @@ fn the_fences_would_notice() {
 
 #[test]
 fn pure_files_are_pure() {
-    let refused = ["async fn", "SystemTime::now", "Instant::now", "tokio::", "crate::sys", "std::fs::", "std::env::"];
+    let refused =
+        ["async fn", "SystemTime::now", "Instant::now", "tokio::", "crate::sys", "std::fs::", "std::env::"];
     let mut defects = Vec::new();
     for source in sources() {
         if PURE.iter().any(|pure| source.path.starts_with(pure)) {
@@ -271,9 +299,10 @@ fn the_maps_name_files_that_exist() {
     for map in ["ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "README.md"] {
         let text = fs::read_to_string(root().join(map)).unwrap_or_else(|e| panic!("{map}: {e}"));
         for name in text.split('`').skip(1).step_by(2) {
-            let is_path = ["src/", "tests/", "scripts/", "docs/", "stacks/", "rootfs/", "buildpacks/", "examples/"]
-                .iter()
-                .any(|folder| name.starts_with(folder));
+            let is_path =
+                ["src/", "tests/", "scripts/", "docs/", "stacks/", "rootfs/", "buildpacks/", "examples/"]
+                    .iter()
+                    .any(|folder| name.starts_with(folder));
             if is_path && !name.contains([' ', '*', '<', '$']) {
                 checked += 1;
                 if !root().join(name).exists() {
