@@ -1,3 +1,7 @@
 //! Every byte an outsider can see: codes, log lines, headers, push and API texts. It spells; it does not choose.
 
+pub mod api;
+pub mod api_errors;
+pub mod attach;
 pub mod logline;
+pub mod release_text;

@@ -1,0 +1,86 @@
+//! The bodies of the Platform API v3, one file a resource: what a client sends and what it is answered.
+//!
+//! Shapes only. Which value goes into a field is decided by `api`; the command line reads the same types back.
+
+mod account;
+mod app;
+mod build;
+mod dyno;
+mod formation;
+mod log_session;
+mod push;
+mod release;
+mod stack;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+pub use account::Account;
+pub use app::{App, CreateApp, UpdateApp};
+pub use build::{Build, BuildpackInstallation, BuildpackRef, BuildpackUpdate, SourceBlob, UpdateBuildpacks};
+pub use dyno::{CreateDyno, Dyno, ReleaseRef};
+pub use formation::{FormationEntry, FormationUpdate, Quantity, SizeRef, UpdateFormation};
+pub use log_session::{CreateLogSession, LogSession};
+pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
+pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
+pub use stack::Stack;
+
+/// A reference to another object, by identity and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+}
+
+impl Named {
+    /// A reference to something whose identity follows from its kind and name.
+    #[must_use]
+    pub fn stable(kind: &str, name: &str) -> Self {
+        Self { id: stable_id(kind, name), name: name.to_owned() }
+    }
+}
+
+/// A reference to another object by identity alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ById {
+    /// Its identity.
+    pub id: Uuid,
+}
+
+/// The identity of something that is named, not stored (a stack, a size, a formation entry): the same on every node and
+/// at every start.
+#[must_use]
+pub fn stable_id(kind: &str, name: &str) -> Uuid {
+    let digest = Sha256::new().chain_update(kind).chain_update([0]).chain_update(name).finalize();
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// A Unix time in seconds as the API writes times: ISO 8601, UTC, whole seconds (platform reference 7.1).
+#[must_use]
+pub fn timestamp(unix_s: i64) -> String {
+    jiff::Timestamp::from_second(unix_s).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn times_are_whole_seconds_of_utc() {
+        assert_eq!(timestamp(1_325_419_200), "2012-01-01T12:00:00Z");
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
+        assert_eq!(timestamp(i64::MAX), "1970-01-01T00:00:00Z", "a time no calendar holds is no panic");
+    }
+
+    #[test]
+    fn stable_identities_depend_on_kind_and_name_alone() {
+        assert_eq!(stable_id("stack", "cedar-13"), stable_id("stack", "cedar-13"));
+        assert_ne!(stable_id("stack", "cedar-13"), stable_id("size", "cedar-13"));
+        assert_ne!(stable_id("a", "b\0c"), stable_id("a\0b", "c\0"));
+    }
+}

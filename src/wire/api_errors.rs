@@ -1,0 +1,347 @@
+//! Every refusal of the API: identity, status and sentence in one table (platform reference 7.1).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::domain::{
+    AppNameError, ConfigVarsError, DynoSize, Formation, ProcessType, QuantityChangeError, StackName,
+    UnknownSize, Version,
+};
+
+/// The body of every answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What kind of refusal, for programs.
+    pub id: String,
+    /// What went wrong, for people.
+    pub message: String,
+    /// What was not found, when something was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+}
+
+/// Kinds of refusal, as programs tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorId {
+    /// The request makes no sense.
+    BadRequest,
+    /// No or wrong credentials.
+    Unauthorized,
+    /// Not for this user.
+    Forbidden,
+    /// No such thing.
+    NotFound,
+    /// A version of the API that is not spoken.
+    NotAcceptable,
+    /// Not now: something else is going on.
+    Conflict,
+    /// The request makes sense, its values do not.
+    InvalidParams,
+    /// The node is at one of its limits, or closing.
+    Unavailable,
+    /// A fault of the node.
+    InternalServerError,
+}
+
+impl ErrorId {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::NotAcceptable,
+        Self::Conflict,
+        Self::InvalidParams,
+        Self::Unavailable,
+        Self::InternalServerError,
+    ];
+
+    /// The word in the body's `id`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::NotAcceptable => "not_acceptable",
+            Self::Conflict => "conflict",
+            Self::InvalidParams => "invalid_params",
+            Self::Unavailable => "unavailable",
+            Self::InternalServerError => "internal_server_error",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::NotAcceptable => 406,
+            Self::Conflict => 409,
+            Self::InvalidParams => 422,
+            Self::InternalServerError => 500,
+            Self::Unavailable => 503,
+        }
+    }
+}
+
+/// Things that can fail to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// An app.
+    App,
+    /// A build.
+    Build,
+    /// A dyno, as it was named.
+    Dyno(String),
+    /// A log session, or one that has expired.
+    LogSession,
+    /// A process type, as it was named.
+    ProcessType(String),
+    /// A release.
+    Release,
+    /// A stack, as it was named.
+    Stack(String),
+    /// A path that means nothing here.
+    Route,
+}
+
+impl Missing {
+    /// The word in the body's `resource`.
+    #[must_use]
+    pub fn resource(&self) -> Option<&'static str> {
+        match self {
+            Self::App => Some("app"),
+            Self::Build => Some("build"),
+            Self::Dyno(_) => Some("dyno"),
+            Self::LogSession => Some("session"),
+            Self::ProcessType(_) => Some("formation"),
+            Self::Release => Some("release"),
+            Self::Stack(_) => Some("stack"),
+            Self::Route => None,
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App => f.write_str("Couldn't find that app."),
+            Self::Build => f.write_str("Couldn't find that build."),
+            Self::Dyno(name) => write!(f, "Couldn't find that dyno ({name})."),
+            Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
+            Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
+            Self::Release => f.write_str("Couldn't find that release."),
+            Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
+            Self::Route => f.write_str("The requested API endpoint was not found."),
+        }
+    }
+}
+
+/// A request that is understood and not done; nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// What the request names does not exist.
+    #[error("{0}")]
+    NotFound(Missing),
+    /// The request cannot be read.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The `Accept` header asks for another version.
+    #[error("The API speaks version 3: send `Accept: application/vnd.heroku+json; version=3`.")]
+    Version,
+    /// No credentials, or wrong ones.
+    #[error("Invalid credentials provided.")]
+    Credentials,
+    /// A local user who does not administer the node.
+    #[error("Only root and the user the node runs as may use its socket.")]
+    Peer,
+    /// Another app has the name.
+    #[error("Name {0} is already taken")]
+    NameTaken(String),
+    /// The name breaks the rules.
+    #[error(
+        "Name must start with a letter, end with a letter or digit and can only contain lowercase letters, digits, and dashes, and has 3 to 30 characters ({0})."
+    )]
+    Name(#[source] AppNameError),
+    /// The quantity is none.
+    #[error("Invalid quantity: {0}.")]
+    Quantity(#[source] QuantityChangeError),
+    /// The size is none.
+    #[error("Invalid dyno size: {0}.")]
+    Size(#[source] UnknownSize),
+    /// More dynos than an app may have.
+    #[error("Cannot run {wanted} dynos: an app has at most {limit}.", limit = Formation::DYNOS_MAX)]
+    TooManyDynos {
+        /// How many were asked for.
+        wanted: u32,
+    },
+    /// A size of which a type may have one.
+    #[error("Cannot update to more than 1 {size} size dynos per process type.")]
+    OnePerType {
+        /// The size.
+        size: DynoSize,
+    },
+    /// More one-off dynos than an app may have.
+    #[error("Cannot run more than {limit} one-off dynos of an app at once.")]
+    TooManyOneOffs {
+        /// How many may run.
+        limit: usize,
+    },
+    /// Config vars no environment can carry.
+    #[error("Invalid config vars: {0}.")]
+    ConfigVars(#[source] ConfigVarsError),
+    /// A one-off dyno without a command.
+    #[error("A one-off dyno needs a command.")]
+    NoCommand,
+    /// A type of one-off dyno that is taken by the formation or malformed.
+    #[error("{0} is no type for a one-off dyno.")]
+    OneOffType(String),
+    /// A lifetime over the longest.
+    #[error("time_to_live has at most {limit_s} seconds.")]
+    TimeToLive {
+        /// The longest, seconds.
+        limit_s: u64,
+    },
+    /// Nothing to run yet.
+    #[error("Nothing has been deployed to {0} yet: git push first.")]
+    NotDeployed(String),
+    /// A release that cannot run again.
+    #[error("Cannot roll back to {0}: it has no slug, or it failed.")]
+    RollbackTarget(Version),
+    /// No release to roll back to.
+    #[error("There is no earlier release to roll back to.")]
+    NoRollbackTarget,
+    /// The release would change nothing.
+    #[error("{0} is the current release already.")]
+    RollbackToCurrent(Version),
+    /// Releasing a slug by its identity is not offered.
+    #[error("A release is made by git push, by config vars or by naming a release to roll back to.")]
+    ReleaseSource,
+    /// Another push of the app is being built.
+    #[error("Another build of {0} is running. Try again when it has ended.")]
+    BuildRunning(String),
+    /// The stack is not built on this node.
+    #[error("Stack {0} is not built on this node. Run `dyno stack:build {0}` first.")]
+    StackNotBuilt(StackName),
+    /// The dyno is not waiting for a terminal.
+    #[error("Dyno {0} is not waiting to be attached to.")]
+    NotAttachable(String),
+    /// A process type that is in nobody's formation.
+    #[error("{0} is no process type.")]
+    ProcessType(String),
+    /// Too many builds on the node.
+    #[error("The node is building {limit} apps already. Try again in a while.")]
+    TooManyBuilds {
+        /// How many builds run at once.
+        limit: usize,
+    },
+    /// The node is going down.
+    #[error("The node is shutting down.")]
+    Closing,
+    /// The endpoint needs an upgraded connection.
+    #[error("This endpoint speaks dyno-attach/1: send `Connection: Upgrade` and `Upgrade: dyno-attach/1`.")]
+    UpgradeRequired,
+}
+
+impl Refusal {
+    /// Which kind it is.
+    #[must_use]
+    pub fn id(&self) -> ErrorId {
+        match self {
+            Self::NotFound(_) => ErrorId::NotFound,
+            Self::BadRequest(_) | Self::UpgradeRequired => ErrorId::BadRequest,
+            Self::Version => ErrorId::NotAcceptable,
+            Self::Credentials => ErrorId::Unauthorized,
+            Self::Peer => ErrorId::Forbidden,
+            Self::NameTaken(_)
+            | Self::Name(_)
+            | Self::Quantity(_)
+            | Self::Size(_)
+            | Self::TooManyDynos { .. }
+            | Self::OnePerType { .. }
+            | Self::TooManyOneOffs { .. }
+            | Self::ConfigVars(_)
+            | Self::NoCommand
+            | Self::OneOffType(_)
+            | Self::TimeToLive { .. }
+            | Self::NotDeployed(_)
+            | Self::RollbackTarget(_)
+            | Self::NoRollbackTarget
+            | Self::RollbackToCurrent(_)
+            | Self::ProcessType(_)
+            | Self::StackNotBuilt(_)
+            | Self::ReleaseSource => ErrorId::InvalidParams,
+            Self::BuildRunning(_) | Self::NotAttachable(_) => ErrorId::Conflict,
+            Self::TooManyBuilds { .. } | Self::Closing => ErrorId::Unavailable,
+        }
+    }
+
+    /// The answer's body.
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        let resource =
+            if let Self::NotFound(missing) = self { missing.resource().map(str::to_owned) } else { None };
+        ErrorBody { id: self.id().as_str().to_owned(), message: self.to_string(), resource }
+    }
+
+    /// No such app.
+    #[must_use]
+    pub fn no_app() -> Self {
+        Self::NotFound(Missing::App)
+    }
+
+    /// No such process type.
+    #[must_use]
+    pub fn no_type(name: &ProcessType) -> Self {
+        Self::NotFound(Missing::ProcessType(name.to_string()))
+    }
+}
+
+/// The body of a fault's answer. What happened is in the node's own log under `request`, and told without its cause: that
+/// may name files.
+#[must_use]
+pub fn fault_body(attempt: &str, request: &str) -> ErrorBody {
+    ErrorBody {
+        id: ErrorId::InternalServerError.as_str().to_owned(),
+        message: format!("The node failed: {attempt}. Its own log says more, under request {request}."),
+        resource: None,
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_distinct_words() {
+        let words: HashSet<_> = ErrorId::ALL.iter().map(|id| id.as_str()).collect();
+        assert_eq!(words.len(), ErrorId::ALL.len());
+        assert!(ErrorId::ALL.iter().all(|id| (400..600).contains(&id.status())));
+    }
+
+    #[test]
+    fn the_body_of_something_missing_names_the_resource() {
+        let body = serde_json::to_string(&Refusal::no_app().body()).unwrap();
+        assert_eq!(body, r#"{"id":"not_found","message":"Couldn't find that app.","resource":"app"}"#);
+        let body = serde_json::to_string(&Refusal::Credentials.body()).unwrap();
+        assert_eq!(body, r#"{"id":"unauthorized","message":"Invalid credentials provided."}"#);
+    }
+
+    #[test]
+    fn limits_appear_in_their_sentences() {
+        assert_eq!(
+            Refusal::TooManyDynos { wanted: 101 }.to_string(),
+            "Cannot run 101 dynos: an app has at most 100."
+        );
+    }
+}

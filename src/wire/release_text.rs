@@ -1,0 +1,50 @@
+//! What a release says it is (platform reference 3.8).
+
+use crate::domain::Version;
+
+/// Characters of a commit that a description shows.
+const COMMIT_CHARS: usize = 8;
+
+/// The release every app begins with.
+pub const INITIAL: &str = "Initial release";
+
+/// The release in which an app gets its log; the first deploy is therefore the third release.
+pub const ENABLE_LOGPLEX: &str = "Enable Logplex";
+
+/// A deploy of `commit`: `Deploy 1a2b3c4d`.
+#[must_use]
+pub fn deploy(commit: &str) -> String {
+    let short: String = commit.chars().take(COMMIT_CHARS).collect();
+    format!("Deploy {short}")
+}
+
+/// A change of config vars: `Set FOO, BAR config vars`, `Remove FOO config vars`, or both in one sentence.
+#[must_use]
+pub fn config_change(set: &[&str], removed: &[&str]) -> String {
+    match (set, removed) {
+        (set, []) => format!("Set {} config vars", set.join(", ")),
+        ([], removed) => format!("Remove {} config vars", removed.join(", ")),
+        (set, removed) => format!("Set {} and remove {} config vars", set.join(", "), removed.join(", ")),
+    }
+}
+
+/// A return to an earlier release.
+#[must_use]
+pub fn rollback(version: Version) -> String {
+    format!("Rollback to {version}")
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn descriptions_read_as_published() {
+        assert_eq!(deploy("1a2b3c4d5e6f"), "Deploy 1a2b3c4d");
+        assert_eq!(deploy("abc"), "Deploy abc");
+        assert_eq!(config_change(&["FOO", "BAR"], &[]), "Set FOO, BAR config vars");
+        assert_eq!(config_change(&[], &["FOO"]), "Remove FOO config vars");
+        assert_eq!(config_change(&["A"], &["B"]), "Set A and remove B config vars");
+        assert_eq!(rollback(Version(3)), "Rollback to v3");
+    }
+}
