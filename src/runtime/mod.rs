@@ -1,4 +1,5 @@
 //! Containers: a spec becomes a plan, a plan is executed. Knows no product word.
 
+pub mod cgroup;
 pub mod limits;
 pub mod seccomp;
