@@ -3,5 +3,9 @@
 pub mod api;
 pub mod api_errors;
 pub mod attach;
+pub mod codes;
+pub mod headers;
 pub mod logline;
+pub mod pages;
 pub mod release_text;
+pub mod router_line;
