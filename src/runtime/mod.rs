@@ -2,4 +2,5 @@
 
 pub mod cgroup;
 pub mod limits;
+pub mod network;
 pub mod seccomp;
