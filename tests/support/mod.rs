@@ -1,5 +1,8 @@
 //! What the kernel tests and the stories share.
-#![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(clippy::allow_attributes, reason = "whether a part is unused depends on the binary that includes it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part, and none exports it")]
+#![allow(
+    clippy::allow_attributes,
+    reason = "whether a part is unused depends on the binary that includes it"
+)]
 
 pub mod skip;

@@ -114,7 +114,6 @@ impl LegacyGroups {
     pub(super) fn events(&self) -> Result<Events, CgroupError> {
         Ok(Events {
             oom_kills: keyed(&self.read("memory", "/app", "memory.oom_control")?, "oom_kill"),
-            memory_limit_hits: single(&self.read("memory", "/app", "memory.failcnt")?),
             pids_limit_hits: keyed(&self.read("pids", "/app", "pids.events")?, "max"),
         })
     }

@@ -417,13 +417,54 @@ impl ContainerCgroup {
     /// Removes the groups; waits up to `REMOVE_WAIT_MS` for processes on their way out. Idempotent. Blocks.
     ///
     /// # Errors
-    /// `Busy` when processes are left.
+    /// `Busy` when processes are left; then nothing was removed.
     pub fn remove(&self) -> Result<(), CgroupError> {
+        self.wait_until_empty()?;
         if let Some(groups) = &self.unified {
             remove_tree(groups.dir())?;
         }
         let legacy = self.legacy.iter().flat_map(LegacyGroups::dirs);
         legacy.collect::<Vec<_>>().iter().try_for_each(|dir| remove_tree(dir))
+    }
+
+    fn wait_until_empty(&self) -> Result<(), CgroupError> {
+        let mut patience = Patience::new();
+        // Groups that are gone hold nobody.
+        while self.is_populated().unwrap_or(false) {
+            if !patience.pause() {
+                let path = match (&self.unified, &self.legacy) {
+                    (Some(groups), _) => groups.dir().to_owned(),
+                    (None, legacy) => legacy.iter().flat_map(LegacyGroups::dirs).next().unwrap_or_default(),
+                };
+                return Err(CgroupError::Busy { path, pids: self.app_pids().unwrap_or_default() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long a process on its way out is waited for, with growing pauses.
+struct Patience {
+    deadline: Instant,
+    pause_ms: u64,
+}
+
+impl Patience {
+    fn new() -> Patience {
+        Patience {
+            deadline: Instant::now() + Duration::from_millis(REMOVE_WAIT_MS),
+            pause_ms: REMOVE_PAUSE_MS,
+        }
+    }
+
+    /// Sleeps a little; `false` when the time is up.
+    fn pause(&mut self) -> bool {
+        if Instant::now() >= self.deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(self.pause_ms));
+        self.pause_ms = (self.pause_ms * 2).min(REMOVE_PAUSE_MAX_MS);
+        true
     }
 }
 
@@ -499,8 +540,7 @@ fn remove_tree(path: &Path) -> Result<(), CgroupError> {
     for child in children(path)? {
         remove_tree(&path.join(child))?;
     }
-    let deadline = Instant::now() + Duration::from_millis(REMOVE_WAIT_MS);
-    let mut pause_ms = REMOVE_PAUSE_MS;
+    let mut patience = Patience::new();
     loop {
         let Err(error) = std::fs::remove_dir(path) else { return Ok(()) };
         let kind = error.kind();
@@ -510,12 +550,10 @@ fn remove_tree(path: &Path) -> Result<(), CgroupError> {
         if kind != io::ErrorKind::ResourceBusy {
             return Err(access("remove the control group", path)(error));
         }
-        if Instant::now() >= deadline {
+        if !patience.pause() {
             let pids = Group::open(path).and_then(|group| group.pids()).unwrap_or_default();
             return Err(CgroupError::Busy { path: path.to_owned(), pids });
         }
-        std::thread::sleep(Duration::from_millis(pause_ms));
-        pause_ms = (pause_ms * 2).min(REMOVE_PAUSE_MAX_MS);
     }
 }
 

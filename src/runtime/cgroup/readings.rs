@@ -26,8 +26,6 @@ pub struct Usage {
 pub struct Events {
     /// Processes the kernel killed because the memory limit was reached.
     pub oom_kills: u64,
-    /// How often the memory limit was reached and the kernel had to reclaim.
-    pub memory_limit_hits: u64,
     /// How often a process or thread was refused because of the pids limit.
     pub pids_limit_hits: u64,
 }

@@ -129,7 +129,6 @@ impl UnifiedGroups {
         let memory = self.read(&self.app, "memory.events")?;
         Ok(Events {
             oom_kills: keyed(&memory, "oom_kill"),
-            memory_limit_hits: keyed(&memory, "max"),
             pids_limit_hits: keyed(&self.read(&self.app, "pids.events")?, "max"),
         })
     }

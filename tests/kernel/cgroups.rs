@@ -1,0 +1,224 @@
+//! Limits that hold, on whatever control groups this host has.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use dyno::runtime::cgroup::{CgroupError, Cgroups, ContainerCgroup, Enforcement, Mode};
+use dyno::runtime::limits::{CpuQuota, Limits};
+
+use crate::support::skip::{is_root_or_skip, skip};
+
+const MIB: u64 = 1 << 20;
+/// The longest anything here is waited for, in seconds.
+const PATIENCE_S: u64 = 20;
+
+/// A subtree of the test's own, gone when dropped, with everything in it.
+struct Subtree(Cgroups);
+
+impl Subtree {
+    fn make() -> Subtree {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("dyno-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let cgroups = Cgroups::detect(&name, Enforcement::Required).unwrap();
+        cgroups.setup().unwrap();
+        Subtree(cgroups)
+    }
+}
+
+impl Drop for Subtree {
+    fn drop(&mut self) {
+        for id in self.0.ids().unwrap_or_default() {
+            let _ = self.0.open(&id).and_then(|group| group.kill());
+        }
+        let removed = self.0.teardown();
+        assert!(removed.is_ok() || std::thread::panicking(), "{removed:?}");
+    }
+}
+
+/// A shell that starts its script when told, so that it can be put under limits before.
+struct Shell(Child);
+
+impl Shell {
+    fn new(script: &str) -> Shell {
+        let text = format!("read go; {script}");
+        let child =
+            Command::new("sh").args(["-c", &text]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn();
+        Shell(child.unwrap())
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn go(&mut self) {
+        self.0.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
+        while Instant::now() < deadline {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("the process did not end");
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE_S} s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn start(group: &ContainerCgroup, script: &str) -> Shell {
+    let mut shell = Shell::new(script);
+    group.move_app(shell.pid()).unwrap();
+    shell.go();
+    shell
+}
+
+#[test]
+fn memory_past_the_limit_kills_the_application_and_is_counted() {
+    if !is_root_or_skip("memory_past_the_limit_kills_the_application_and_is_counted") {
+        return;
+    }
+    let subtree = Subtree::make();
+    let limits = Limits { memory_bytes: Some(32 * MIB), memory_swap_bytes: Some(0), ..Limits::default() };
+    let group = subtree.0.create("memory", &limits).unwrap();
+    // tail keeps all of a line that never ends.
+    let mut shell = start(&group, "exec tail /dev/zero");
+    assert_eq!(shell.end().signal(), Some(9));
+    let (events, usage) = (group.events().unwrap(), group.usage().unwrap());
+    assert!(events.oom_kills >= 1, "{events:?}");
+    assert_eq!(usage.oom_kills, events.oom_kills);
+    assert!(usage.memory_bytes <= 32 * MIB, "{usage:?}");
+    group.remove().unwrap();
+}
+
+#[test]
+fn no_more_processes_than_the_limit() {
+    if !is_root_or_skip("no_more_processes_than_the_limit") {
+        return;
+    }
+    let subtree = Subtree::make();
+    let group = subtree.0.create("pids", &Limits { pids: Some(8), ..Limits::default() }).unwrap();
+    let _shell = start(&group, "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do sleep 60 & done; wait");
+    until("the limit is hit", || group.events().unwrap().pids_limit_hits > 0);
+    assert!(group.app_pids().unwrap().len() <= 8);
+    assert!(group.usage().unwrap().pids <= 8);
+    group.kill().unwrap();
+    until("all are gone", || !group.is_populated().unwrap());
+    group.remove().unwrap();
+}
+
+#[test]
+fn a_spinning_application_gets_its_share_of_the_processor() {
+    if !is_root_or_skip("a_spinning_application_gets_its_share_of_the_processor") {
+        return;
+    }
+    let subtree = Subtree::make();
+    let quota = Some(CpuQuota { quota_us: 10_000, period_us: 100_000 });
+    let group = subtree.0.create("cpu", &Limits { cpu_quota: quota, ..Limits::default() }).unwrap();
+    let _shell = start(&group, "while :; do :; done");
+    let began = (Instant::now(), group.usage().unwrap().cpu_ns);
+    std::thread::sleep(Duration::from_millis(1500));
+    let used_s = Duration::from_nanos(group.usage().unwrap().cpu_ns - began.1).as_secs_f64();
+    let share = used_s / began.0.elapsed().as_secs_f64();
+    assert!((0.02..0.25).contains(&share), "a tenth was allowed, {share:.3} was used");
+    group.kill().unwrap();
+}
+
+#[test]
+fn killing_the_application_spares_init_and_killing_all_does_not() {
+    if !is_root_or_skip("killing_the_application_spares_init_and_killing_all_does_not") {
+        return;
+    }
+    let subtree = Subtree::make();
+    let group = subtree.0.create("kill", &Limits { pids: Some(64), ..Limits::default() }).unwrap();
+    let mut init = Shell::new("exec sleep 60");
+    group.move_app(init.pid()).unwrap();
+    group.move_init(init.pid()).unwrap();
+    init.go();
+    // It forks for as long as it lives, in sessions of their own.
+    let mut application = start(
+        &group,
+        "trap '' TERM HUP; while :; do setsid sleep 60 & setsid sh -c 'sleep 60 & sleep 60' & done",
+    );
+    until("it forks", || group.app_pids().unwrap().len() > 20);
+    assert!(!group.app_pids().unwrap().contains(&init.pid()));
+    group.kill_app().unwrap();
+    assert_eq!(application.end().signal(), Some(9));
+    until("the application is gone", || group.app_pids().unwrap().is_empty());
+    assert_eq!(init.0.try_wait().unwrap(), None, "init lives");
+    group.kill().unwrap();
+    assert_eq!(init.end().signal(), Some(9));
+    group.remove().unwrap();
+    group.remove().unwrap();
+    assert_eq!(subtree.0.ids().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_frozen_application_can_still_be_killed() {
+    const NAME: &str = "a_frozen_application_can_still_be_killed";
+    if !is_root_or_skip(NAME) {
+        return;
+    }
+    let subtree = Subtree::make();
+    if subtree.0.mode() == Mode::Legacy {
+        return skip(NAME, "this host has no version 2 hierarchy");
+    }
+    let group = subtree.0.create("freeze", &Limits::default()).unwrap();
+    let mut shell = start(&group, "while :; do :; done");
+    group.freeze().unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let before = group.usage().unwrap().cpu_ns;
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(group.usage().unwrap().cpu_ns, before, "it stands still");
+    group.kill().unwrap();
+    assert_eq!(shell.end().signal(), Some(9));
+}
+
+#[test]
+fn a_group_with_processes_is_not_removed_and_says_who_is_in_it() {
+    if !is_root_or_skip("a_group_with_processes_is_not_removed_and_says_who_is_in_it") {
+        return;
+    }
+    let subtree = Subtree::make();
+    let group = subtree.0.create("busy", &Limits::default()).unwrap();
+    let shell = start(&group, "exec sleep 60");
+    match group.remove() {
+        Err(CgroupError::Busy { pids, .. }) => assert_eq!(pids, [shell.pid()]),
+        other => panic!("{other:?}"),
+    }
+    // Another process finds the same groups by name.
+    subtree.0.open("busy").unwrap().kill().unwrap();
+    group.remove().unwrap();
+}
+
+#[test]
+fn pressure_is_told_where_the_kernel_counts_it() {
+    const NAME: &str = "pressure_is_told_where_the_kernel_counts_it";
+    if !is_root_or_skip(NAME) {
+        return;
+    }
+    let subtree = Subtree::make();
+    let group = subtree.0.create("pressure", &Limits::default()).unwrap();
+    let Some(cpu) = group.pressure().cpu else {
+        return skip(NAME, "this kernel does not account for pressure in control groups");
+    };
+    assert!((0.0..=100.0).contains(&cpu.some.avg10));
+}

@@ -1,0 +1,8 @@
+//! What the kernel does for us, on the real one: root only, and skipped loudly without.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cgroups;
+mod network;
+mod seccomp;
