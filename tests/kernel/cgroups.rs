@@ -222,3 +222,63 @@ fn pressure_is_told_where_the_kernel_counts_it() {
     };
     assert!((0.0..=100.0).contains(&cpu.some.avg10));
 }
+
+/// A view with version 2 alone on `/sys/fs/cgroup`, in a mount namespace of its own; the host's mounts stay as they are.
+const UNIFIED_VIEW: &str = "mount --make-rprivate / && umount -l /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup \
+                            && exec \"$0\" --exact cgroups::inside_a_unified_view --ignored --nocapture";
+
+#[test]
+fn on_a_unified_host_version_2_is_used_and_a_missing_controller_is_told() {
+    const NAME: &str = "on_a_unified_host_version_2_is_used_and_a_missing_controller_is_told";
+    if !is_root_or_skip(NAME) {
+        return;
+    }
+    let binary = std::env::current_exe().unwrap();
+    let output = Command::new("unshare").args(["-m", "sh", "-c", UNIFIED_VIEW]).arg(binary).output().unwrap();
+    let told =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+#[test]
+#[ignore = "run by on_a_unified_host_version_2_is_used_and_a_missing_controller_is_told, in its view of the host"]
+fn inside_a_unified_view() {
+    let name = format!("dyno-test-{}-unified", std::process::id());
+    let offered = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap();
+    let has_all =
+        ["memory", "cpu", "pids"].iter().all(|name| offered.split_whitespace().any(|one| one == *name));
+    let required = Subtree(Cgroups::detect(&name, Enforcement::Required).unwrap());
+    assert_eq!(required.0.mode(), Mode::Unified);
+    let limits = Limits {
+        memory_bytes: Some(32 * MIB),
+        memory_swap_bytes: Some(0),
+        pids: Some(64),
+        ..Limits::default()
+    };
+    if !has_all {
+        // A hybrid host has its controllers elsewhere: the limit that cannot be held is named.
+        let error =
+            required.0.setup().and_then(|()| required.0.create("refused", &limits).map(drop)).unwrap_err();
+        assert!(matches!(error, CgroupError::CannotLimit { .. }), "{error}");
+        assert!(error.to_string().contains("controller"), "{error}");
+        assert_eq!(required.0.ids().unwrap(), Vec::<String>::new(), "nothing is left of it");
+    }
+    let subtree = Subtree(Cgroups::detect(&name, Enforcement::WhereOffered).unwrap());
+    subtree.0.setup().unwrap();
+    let group = subtree.0.create("one", &limits).unwrap();
+    assert!(group.app_fd().is_some() && group.init_fd().is_some());
+    let mut shell = start(&group, "sleep 60 & sleep 60");
+    until("it forks", || group.app_pids().unwrap().len() >= 2);
+    assert_eq!(group.attach(shell.pid()).ok(), Some(()), "nothing to do where there is no version 1");
+    until("it has used the processor", || group.usage().unwrap().cpu_ns > 0);
+    group.freeze().unwrap();
+    group.kill_app().unwrap();
+    assert_eq!(shell.end().signal(), Some(9));
+    group.remove().unwrap();
+    if has_all {
+        let group = subtree.0.create("two", &limits).unwrap();
+        assert_eq!(start(&group, "exec tail /dev/zero").end().signal(), Some(9));
+        assert!(group.events().unwrap().oom_kills >= 1);
+        group.remove().unwrap();
+    }
+}

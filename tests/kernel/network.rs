@@ -184,6 +184,13 @@ fn a_container_reaches_the_world_and_its_resolver_and_nothing_else() {
     ] {
         assert_eq!(from(&one, address, port), Err(ErrorKind::TimedOut), "{address}:{port}");
     }
+    let known = |address: &str| {
+        let neighbours = in_netns(&one, || output("ip", "neighbour")).unwrap();
+        neighbours.lines().any(|line| line.starts_with(address) && line.contains("lladdr"))
+    };
+    in_netns(&one, || ip(&format!("route add {HOST}/32 dev eth0"))).unwrap();
+    assert!(from(&one, HOST, 80).is_err());
+    assert!(known(&one.gateway.to_string()) && !known(HOST), "the host does not tell which addresses it has");
     // The neighbour has a route to the container, and the container listens; still there is no way in.
     in_netns(&one, || greeter(&one.address.to_string(), 8080)).unwrap();
     let inward = stage.in_world(|| call(&one.address.to_string(), 8080));

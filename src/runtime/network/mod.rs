@@ -35,6 +35,16 @@ pub use range::{Ipv4Net, NODES, RangeError, SLOTS};
 /// Largest packet of a container's link where the host has no uplink, in bytes.
 const MTU_DEFAULT: u32 = 1500;
 
+/// Settings of the host's end of a link. The filter checks sources too, but this wall stands even if somebody flushes the tables;
+/// `arp_ignore` keeps the host from telling which addresses it has elsewhere.
+const LINK_SETTINGS: &[(&str, &str)] = &[
+    ("rp_filter", "1"),
+    ("arp_ignore", "1"),
+    ("accept_redirects", "0"),
+    ("send_redirects", "0"),
+    ("forwarding", "1"),
+];
+
 /// What a node's network is made from.
 #[derive(Debug, Clone)]
 pub struct NetworkConfig {
@@ -218,10 +228,7 @@ impl NodeNetwork {
     ) -> Result<(), NetworkError> {
         let outer = links.add_pair(name, namespace, self.mtu).await?;
         settings::refuse_ipv6(name)?;
-        // The filter checks sources too; this wall stands even if the table is flushed by somebody.
-        for (setting, value) in
-            [("rp_filter", "1"), ("accept_redirects", "0"), ("send_redirects", "0"), ("forwarding", "1")]
-        {
+        for (setting, value) in LINK_SETTINGS {
             settings::write(4, name, setting, value)?;
         }
         links.address(&outer, addresses.gateway).await?;
