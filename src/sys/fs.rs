@@ -1,48 +1,71 @@
-//! Durable files.
+//! Files that are whole or absent, whatever happens in between.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Mode of files written here: nobody but the owner has business with our state.
-const MODE: u32 = 0o600;
+/// Permission bits of files written here: the owner's alone.
+const PRIVATE_FILE: u32 = 0o600;
 
-/// Replaces the file at `path` by one with these contents: after a crash there is the old or the new, whole.
-///
-/// A temporary file beside it, fsync, rename, fsync of the directory. Not for two writers of one path at once.
+/// Replaces the file at `path` by one with these bytes: a reader, or the next start after a crash, finds the old or the new
+/// contents, never a part. The file is the owner's alone (0600).
 ///
 /// # Errors
-/// The kernel's errno (`ENOSPC`, `EACCES`, ...); the old file is untouched then, and the temporary one is gone.
-pub fn write_atomically(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    let temporary = temporary_name(path)?;
-    let written = write_new(&temporary, contents).and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        // What was written so far is of no use; that it cannot be removed would not change the answer.
+/// The kernel's errno; the old file is then untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = parent(path)?;
+    let temporary = temporary_beside(path);
+    let written = write_new(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // What matters is reported already; a leftover bears a name that no reader looks for.
         let _ = std::fs::remove_file(&temporary);
-        return written;
+        return Err(error);
     }
-    File::open(directory)?.sync_all()
+    sync_dir(dir)
 }
 
-fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(path)?;
-    file.write_all(contents)?;
+/// Makes the directory's entries durable (fsync(2) on the directory).
+///
+/// # Errors
+/// The kernel's errno.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Removes a directory tree; fine if there is none. Does not follow symbolic links.
+///
+/// # Errors
+/// The kernel's errno for the first entry that would not go.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    match path.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => Ok(Path::new(".")),
+        Some(dir) => Ok(dir),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "a file needs a name")),
+    }
+}
+
+/// A name no other writer uses: of this process, and of this call in it.
+fn temporary_beside(path: &Path) -> PathBuf {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}-{call}.tmp", std::process::id()));
+    PathBuf::from(name)
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)?;
+    file.write_all(bytes)?;
     file.sync_all()
-}
-
-fn temporary_name(path: &Path) -> io::Result<PathBuf> {
-    let Some(name) = path.file_name() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display())));
-    };
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(".new");
-    Ok(path.with_file_name(temporary))
 }
 
 #[cfg(test)]
@@ -51,20 +74,21 @@ mod test {
 
     #[test]
     fn a_file_is_replaced_whole_and_nothing_is_left_beside_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
         write_atomically(&path, b"one").unwrap();
         write_atomically(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn a_failure_leaves_the_old_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        std::fs::create_dir(&path).unwrap();
-        assert!(write_atomically(&path, b"x").is_err());
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("taken");
+        std::fs::create_dir_all(path.join("by-a-directory")).unwrap();
+        write_atomically(&path, b"new").unwrap_err();
+        assert!(path.join("by-a-directory").exists());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }
