@@ -3,6 +3,7 @@
 //! Every value that comes from outside is parsed once into one of these types; what holds one may rely on its rules.
 
 mod app;
+mod build;
 mod bytes;
 mod config_vars;
 mod dyno;
@@ -15,6 +16,7 @@ mod size;
 mod stack;
 
 pub use app::{App, AppId, AppName, AppNameError};
+pub use build::{Build, BuildStatus, Slug};
 pub use bytes::Bytes;
 pub use config_vars::{ConfigVars, ConfigVarsError};
 pub use dyno::{DynoId, DynoName, DynoNameError, DynoState};
