@@ -1,0 +1,166 @@
+//! Builds and the slugs they make.
+
+use std::path::PathBuf;
+
+use rusqlite::params;
+use uuid::Uuid;
+
+use crate::domain::{AppId, Build, BuildStatus, Slug, SlugDigest, Version};
+use crate::store::apps::require;
+use crate::store::error::{Attempt, StoreError};
+use crate::store::record::{all, first, process_types_text, signed};
+use crate::store::{Store, now_s};
+
+/// A build that begins.
+#[derive(Clone, Debug)]
+pub struct NewBuild {
+    /// Its identity, chosen by the caller: the output file may carry it.
+    pub id: Uuid,
+    /// The app.
+    pub app: AppId,
+    /// The source commit, as the pusher named it.
+    pub commit: Option<String>,
+    /// Who pushed.
+    pub user: String,
+    /// The file that takes what the pusher sees.
+    pub output_path: PathBuf,
+}
+
+/// How a build ends.
+#[derive(Clone, Debug)]
+pub enum BuildEnd {
+    /// With a slug, and the release that runs it.
+    Succeeded {
+        /// What was made.
+        slug: SlugDigest,
+        /// The release it is in.
+        release: Version,
+    },
+    /// With nothing.
+    Failed,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Records a slug; recording it again changes nothing.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn record_slug(&self, slug: Slug) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let sql = "INSERT INTO slugs (digest, size_bytes, process_types, buildpack_description, created_at_s) \
+                       VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (digest) DO NOTHING";
+            let values = params![
+                slug.digest.as_str(),
+                signed(slug.size.0),
+                process_types_text(&slug.process_types),
+                slug.buildpack_description,
+                slug.created_at_s,
+            ];
+            connection.execute(sql, values).attempt("keep a slug").map(drop)
+        })
+        .await
+    }
+
+    /// What is known of a slug.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn slug(&self, digest: &SlugDigest) -> Result<Option<Slug>, StoreError> {
+        let digest = digest.clone();
+        self.call(move |connection| {
+            let sql = "SELECT * FROM slugs WHERE digest = ?1";
+            first(connection, "slugs", (sql, &[&digest.as_str()]), |record| record.slug())
+        })
+        .await
+    }
+
+    /// Records that a build begins.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchApp`], or the database fails.
+    pub async fn create_build(&self, new: NewBuild) -> Result<Build, StoreError> {
+        self.call(move |connection| {
+            require(connection, new.app)?;
+            let build = Build {
+                id: new.id,
+                app: new.app,
+                status: BuildStatus::Pending,
+                commit: new.commit,
+                user: new.user,
+                slug: None,
+                release: None,
+                started_at_s: now_s(),
+                finished_at_s: None,
+                output_path: new.output_path,
+            };
+            let sql = "INSERT INTO builds (id, app_id, status, commit_id, user, started_at_s, output_path) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let values = params![
+                build.id.to_string(),
+                build.app.to_string(),
+                build.status.as_str(),
+                build.commit,
+                build.user,
+                build.started_at_s,
+                build.output_path.to_string_lossy(),
+            ];
+            connection.execute(sql, values).attempt("keep a build")?;
+            Ok(build)
+        })
+        .await
+    }
+
+    /// Records how a build ended.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchBuild`], or the database fails.
+    pub async fn finish_build(&self, id: Uuid, end: BuildEnd) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let (status, slug, release) = match end {
+                BuildEnd::Succeeded { slug, release } => (BuildStatus::Succeeded, Some(slug), Some(release)),
+                BuildEnd::Failed => (BuildStatus::Failed, None, None),
+            };
+            let sql =
+                "UPDATE builds SET status = ?2, slug = ?3, release = ?4, finished_at_s = ?5 WHERE id = ?1";
+            let values = params![
+                id.to_string(),
+                status.as_str(),
+                slug.as_ref().map(SlugDigest::as_str),
+                release.map(|version| signed(version.0)),
+                now_s(),
+            ];
+            match connection.execute(sql, values).attempt("keep a build's end")? {
+                0 => Err(StoreError::NoSuchBuild(id)),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Marks as failed every build that an earlier process left unfinished, and tells how many.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn fail_unfinished_builds(&self) -> Result<usize, StoreError> {
+        self.call(|connection| {
+            let sql = "UPDATE builds SET status = ?2, finished_at_s = ?3 WHERE status = ?1";
+            let values = params![BuildStatus::Pending.as_str(), BuildStatus::Failed.as_str(), now_s()];
+            connection.execute(sql, values).attempt("end unfinished builds")
+        })
+        .await
+    }
+
+    /// The builds of an app, newest first.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn builds(&self, app: AppId) -> Result<Vec<Build>, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT * FROM builds WHERE app_id = ?1 ORDER BY started_at_s DESC, rowid DESC";
+            all(connection, "builds", (sql, &[&app.to_string()]), |record| record.build())
+        })
+        .await
+    }
+}

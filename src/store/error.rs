@@ -1,0 +1,101 @@
+//! What can go wrong in the store, by what the caller can do about it.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::domain::{AppId, AppName, Version};
+
+/// Why a call on the store failed. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another app has the name: choose another.
+    #[error("the name {0} is already taken")]
+    NameTaken(AppName),
+    /// The app does not exist, or no longer.
+    #[error("there is no app {0}")]
+    NoSuchApp(AppId),
+    /// The release does not exist.
+    #[error("there is no release {version} of app {app}")]
+    NoSuchRelease {
+        /// The app.
+        app: AppId,
+        /// The version that was asked for.
+        version: Version,
+    },
+    /// The build does not exist.
+    #[error("there is no build {0}")]
+    NoSuchBuild(Uuid),
+    /// The database cannot be opened: check the directory and its permissions.
+    #[error("cannot open the database {}", path.display())]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file is damaged, or no database: restore it from a backup, or move it away.
+    #[error("the database {} is damaged ({reason}); it was left as it is: restore it from a backup, or move it away to start afresh", path.display())]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The file belongs to another program.
+    #[error("the database {} belongs to another program; it was left as it is", path.display())]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The file was written by a newer version: run that version.
+    #[error("the database {} has format {found}, this version knows formats up to {known}; it was left as it is: run the newer version", path.display())]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format of this version.
+        known: u32,
+    },
+    /// Bringing the database to a newer format failed; it keeps its old one.
+    #[error("cannot bring the database from format {from} to the next")]
+    Migrate {
+        /// The format it has.
+        from: u32,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// A row does not obey the domain's rules: the database was edited by hand, or is damaged.
+    #[error("the database holds {table} that cannot be read: {reason}")]
+    Record {
+        /// The table.
+        table: &'static str,
+        /// Which rule is broken.
+        reason: String,
+    },
+    /// SQLite failed: disk full, input or output error.
+    #[error("the database cannot {attempt}")]
+    Sql {
+        /// What was tried.
+        attempt: &'static str,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The process is ending.
+    #[error("the store is shutting down")]
+    ShuttingDown,
+}
+
+/// Names what was tried when SQLite fails.
+pub(super) trait Attempt<T> {
+    /// `attempt` completes "the database cannot ...".
+    fn attempt(self, attempt: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Attempt<T> for Result<T, rusqlite::Error> {
+    fn attempt(self, attempt: &'static str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Sql { attempt, source })
+    }
+}

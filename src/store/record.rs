@@ -1,0 +1,199 @@
+//! The shapes on disk, and their way to and from the domain's types.
+//!
+//! A record's version is the database's format (see `migrate`): a changed shape is a new migration step. Maps are kept as
+//! JSON objects. A row that breaks a rule of the domain is an error that names the table, never a guess.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use rusqlite::Row;
+
+use crate::domain::{
+    App, AppId, Build, BuildStatus, Bytes, ConfigVars, FormationEntry, ProcessType, Release, ReleaseStatus,
+    Slug, Version,
+};
+use crate::store::error::{Attempt, StoreError};
+
+/// A row read from one table.
+pub(super) struct Record<'a> {
+    table: &'static str,
+    row: &'a Row<'a>,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn new(table: &'static str, row: &'a Row<'a>) -> Self {
+        Self { table, row }
+    }
+
+    fn broken(&self, column: &str, reason: impl ToString) -> StoreError {
+        StoreError::Record { table: self.table, reason: format!("{column}: {}", reason.to_string()) }
+    }
+
+    fn get<T: rusqlite::types::FromSql>(&self, column: &str) -> Result<T, StoreError> {
+        self.row.get(column).map_err(|failed| self.broken(column, failed))
+    }
+
+    /// A text column that holds a domain type's text.
+    fn parse<T>(&self, column: &str) -> Result<T, StoreError>
+    where
+        T: std::str::FromStr,
+        T::Err: ToString,
+    {
+        let text: String = self.get(column)?;
+        text.parse().map_err(|failed: T::Err| self.broken(column, failed))
+    }
+
+    /// As [`Self::parse`], where the column may be empty.
+    fn parse_optional<T>(&self, column: &str) -> Result<Option<T>, StoreError>
+    where
+        T: std::str::FromStr,
+        T::Err: ToString,
+    {
+        let text: Option<String> = self.get(column)?;
+        text.map(|text| text.parse().map_err(|failed: T::Err| self.broken(column, failed))).transpose()
+    }
+
+    fn map(&self, column: &str) -> Result<BTreeMap<String, String>, StoreError> {
+        let text: String = self.get(column)?;
+        serde_json::from_str(&text).map_err(|failed| self.broken(column, failed))
+    }
+
+    fn process_types(&self, column: &str) -> Result<BTreeMap<ProcessType, String>, StoreError> {
+        let entry = |(name, command): (String, String)| match name.parse() {
+            Ok(name) => Ok((name, command)),
+            Err(failed) => Err(self.broken(column, failed)),
+        };
+        self.map(column)?.into_iter().map(entry).collect()
+    }
+
+    fn unsigned(&self, column: &str) -> Result<u64, StoreError> {
+        let number: i64 = self.get(column)?;
+        u64::try_from(number).map_err(|failed| self.broken(column, failed))
+    }
+
+    pub(super) fn app_id(&self, column: &str) -> Result<AppId, StoreError> {
+        self.parse(column).map(AppId)
+    }
+
+    pub(super) fn app(&self) -> Result<App, StoreError> {
+        Ok(App {
+            id: self.app_id("id")?,
+            name: self.parse("name")?,
+            build_stack: self.parse("build_stack")?,
+            maintenance: self.get("maintenance")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn release(&self) -> Result<Release, StoreError> {
+        let status: String = self.get("status")?;
+        let status =
+            [ReleaseStatus::Pending, ReleaseStatus::Succeeded, ReleaseStatus::Failed, ReleaseStatus::Expired]
+                .into_iter()
+                .find(|known| known.as_str() == status)
+                .ok_or_else(|| self.broken("status", status))?;
+        Ok(Release {
+            id: self.parse("id")?,
+            version: Version(self.unsigned("version")?),
+            description: self.get("description")?,
+            user: self.get("user")?,
+            status,
+            slug: self.parse_optional("slug")?,
+            commit: self.get("commit_id")?,
+            stack: self.parse("stack")?,
+            stack_version: self.get("stack_version")?,
+            process_types: self.process_types("process_types")?,
+            config: ConfigVars::new(self.map("config")?).map_err(|failed| self.broken("config", failed))?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn formation_entry(&self) -> Result<FormationEntry, StoreError> {
+        Ok(FormationEntry {
+            process_type: self.parse("process_type")?,
+            quantity: self.get("quantity")?,
+            size: self.parse("size")?,
+        })
+    }
+
+    pub(super) fn slug(&self) -> Result<Slug, StoreError> {
+        Ok(Slug {
+            digest: self.parse("digest")?,
+            size: Bytes(self.unsigned("size_bytes")?),
+            process_types: self.process_types("process_types")?,
+            buildpack_description: self.get("buildpack_description")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn build(&self) -> Result<Build, StoreError> {
+        let status: String = self.get("status")?;
+        let status = [BuildStatus::Pending, BuildStatus::Succeeded, BuildStatus::Failed]
+            .into_iter()
+            .find(|known| known.as_str() == status)
+            .ok_or_else(|| self.broken("status", status))?;
+        let release: Option<i64> = self.get("release")?;
+        let release =
+            release.map(u64::try_from).transpose().map_err(|failed| self.broken("release", failed))?;
+        let output: String = self.get("output_path")?;
+        Ok(Build {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            status,
+            commit: self.get("commit_id")?,
+            user: self.get("user")?,
+            slug: self.parse_optional("slug")?,
+            release: release.map(Version),
+            started_at_s: self.get("started_at_s")?,
+            finished_at_s: self.get("finished_at_s")?,
+            output_path: PathBuf::from(output),
+        })
+    }
+}
+
+/// Every row of `sql`, read as `read` says.
+pub(super) fn all<T>(
+    connection: &rusqlite::Connection,
+    table: &'static str,
+    (sql, params): (&str, &[&dyn rusqlite::ToSql]),
+    read: impl Fn(&Record<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).attempt("prepare a query")?;
+    let mut rows = statement.query(params).attempt("be queried")?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().attempt("be read")? {
+        found.push(read(&Record::new(table, row))?);
+    }
+    Ok(found)
+}
+
+/// The first row of `sql`, if any.
+pub(super) fn first<T>(
+    connection: &rusqlite::Connection,
+    table: &'static str,
+    query: (&str, &[&dyn rusqlite::ToSql]),
+    read: impl Fn(&Record<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    Ok(all(connection, table, query, read)?.into_iter().next())
+}
+
+/// Process types as kept on disk.
+pub(super) fn process_types_text(types: &BTreeMap<ProcessType, String>) -> String {
+    json_object(types.iter().map(|(name, command)| (name.as_str(), command.as_str())))
+}
+
+/// Config vars as kept on disk.
+pub(super) fn config_text(config: &ConfigVars) -> String {
+    json_object(config.iter())
+}
+
+fn json_object<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let object: serde_json::Map<String, serde_json::Value> =
+        pairs.map(|(key, value)| (key.to_owned(), value.into())).collect();
+    serde_json::Value::Object(object).to_string()
+}
+
+/// A number as SQLite keeps it.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

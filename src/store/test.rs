@@ -1,0 +1,269 @@
+//! The store against a real file, and against being killed.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::domain::{
+    App, AppId, AppName, BuildStatus, Bytes, ConfigVars, DynoSize, Formation, FormationEntry, ProcessType,
+    ReleaseStatus, Slug, SlugDigest, StackName, Version,
+};
+use crate::store::{AppChange, BuildEnd, NewApp, NewBuild, NewRelease, Store, StoreError};
+
+fn store(dir: &tempfile::TempDir) -> Store {
+    Store::open(&dir.path().join("state.db")).unwrap()
+}
+
+fn new_app(name: &str) -> NewApp {
+    NewApp {
+        name: name.parse().unwrap(),
+        build_stack: StackName::default(),
+        user: "me@example.com".to_owned(),
+        first_releases: vec!["Initial release".to_owned(), "Enable Logplex".to_owned()],
+    }
+}
+
+fn slug(fill: char) -> Slug {
+    Slug {
+        digest: fill.to_string().repeat(64).parse().unwrap(),
+        size: Bytes(42),
+        process_types: types(),
+        buildpack_description: Some("Python".to_owned()),
+        created_at_s: 7,
+    }
+}
+
+fn types() -> BTreeMap<ProcessType, String> {
+    BTreeMap::from([(ProcessType::web(), "gunicorn 'a \"b\"' --port $PORT".to_owned())])
+}
+
+fn deploy(app: &App, digest: &SlugDigest, quantity: u32) -> NewRelease {
+    NewRelease {
+        slug: Some(digest.clone()),
+        commit: Some("1a2b3c4d".to_owned()),
+        stack_version: Some("content-1".to_owned()),
+        process_types: types(),
+        config: ConfigVars::new(BTreeMap::from([("FOO".to_owned(), "ä\n\"=".to_owned())])).unwrap(),
+        formation: Some(web(quantity)),
+        ..NewRelease::blank(app.id, "Deploy 1a2b3c4d".to_owned(), "me".to_owned(), StackName::default())
+    }
+}
+
+fn web(quantity: u32) -> Formation {
+    let process_type = ProcessType::web();
+    Formation::new([FormationEntry { process_type, quantity, size: DynoSize::Standard2X }])
+}
+
+#[tokio::test]
+async fn an_app_is_born_with_its_first_releases() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    assert_eq!(store.app_by_name(&app.name).await.unwrap(), Some(app.clone()));
+    assert_eq!(store.app_by_id(app.id).await.unwrap(), Some(app.clone()));
+    let releases = store.releases(app.id).await.unwrap();
+    let described: Vec<_> = releases.iter().map(|r| (r.version.0, r.description.as_str())).collect();
+    assert_eq!(described, [(2, "Enable Logplex"), (1, "Initial release")]);
+    assert_eq!(store.formation(app.id).await.unwrap(), Formation::default());
+}
+
+#[tokio::test]
+async fn names_are_unique_and_free_again_after_their_app() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let taken = |result: Result<App, StoreError>| matches!(result, Err(StoreError::NameTaken(_)));
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let other = store.create_app(new_app("other")).await.unwrap();
+    assert!(taken(store.create_app(new_app("example")).await));
+    let rename = |name: &str| AppChange { name: Some(name.parse().unwrap()), ..AppChange::default() };
+    assert!(taken(store.change_app(other.id, rename("example")).await));
+    assert_eq!(store.apps().await.unwrap(), [app.clone(), other.clone()]);
+    store.destroy_app(app.id).await.unwrap();
+    let renamed = store.change_app(other.id, rename("example")).await.unwrap();
+    assert_eq!(renamed.id, other.id);
+    assert_eq!(store.apps().await.unwrap(), [renamed]);
+}
+
+#[tokio::test]
+async fn a_release_comes_back_as_it_was_made_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = {
+        let store = store(&dir);
+        let app = store.create_app(new_app("example")).await.unwrap();
+        let slug = slug('a');
+        store.record_slug(slug.clone()).await.unwrap();
+        store.record_slug(slug.clone()).await.unwrap();
+        assert_eq!(store.slug(&slug.digest).await.unwrap(), Some(slug.clone()));
+        let release = store.create_release(deploy(&app, &slug.digest, 1)).await.unwrap();
+        assert_eq!(release.version, Version(3));
+        (app, release, store.node_id().await.unwrap())
+    };
+    let store = store(&dir);
+    let (app, release, node) = made;
+    assert_eq!(store.node_id().await.unwrap(), node);
+    assert_eq!(store.current_release(app.id).await.unwrap(), Some(release.clone()));
+    assert_eq!(store.release(app.id, Version(3)).await.unwrap(), Some(release));
+    assert_eq!(store.release(app.id, Version(4)).await.unwrap(), None);
+    assert_eq!(store.formation(app.id).await.unwrap(), web(1));
+}
+
+#[tokio::test]
+async fn a_release_that_is_refused_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let unrecorded = slug('b').digest;
+    assert!(store.create_release(deploy(&app, &unrecorded, 1)).await.is_err());
+    assert_eq!(store.releases(app.id).await.unwrap().len(), 2);
+    assert_eq!(store.formation(app.id).await.unwrap(), Formation::default());
+    let nobody = AppId(Uuid::new_v4());
+    let blank = NewRelease::blank(nobody, "x".to_owned(), "me".to_owned(), StackName::default());
+    assert!(matches!(store.create_release(blank).await, Err(StoreError::NoSuchApp(_))));
+}
+
+#[tokio::test]
+async fn the_current_release_is_the_highest_that_succeeded() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    store.set_release_status(app.id, Version(2), ReleaseStatus::Failed).await.unwrap();
+    assert_eq!(store.current_release(app.id).await.unwrap().unwrap().version, Version(1));
+    let absent = store.set_release_status(app.id, Version(9), ReleaseStatus::Failed).await;
+    assert!(matches!(absent, Err(StoreError::NoSuchRelease { .. })));
+}
+
+#[tokio::test]
+async fn destroying_an_app_names_the_slugs_that_nobody_runs_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let other = store.create_app(new_app("other")).await.unwrap();
+    let (own, shared) = (slug('a'), slug('b'));
+    for slug in [&own, &shared] {
+        store.record_slug(slug.clone()).await.unwrap();
+        store.create_release(deploy(&app, &slug.digest, 1)).await.unwrap();
+    }
+    store.create_release(deploy(&other, &shared.digest, 1)).await.unwrap();
+    assert_eq!(store.destroy_app(app.id).await.unwrap(), std::slice::from_ref(&own.digest));
+    assert_eq!(store.slug(&own.digest).await.unwrap(), None);
+    assert!(store.slug(&shared.digest).await.unwrap().is_some());
+    assert!(store.releases(app.id).await.unwrap().is_empty());
+    assert!(matches!(store.destroy_app(app.id).await, Err(StoreError::NoSuchApp(_))));
+}
+
+#[tokio::test]
+async fn builds_end_and_those_left_unfinished_fail() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let start = || NewBuild {
+        id: Uuid::new_v4(),
+        app: app.id,
+        commit: Some("1a2b3c4d".to_owned()),
+        user: "me".to_owned(),
+        output_path: PathBuf::from("/lib/builds/x"),
+    };
+    let (first, second) =
+        (store.create_build(start()).await.unwrap(), store.create_build(start()).await.unwrap());
+    let end = BuildEnd::Succeeded { slug: slug('a').digest, release: Version(3) };
+    store.finish_build(first.id, end).await.unwrap();
+    assert_eq!(store.fail_unfinished_builds().await.unwrap(), 1);
+    let builds = store.builds(app.id).await.unwrap();
+    let fates: Vec<_> = builds.iter().map(|build| (build.id, build.status, build.release)).collect();
+    assert_eq!(
+        fates,
+        [(second.id, BuildStatus::Failed, None), (first.id, BuildStatus::Succeeded, Some(Version(3)))]
+    );
+    let absent = store.finish_build(Uuid::new_v4(), BuildEnd::Failed).await;
+    assert!(matches!(absent, Err(StoreError::NoSuchBuild(_))));
+}
+
+#[tokio::test]
+async fn a_buildpack_list_keeps_its_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let urls = vec!["heroku/python".to_owned(), "heroku/nodejs".to_owned()];
+    store.set_buildpacks(app.id, urls.clone()).await.unwrap();
+    assert_eq!(store.buildpacks(app.id).await.unwrap(), urls);
+    store.set_buildpacks(app.id, Vec::new()).await.unwrap();
+    assert!(store.buildpacks(app.id).await.unwrap().is_empty());
+}
+
+// === Being killed ===
+
+/// Tells the writing half of the test where to write.
+const CRASH_DIR: &str = "DYNO_TEST_CRASH_DIR";
+/// How often the writer is killed.
+const KILLS: u32 = 12;
+
+/// Deploys without end and says each version aloud once it is acknowledged.
+async fn deploy_until_killed(path: &Path) {
+    let store = Store::open(path).unwrap();
+    let app = match store.app_by_name(&"example".parse::<AppName>().unwrap()).await.unwrap() {
+        Some(app) => app,
+        None => store.create_app(new_app("example")).await.unwrap(),
+    };
+    let slug = slug('a');
+    store.record_slug(slug.clone()).await.unwrap();
+    loop {
+        let next = store.current_release(app.id).await.unwrap().unwrap().version.0 + 1;
+        let quantity = u32::try_from(next).unwrap();
+        let release = store.create_release(deploy(&app, &slug.digest, quantity)).await.unwrap();
+        println!("acknowledged {}", release.version.0);
+    }
+}
+
+/// What the file says: the current version, after checking that nothing is half there.
+async fn version_on_disk(path: &Path) -> u64 {
+    let store = Store::open(path).unwrap();
+    let Some(app) = store.app_by_name(&"example".parse::<AppName>().unwrap()).await.unwrap() else {
+        return 0;
+    };
+    let versions: Vec<_> =
+        store.releases(app.id).await.unwrap().iter().rev().map(|release| release.version.0).collect();
+    let newest = u64::try_from(versions.len()).unwrap();
+    assert_eq!(versions, (1..=newest).collect::<Vec<_>>(), "versions have no gaps");
+    if newest > 2 {
+        // Every deploy sets web to its own version: a release without its formation would show here.
+        let wanted = web(u32::try_from(newest).unwrap());
+        assert_eq!(store.formation(app.id).await.unwrap(), wanted);
+    }
+    newest
+}
+
+#[tokio::test]
+async fn a_killed_writer_loses_nothing_acknowledged() {
+    if let Some(path) = std::env::var_os(CRASH_DIR) {
+        return deploy_until_killed(Path::new(&path)).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    let mut progressed = 0;
+    for round in 0..KILLS {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "store::test::a_killed_writer_loses_nothing_acknowledged"])
+            .env(CRASH_DIR, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(writer.stdout.take().unwrap());
+        std::thread::sleep(Duration::from_millis(u64::from(rand::random_range(20..120_u32))));
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        let acknowledged = lines
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("acknowledged ").and_then(|n| n.parse::<u64>().ok()))
+            .last()
+            .unwrap_or(0);
+        let kept = version_on_disk(&path).await;
+        assert!(kept >= acknowledged, "round {round}: {acknowledged} was acknowledged, {kept} is kept");
+        progressed = progressed.max(acknowledged);
+    }
+    assert!(progressed > 2, "the writer never got to deploy");
+}
