@@ -3,10 +3,11 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_core::ErrorMessage;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage, State};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage};
 use rtnetlink::{Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -18,6 +19,9 @@ use crate::sys::netns::in_netns;
 pub(super) const INNER: &str = "eth0";
 /// Largest packet where the uplink's is not known, in bytes.
 const MTU_DEFAULT: u32 = 1500;
+/// How long, and how often, a new link is asked whether packets pass, in milliseconds.
+const RUNNING_WAIT_MS: u64 = 1_000;
+const RUNNING_PAUSE_MS: u64 = 2;
 /// Kernel errnos that mean "no such link".
 const ENODEV: i32 = 19;
 
@@ -33,6 +37,8 @@ pub(super) struct Link {
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) mtu: u32,
+    /// Whether packets pass: switched on at both ends, and the kernel has noticed.
+    pub(super) is_running: bool,
 }
 
 /// An IPv4 route as far as it matters here.
@@ -134,6 +140,19 @@ impl Links {
         self.handle.link().set(message).execute().await.map_err(error("switch on the link", &link.name))
     }
 
+    /// Waits until packets pass: the end that was switched on first learns of the other's coming from a worker of the kernel,
+    /// and loses what is sent before, at the price of a second for the container's first packet. When the
+    /// time is up nothing worse than that happens, so it is no error.
+    pub(super) async fn until_running(&self, link: &Link) -> Result<(), NetworkError> {
+        for _ in 0..RUNNING_WAIT_MS / RUNNING_PAUSE_MS {
+            if self.named(&link.name).await?.is_none_or(|link| link.is_running) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(RUNNING_PAUSE_MS)).await;
+        }
+        Ok(())
+    }
+
     /// Inside a container's namespace: loopback, address, default route.
     pub(super) async fn configure_inside(&self, addresses: SlotAddresses) -> Result<(), NetworkError> {
         let vanished = |name: &str| NetworkError::Vanished { link: name.to_owned() };
@@ -153,12 +172,15 @@ impl Links {
 }
 
 fn link(message: &LinkMessage) -> Option<Link> {
-    let mut link = Link { index: message.header.index, name: String::new(), mtu: MTU_DEFAULT };
+    let mut link =
+        Link { index: message.header.index, name: String::new(), mtu: MTU_DEFAULT, is_running: false };
     for attribute in &message.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             link.name.clone_from(name);
         } else if let LinkAttribute::Mtu(mtu) = attribute {
             link.mtu = *mtu;
+        } else if let LinkAttribute::OperState(state) = attribute {
+            link.is_running = *state == State::Up;
         }
     }
     (!link.name.is_empty()).then_some(link)

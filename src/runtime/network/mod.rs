@@ -235,7 +235,8 @@ impl NodeNetwork {
         links.up(&outer).await?;
         let entered = netns::in_netns(namespace, || settings::refuse_ipv6(INNER));
         entered.map_err(io_error("enter", Path::new("the network namespace")))??;
-        Links::inside(namespace)?.configure_inside(addresses).await
+        Links::inside(namespace)?.configure_inside(addresses).await?;
+        links.until_running(&outer).await
     }
 
     /// Removes the node's links and table, and restores what was changed. Works without a live node, and when repeated.
