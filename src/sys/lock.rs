@@ -18,7 +18,8 @@ pub struct Lock {
 /// # Errors
 /// The kernel's errno (no such directory, no right to write there).
 pub fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Lock { _file: file })),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NetworkError, NetworkLease, NodeNetwork};
 use dyno::sys::netns::{create, in_netns};
@@ -350,6 +350,33 @@ fn a_slot_is_allotted_anew_when_its_former_link_is_still_there() {
         (network.allot(5).await.unwrap(), network.allot(5).await.unwrap())
     });
     assert_eq!(from(&fresh, PUBLIC, 80).as_deref(), Ok(HOST));
+    stage.run(NodeNetwork::teardown(stage.config(0))).unwrap();
+}
+
+#[test]
+fn a_dropped_lease_takes_its_link_along() {
+    if !is_root_or_skip("a_dropped_lease_takes_its_link_along") {
+        return;
+    }
+    let stage = Stage::build();
+    let leases = stage.run(async {
+        let network = NodeNetwork::setup(stage.config(0)).await.unwrap();
+        let mut leases = Vec::new();
+        for slot in 0..20 {
+            leases.push(network.allot(slot).await.unwrap());
+        }
+        leases
+    });
+    let links = || stage.listing("ip", "-br link").matches("dy0-").count();
+    assert_eq!(links(), 20);
+    // Another process may open the namespace by the path, as long as the lease lives.
+    assert!(leases.iter().all(|lease| std::fs::metadata(&lease.netns).is_ok()));
+    drop(leases);
+    let deadline = Instant::now() + Duration::from_millis(PATIENCE_MS);
+    while links() > 0 {
+        assert!(Instant::now() < deadline, "{} links are left", links());
+        std::thread::sleep(Duration::from_millis(20));
+    }
     stage.run(NodeNetwork::teardown(stage.config(0))).unwrap();
 }
 

@@ -48,8 +48,7 @@ const MASKED_PATHS: &[&str] = &[
 ];
 
 /// Directories through which the kernel takes settings.
-const READ_ONLY_PATHS: &[&str] =
-    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// Most that `/dev/shm` holds, in bytes; it counts against the memory limit besides.
 const SHM_BYTES_MAX: u64 = 64 << 20;
@@ -86,7 +85,8 @@ impl Sandbox {
     /// # Errors
     /// A part that the OCI types cannot hold.
     pub fn into_spec(self) -> Result<ContainerSpec, OciSpecError> {
-        let Sandbox { id, hostname, root_layers, ids, mounts, process, limits, network, stdio, labels } = self;
+        let Sandbox { id, hostname, root_layers, ids, mounts, process, limits, network, stdio, labels } =
+            self;
         let root = root_layers.first().cloned().unwrap_or_default();
         let linux = LinuxBuilder::default()
             .uid_mappings([mapping(ids)?])
@@ -192,12 +192,7 @@ fn process_of(
 /// The file systems that the kernel fills, and `/dev`.
 fn kernel_mounts() -> Result<Vec<Mount>, OciSpecError> {
     let mount = |target: &str, kind: &str, options: &[String]| {
-        MountBuilder::default()
-            .destination(target)
-            .typ(kind)
-            .source(kind)
-            .options(options.to_vec())
-            .build()
+        MountBuilder::default().destination(target).typ(kind).source(kind).options(options.to_vec()).build()
     };
     let words = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
     Ok(vec![
@@ -209,11 +204,7 @@ fn kernel_mounts() -> Result<Vec<Mount>, OciSpecError> {
             "devpts",
             &words(&format!("nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid={TTY_GROUP}")),
         )?,
-        mount(
-            "/dev/shm",
-            "tmpfs",
-            &words(&format!("nosuid,noexec,nodev,mode=1777,size={SHM_BYTES_MAX}")),
-        )?,
+        mount("/dev/shm", "tmpfs", &words(&format!("nosuid,noexec,nodev,mode=1777,size={SHM_BYTES_MAX}")))?,
         mount("/dev/mqueue", "mqueue", &words("nosuid,noexec,nodev"))?,
     ])
 }
