@@ -1,1 +1,221 @@
 //! The log service: ingest, buffer, store, tail.
+//!
+//! ```text
+//! push ─────────try──┐                       ┌─► segment files (reloaded at start)
+//! follow_ring ─wait──┴─► bounded queue ─► writer thread ─► last 1500 lines ─► sessions: history, then tail
+//! ```
+//!
+//! What it is not: a place where anybody waits. A full queue drops lines and counts them; a slow tail loses lines and is
+//! told so; a dyno that writes faster than is collected loses lines in its own ring. Each loss is a line in the log.
+//!
+//! - A line is in a file (the page cache: safe from a killed process) before any session or any ring's reader moves on.
+//! - Lines of one source keep their order; those of different sources are merged by arrival.
+
+mod error;
+mod follow;
+mod segments;
+mod session;
+mod writer;
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::stream::BoxStream;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::domain::AppId;
+use crate::sys::clock;
+use crate::wire::logline::LogLine;
+
+pub use error::LogError;
+pub use follow::FollowHandle;
+pub use session::{Filter, Tail};
+
+/// Lines kept of each app, all sources together (platform reference 5.2).
+pub const HISTORY_LINES: usize = 1500;
+/// Longest message, bytes; a longer one is cut into several lines (platform reference 5.2).
+pub const MESSAGE_BYTES_MAX: usize = 10_000;
+/// Messages waiting for the writer; when full, pushed lines are dropped and counted.
+const QUEUE_MESSAGES_MAX: usize = 8192;
+/// Lines waiting for one tail session; a slower reader loses lines and is told (platform reference 5.3).
+const TAIL_QUEUE_LINES: usize = 1024;
+
+/// The log of every app on the node. Clones share it.
+#[derive(Clone, Debug)]
+pub struct LogService {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Message>,
+    doorbells: Arc<follow::Doorbells>,
+}
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+enum Message {
+    /// Add lines, then answer if someone waits.
+    Lines { app: AppId, lines: Vec<LogLine>, written: Option<oneshot::Sender<()>> },
+    /// Drop everything of an app.
+    Forget { app: AppId },
+    /// Answer when all before this is done.
+    Flush { done: oneshot::Sender<()> },
+}
+
+/// What sessions read and the writer writes.
+#[derive(Debug, Default)]
+struct Shared {
+    apps: Mutex<HashMap<AppId, AppLog>>,
+    dropped: Mutex<HashMap<AppId, Dropped>>,
+    /// Lines lost since the service was opened, of all apps.
+    dropped_total: AtomicU64,
+}
+
+/// Lines of one app that found the queue full.
+#[derive(Debug)]
+struct Dropped {
+    count: u64,
+    since: std::time::SystemTime,
+}
+
+/// One app's memory.
+#[derive(Debug)]
+struct AppLog {
+    lines: VecDeque<Arc<LogLine>>,
+    tail: broadcast::Sender<Arc<LogLine>>,
+}
+
+// === impl AppLog ===
+
+impl AppLog {
+    fn new(lines: VecDeque<Arc<LogLine>>) -> Self {
+        Self { lines, tail: broadcast::Sender::new(TAIL_QUEUE_LINES) }
+    }
+
+    fn add(&mut self, line: LogLine) {
+        let line = Arc::new(line);
+        if self.lines.len() == HISTORY_LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(Arc::clone(&line));
+        // Fails when nobody tails, which is the usual case.
+        let _ = self.tail.send(line);
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Runs `read` on an app's memory, made if there is none. Held only for memory work, never for input or output.
+    fn with_app<T>(&self, app: AppId, read: impl FnOnce(&mut AppLog) -> T) -> T {
+        let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        read(apps.entry(app).or_insert_with(|| AppLog::new(VecDeque::new())))
+    }
+
+    fn count_dropped(&self, app: AppId, count: u64) {
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        dropped.entry(app).or_insert_with(|| Dropped { count: 0, since: clock::now() }).count += count;
+        self.dropped_total.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn take_dropped(&self) -> HashMap<AppId, Dropped> {
+        std::mem::take(&mut *self.dropped.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+// === impl LogService ===
+
+impl LogService {
+    /// Opens the logs under `dir`, one directory an app, and reloads the last [`HISTORY_LINES`] of each. A line torn by
+    /// a crash is left out.
+    ///
+    /// # Errors
+    /// The directory cannot be made or read, or no thread can be started.
+    pub fn open(dir: PathBuf) -> Result<Self, LogError> {
+        let mut apps = HashMap::new();
+        for (app, lines) in segments::load_all(&dir, HISTORY_LINES)? {
+            apps.insert(app, AppLog::new(lines.into_iter().map(Arc::new).collect()));
+        }
+        let shared = Arc::new(Shared { apps: Mutex::new(apps), ..Shared::default() });
+        let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        writer::start(dir, Arc::clone(&shared), messages)?;
+        Ok(Self { shared, queue, doorbells: follow::Doorbells::start()? })
+    }
+
+    /// Adds a line to an app's log. Never waits: a line that finds the queue full is dropped, and the log says so.
+    pub fn push(&self, app: AppId, line: LogLine) {
+        let message = Message::Lines { app, lines: cut(line), written: None };
+        if self.queue.try_send(message).is_err() {
+            self.shared.count_dropped(app, 1);
+        }
+    }
+
+    /// Drains the ring at `ring` into `app`'s log as output of the dyno `ps`, from where its last reader stopped, until
+    /// [`FollowHandle::finish`]. Must be called on the async runtime.
+    #[must_use]
+    pub fn follow_ring(&self, app: AppId, ps: String, ring: PathBuf) -> FollowHandle {
+        follow::start(self.clone(), follow::Target { app, ps, ring })
+    }
+
+    /// The last `lines` lines that `filter` lets through, and with [`Tail::Follow`] those that come after, without end.
+    #[must_use]
+    pub fn session(
+        &self,
+        app: AppId,
+        filter: Filter,
+        lines: usize,
+        tail: Tail,
+    ) -> BoxStream<'static, LogLine> {
+        self.shared.with_app(app, |log| session::open(log, filter, lines, tail))
+    }
+
+    /// Drops an app's log, on disk and in memory, and ends its sessions.
+    pub fn forget(&self, app: AppId) {
+        let queue = self.queue.clone();
+        if let Err(mpsc::error::TrySendError::Full(message)) = queue.try_send(Message::Forget { app }) {
+            // Unlike a line this must not be lost; a thread of its own waits for room.
+            std::thread::spawn(move || queue.blocking_send(message));
+        }
+    }
+
+    /// Waits until every line pushed so far is in its file.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.queue.send(Message::Flush { done }).await.is_ok() {
+            // The writer outlives its queue, so an answer always comes.
+            let _ = flushed.await;
+        }
+    }
+
+    /// Lines lost to a full queue since the service was opened, of all apps.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped_total.load(Ordering::Relaxed)
+    }
+
+    /// Adds lines and waits until they are in their file.
+    async fn write(&self, app: AppId, lines: Vec<LogLine>) -> Result<(), LogError> {
+        let (written, done) = oneshot::channel();
+        let message = Message::Lines { app, lines, written: Some(written) };
+        self.queue.send(message).await.map_err(|_| LogError::Closed)?;
+        done.await.map_err(|_| LogError::Closed)
+    }
+}
+
+/// One line for each line feed, and no message over the limit. An empty message stays a line.
+fn cut(line: LogLine) -> Vec<LogLine> {
+    if line.message.len() <= MESSAGE_BYTES_MAX && !line.message.contains(&b'\n') {
+        return vec![line];
+    }
+    let part = |message: &[u8]| LogLine { message: message.to_vec(), ps: line.ps.clone(), ..line };
+    let mut parts = Vec::new();
+    for message in line.message.split(|byte| *byte == b'\n') {
+        if message.is_empty() {
+            parts.push(part(message));
+        }
+        parts.extend(message.chunks(MESSAGE_BYTES_MAX).map(part));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod test;

@@ -9,3 +9,4 @@ pub mod peer;
 pub mod privilege;
 pub mod ring;
 pub mod seccomp;
+pub mod watch;

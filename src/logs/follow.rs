@@ -1,0 +1,209 @@
+//! Following a container's ring: its lines become the app's log, each once.
+//!
+//! The ring keeps how far it was read, and that is moved on only after the lines are in a file. A process killed between
+//! the two would show its last lines again, so a follower first skips lines at the front of the ring that are known.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::domain::AppId;
+use crate::logs::{LogError, LogService};
+use crate::sys::clock;
+use crate::sys::ring::{Batch, Reader};
+use crate::sys::watch::{Watched, Watcher};
+use crate::wire::logline::{DroppedLine, LogLine};
+
+/// How often a ring is looked at though nobody rang, milliseconds: inotify drops events when its queue is full.
+const POLL_MS: u64 = 1000;
+/// How long the doorbells' thread waits before it looks whether the service still lives, milliseconds.
+const DOORBELLS_WAIT_MS: u16 = 1000;
+
+/// What is followed.
+pub(super) struct Target {
+    pub(super) app: AppId,
+    pub(super) ps: String,
+    pub(super) ring: PathBuf,
+}
+
+/// A ring being drained. Dropping it stops the draining; the ring keeps the rest for a later follower.
+#[derive(Debug)]
+pub struct FollowHandle {
+    stop: watch::Sender<Stop>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// Wait for more lines.
+    Never,
+    /// Drain what there is, then end.
+    WhenEmpty,
+}
+
+// === impl FollowHandle ===
+
+impl FollowHandle {
+    /// Drains what is left and ends. To be called when the container has exited.
+    pub async fn finish(mut self) {
+        self.stop.send_replace(Stop::WhenEmpty);
+        // The task neither panics nor is aborted while we hold it.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for FollowHandle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(super) fn start(service: LogService, target: Target) -> FollowHandle {
+    let (stop, stopping) = watch::channel(Stop::Never);
+    let task = tokio::spawn(async move {
+        if let Err(failed) = follow(&service, &target, stopping).await {
+            let ring = target.ring.display();
+            tracing::warn!(app = %target.app, ps = target.ps, %ring, %failed, "a dyno's output is lost");
+        }
+    });
+    FollowHandle { stop, task }
+}
+
+async fn follow(
+    service: &LogService,
+    target: &Target,
+    mut stopping: watch::Receiver<Stop>,
+) -> Result<(), LogError> {
+    let failed = |source| LogError::File { attempt: "read", path: target.ring.clone(), source };
+    // Before the first read, so that no write falls between the two.
+    let doorbell = service.doorbells.hang(&target.ring);
+    let mut reader = Reader::open(&target.ring).map_err(failed)?;
+    let mut known = Some(known_lines(service, target));
+    loop {
+        // Seen before the read: what was written before the container ended is then in this read or a later one.
+        let stop = *stopping.borrow_and_update();
+        let batch = reader.read().map_err(failed)?;
+        if batch.records.is_empty() && batch.dropped == 0 {
+            if stop == Stop::WhenEmpty {
+                return Ok(());
+            }
+            let pause = Duration::from_millis(POLL_MS);
+            tokio::select! {
+                () = doorbell.rung() => {}
+                () = tokio::time::sleep(pause) => {}
+                changed = stopping.changed() => if changed.is_err() { return Ok(()) },
+            }
+            continue;
+        }
+        service.write(target.app, lines_of(batch, target, known.take())).await?;
+        reader.commit();
+    }
+}
+
+type Known = HashSet<(u64, Vec<u8>)>;
+
+/// Time (as displayed: microseconds) and message of what the log already has of this dyno.
+fn known_lines(service: &LogService, target: &Target) -> Known {
+    let key = |line: &Arc<LogLine>| (clock::unix_ns(line.at) / 1000, line.message.clone());
+    service
+        .shared
+        .with_app(target.app, |log| log.lines.iter().filter(|line| line.ps == target.ps).map(key).collect())
+}
+
+fn lines_of(batch: Batch, target: &Target, known: Option<Known>) -> Vec<LogLine> {
+    let known = known.unwrap_or_default();
+    let mut lines: Vec<_> = batch
+        .records
+        .into_iter()
+        .skip_while(|record| {
+            !known.is_empty() && known.contains(&(clock::unix_ns(record.at) / 1000, record.line.clone()))
+        })
+        .map(|record| LogLine::output(record.at, target.ps.clone(), record.line))
+        .collect();
+    if batch.dropped > 0 {
+        let since = lines.last().map_or_else(clock::now, |line| line.at);
+        let told = DroppedLine::Dyno { count: batch.dropped, since };
+        lines.push(LogLine::dropped(clock::now(), &told));
+    }
+    lines
+}
+
+/// Wakes followers when their ring is written to: one inotify instance and one thread for all rings.
+#[derive(Debug)]
+pub(super) struct Doorbells {
+    watcher: Watcher,
+    bells: Mutex<HashMap<Watched, Arc<Notify>>>,
+}
+
+/// A follower's bell, taken down when dropped.
+struct Doorbell<'a> {
+    doorbells: &'a Doorbells,
+    hung: Option<(Watched, Arc<Notify>)>,
+}
+
+// === impl Doorbells ===
+
+impl Doorbells {
+    /// Starts the thread, which ends soon after the last handle of the service is gone.
+    pub(super) fn start() -> Result<Arc<Self>, LogError> {
+        let attempt = |source| LogError::Start { part: "file watcher", source };
+        let watcher = Watcher::new().map_err(attempt)?;
+        let doorbells = Arc::new(Self { watcher, bells: Mutex::default() });
+        let weak = Arc::downgrade(&doorbells);
+        let ring_them = move || {
+            while let Some(doorbells) = weak.upgrade() {
+                doorbells.ring_once();
+            }
+        };
+        std::thread::Builder::new().name("log-doorbells".to_owned()).spawn(ring_them).map_err(attempt)?;
+        Ok(doorbells)
+    }
+
+    fn ring_once(&self) {
+        let Ok(written) = self.watcher.wait(DOORBELLS_WAIT_MS) else {
+            // Followers go on with their slow polls.
+            std::thread::sleep(Duration::from_millis(DOORBELLS_WAIT_MS.into()));
+            return;
+        };
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        for bell in written.iter().filter_map(|watched| bells.get(watched)) {
+            bell.notify_one();
+        }
+    }
+
+    fn hang(&self, ring: &std::path::Path) -> Doorbell<'_> {
+        let bell = Arc::new(Notify::new());
+        // Held while adding, so that no event of this watch is looked up before its bell hangs.
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        let hung = self.watcher.add(ring).ok().map(|watched| {
+            bells.insert(watched, Arc::clone(&bell));
+            (watched, bell)
+        });
+        Doorbell { doorbells: self, hung }
+    }
+}
+
+// === impl Doorbell ===
+
+impl Doorbell<'_> {
+    /// Waits for a ring; without a watch, for ever.
+    async fn rung(&self) {
+        match &self.hung {
+            Some((_, bell)) => bell.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Doorbell<'_> {
+    fn drop(&mut self) {
+        if let Some((watched, _)) = &self.hung {
+            self.doorbells.bells.lock().unwrap_or_else(PoisonError::into_inner).remove(watched);
+            self.doorbells.watcher.remove(*watched);
+        }
+    }
+}

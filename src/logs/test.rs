@@ -1,0 +1,182 @@
+//! The service as a whole: real files, real rings.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use futures_util::StreamExt as _;
+use uuid::Uuid;
+
+use super::*;
+use crate::sys::ring::{self, Writer};
+
+fn app() -> AppId {
+    AppId(Uuid::from_u128(7))
+}
+
+fn line(n: u64, text: &str) -> LogLine {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_micros(n);
+    LogLine::output(at, "web.1", text.as_bytes().to_vec())
+}
+
+async fn history(service: &LogService) -> Vec<String> {
+    let text = |line: LogLine| String::from_utf8_lossy(&line.message).into_owned();
+    service.session(app(), Filter::default(), HISTORY_LINES, Tail::End).map(text).collect().await
+}
+
+fn open(dir: &Path) -> LogService {
+    LogService::open(dir.join("logs")).unwrap()
+}
+
+#[tokio::test]
+async fn the_last_lines_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let total = HISTORY_LINES as u64 + 10;
+    let service = open(dir.path());
+    for n in 0..total {
+        service.push(app(), line(n, &format!("line {n}")));
+    }
+    service.flush().await;
+    let expected: Vec<_> = (10..total).map(|n| format!("line {n}")).collect();
+    assert_eq!(history(&service).await, expected);
+    drop(service);
+    assert_eq!(history(&open(dir.path())).await, expected);
+}
+
+#[tokio::test]
+async fn long_messages_are_cut_and_empty_lines_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    service.push(app(), line(1, &"x".repeat(MESSAGE_BYTES_MAX * 2 + 5)));
+    service.push(app(), line(2, ""));
+    service.push(app(), line(3, "a\n\nb"));
+    service.flush().await;
+    let lengths: Vec<_> = history(&service).await.iter().map(String::len).collect();
+    assert_eq!(lengths, [MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX, 5, 0, 1, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_tail_begins_where_history_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    service.push(app(), line(1, "before"));
+    service.flush().await;
+    let session = service.session(app(), Filter::default(), 1, Tail::Follow);
+    service.push(app(), line(2, "after"));
+    let seen: Vec<_> = session.take(2).collect().await;
+    assert_eq!(seen, [line(1, "before"), line(2, "after")]);
+}
+
+#[tokio::test]
+async fn a_slow_tail_is_told_what_it_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    let mut session = service.session(app(), Filter::default(), 0, Tail::Follow);
+    for n in 0..TAIL_QUEUE_LINES as u64 + 7 {
+        service.push(app(), line(n, "x"));
+    }
+    service.flush().await;
+    let first = session.next().await.unwrap().to_string();
+    assert!(first.contains("heroku[logplex]") && first.contains("dropped 7 messages"), "{first}");
+    assert_eq!(session.next().await.unwrap(), line(7, "x"));
+}
+
+#[tokio::test]
+async fn a_full_queue_drops_and_says_so_in_the_log() {
+    let shared = Arc::new(Shared::default());
+    let (queue, messages) = mpsc::channel(1);
+    let doorbells = follow::Doorbells::start().unwrap();
+    let service = LogService { shared: Arc::clone(&shared), queue, doorbells };
+    for n in 0..4 {
+        service.push(app(), line(n, "x"));
+    }
+    assert_eq!(service.dropped(), 3);
+    let dir = tempfile::tempdir().unwrap();
+    writer::start(dir.path().to_owned(), shared, messages).unwrap();
+    service.flush().await;
+    let lines = history(&service).await;
+    assert_eq!(lines[0], "x");
+    assert!(lines[1].contains("3 messages dropped since"), "{lines:?}");
+    assert_eq!(lines.len(), 2);
+}
+
+#[tokio::test]
+async fn a_forgotten_log_is_gone_and_its_tails_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    service.push(app(), line(1, "x"));
+    service.flush().await;
+    let session = service.session(app(), Filter::default(), 0, Tail::Follow);
+    service.forget(app());
+    assert_eq!(session.count().await, 0);
+    service.flush().await;
+    assert!(history(&service).await.is_empty());
+    assert_eq!(std::fs::read_dir(dir.path().join("logs")).unwrap().count(), 0);
+}
+
+fn ring(dir: &Path) -> (PathBuf, Writer) {
+    let path = dir.join("log.ring");
+    ring::create(&path, 4096).unwrap();
+    let writer = Writer::open(&path).unwrap();
+    (path, writer)
+}
+
+fn write(writer: &mut Writer, lines: &[&str]) {
+    for (n, text) in (1..).zip(lines) {
+        writer.push(SystemTime::UNIX_EPOCH + Duration::from_micros(n), text.as_bytes());
+    }
+    writer.flush().unwrap();
+}
+
+#[tokio::test]
+async fn a_ring_is_drained_as_it_is_written_and_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    let (path, mut writer) = ring(dir.path());
+    let mut tail = service.session(app(), Filter::default(), 0, Tail::Follow);
+    let follow = service.follow_ring(app(), "web.1".to_owned(), path);
+    write(&mut writer, &["one"]);
+    let woken = tokio::time::timeout(Duration::from_millis(500), tail.next()).await;
+    assert_eq!(woken.expect("woken by the write, not by the poll").unwrap().message, b"one");
+    write(&mut writer, &["two", "", "three"]);
+    follow.finish().await;
+    assert_eq!(history(&service).await, ["one", "two", "", "three"]);
+}
+
+#[tokio::test]
+async fn a_ring_goes_on_after_a_restart_without_loss_or_repetition() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, mut writer) = ring(dir.path());
+    {
+        let service = open(dir.path());
+        let follow = service.follow_ring(app(), "web.1".to_owned(), path.clone());
+        write(&mut writer, &["one"]);
+        follow.finish().await;
+    }
+    // As if killed after the lines were written and before the ring was told.
+    let at = |n| SystemTime::UNIX_EPOCH + Duration::from_micros(n);
+    writer.push(at(10), b"two");
+    writer.push(at(11), b"three");
+    writer.push(at(12), b"two");
+    writer.flush().unwrap();
+    {
+        let service = open(dir.path());
+        service.push(app(), line(10, "two"));
+        service.push(app(), line(11, "three"));
+        service.flush().await;
+    }
+    let service = open(dir.path());
+    service.follow_ring(app(), "web.1".to_owned(), path).finish().await;
+    assert_eq!(history(&service).await, ["one", "two", "three", "two"]);
+}
+
+#[tokio::test]
+async fn what_a_ring_could_not_hold_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, mut writer) = ring(dir.path());
+    write(&mut writer, &["x".repeat(4000).as_str(), "y".repeat(4000).as_str()]);
+    let service = open(dir.path());
+    service.follow_ring(app(), "web.1".to_owned(), path).finish().await;
+    let lines = history(&service).await;
+    assert_eq!(lines[0].len(), 4000);
+    assert!(lines[1].contains("1 messages dropped since"), "{:?}", lines[1]);
+}
