@@ -7,5 +7,7 @@ pub mod codes;
 pub mod headers;
 pub mod logline;
 pub mod pages;
+pub mod procfile;
+pub mod push_text;
 pub mod release_text;
 pub mod router_line;

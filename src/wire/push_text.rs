@@ -1,0 +1,363 @@
+//! Every sentence a pusher sees (platform reference 3.6). Git puts `remote: ` before each line.
+//!
+//! Functions return whole lines without their line ends. Headers begin with an arrow, what belongs to a header is
+//! indented by seven spaces, errors begin with ` !     `.
+
+use crate::domain::{AppName, Bytes, ProcessType, StackName, Version};
+
+/// A header: `-----> text`.
+#[must_use]
+pub fn header(text: &str) -> String {
+    format!("-----> {text}")
+}
+
+/// A line that belongs to the header above it.
+#[must_use]
+pub fn detail(text: &str) -> String {
+    format!("       {text}")
+}
+
+/// An error or a warning.
+#[must_use]
+pub fn error(text: &str) -> String {
+    format!(" !     {text}")
+}
+
+// === Before and during the build ===
+
+/// The lines that open every push that builds.
+#[must_use]
+pub fn building_source() -> Vec<String> {
+    vec!["Building source:".to_owned(), String::new()]
+}
+
+/// Which stack the build runs on: `-----> Building on the Cedar-13 stack`.
+#[must_use]
+pub fn building_on(stack: &StackName) -> String {
+    header(&format!("Building on the {} stack", capitalised(stack.as_str())))
+}
+
+/// Shown only while the buildpack is found by detection.
+#[must_use]
+pub fn determining_buildpack() -> String {
+    header("Determining which buildpack to use for this app")
+}
+
+/// The buildpack, or the numbered list of several.
+#[must_use]
+pub fn using_buildpacks(names: &[String]) -> Vec<String> {
+    match names {
+        [] => Vec::new(),
+        [one] => vec![header(&format!("Using buildpack: {one}"))],
+        several => {
+            let numbered = several.iter().enumerate().map(|(n, name)| detail(&format!("{}. {name}", n + 1)));
+            std::iter::once(header("Using buildpacks:")).chain(numbered).collect()
+        }
+    }
+}
+
+/// What a buildpack's detection found: `-----> Python app detected`.
+#[must_use]
+pub fn detected(name: &str) -> String {
+    header(&format!("{name} app detected"))
+}
+
+/// How many files `.slugignore` removed.
+#[must_use]
+pub fn deleting_ignored(count: usize) -> String {
+    header(&format!("Deleting {count} files matching .slugignore patterns."))
+}
+
+/// The process types of the Procfile and those of the buildpack, each in alphabetical order; ends with a blank line.
+///
+/// Without default types the short form is used. Default types that the Procfile declares too are left out.
+#[must_use]
+pub fn discovering(declared: &[&ProcessType], defaults: &[&ProcessType]) -> Vec<String> {
+    let mut lines = vec![header("Discovering process types")];
+    if defaults.is_empty() {
+        lines.push(detail(&format!("Procfile declares types -> {}", listed(declared))));
+    } else {
+        lines.push(detail(&format!("Procfile declares types     -> {}", listed(declared))));
+        lines.push(detail(&format!("Default types for buildpack -> {}", listed(defaults))));
+    }
+    lines.push(String::new());
+    lines
+}
+
+/// The slug is being packed.
+#[must_use]
+pub fn compressing() -> String {
+    header("Compressing...")
+}
+
+/// The slug's compressed size: `       Done: 42.2M`.
+#[must_use]
+pub fn compressed(size: Bytes) -> String {
+    detail(&format!("Done: {size}"))
+}
+
+/// The slug is larger than the soft limit (platform reference 3.2).
+#[must_use]
+pub fn slug_large(size: Bytes, soft_limit: Bytes) -> String {
+    let (size, limit) = (mebibytes(size), mebibytes(soft_limit));
+    error(&format!(
+        "Warning: Your slug size ({size} MB) exceeds our soft limit ({limit} MB) which may affect boot time."
+    ))
+}
+
+/// The build's output passed its limit; what follows is not shown.
+#[must_use]
+pub fn output_cut(limit: Bytes) -> String {
+    error(&format!("The build has written more than {limit} of output; the rest is not shown."))
+}
+
+// === After the build ===
+
+/// The release is being made.
+#[must_use]
+pub fn launching() -> String {
+    header("Launching...")
+}
+
+/// The release command must succeed first.
+#[must_use]
+pub fn release_command_declared() -> String {
+    error("Release command declared: this new release will not be available until the command succeeds.")
+}
+
+/// The release that was made: `       Released v4`.
+#[must_use]
+pub fn released(version: Version) -> String {
+    detail(&format!("Released {version}"))
+}
+
+/// Where the app answers; ends with a blank line.
+#[must_use]
+pub fn deployed(url: &str) -> Vec<String> {
+    vec![detail(&format!("{url} deployed")), String::new()]
+}
+
+/// The last line of a push that went well.
+#[must_use]
+pub fn verifying_done() -> String {
+    "Verifying deploy... done.".to_owned()
+}
+
+/// A branch that is stored but not built.
+#[must_use]
+pub fn other_branch_skipped() -> String {
+    "Pushed to non-main/master branch, skipping build.".to_owned()
+}
+
+/// Tags are stored; they build nothing.
+#[must_use]
+pub fn tag_stored() -> String {
+    "Pushed a tag, skipping build.".to_owned()
+}
+
+/// The last lines of a push that failed.
+#[must_use]
+pub fn rejected(app: &AppName) -> Vec<String> {
+    vec![
+        "Verifying deploy...".to_owned(),
+        String::new(),
+        format!("!\tPush rejected to {app}."),
+        String::new(),
+    ]
+}
+
+// === Failures of a build: each ends with the line that the push failed ===
+
+/// Nothing detected the app; `known` names what would have been: `Python (requirements.txt)`.
+#[must_use]
+pub fn no_language(known: &[&str]) -> Vec<String> {
+    vec![
+        error("No default language could be detected for this app."),
+        "\t\t\tHINT: This occurs when no built-in buildpack recognises the files in the root of the app."
+            .to_owned(),
+        format!("\t\t\tThere are buildpacks for {}.", known.join(", ")),
+        String::new(),
+        push_failed(),
+    ]
+}
+
+/// A buildpack that was asked for by name does not want the app.
+#[must_use]
+pub fn not_compatible(buildpack: &str) -> Vec<String> {
+    vec![
+        header(&format!("App not compatible with buildpack: {buildpack}")),
+        detail("Its detection did not find the files it needs in the root of the app."),
+        push_failed(),
+    ]
+}
+
+/// A compile step ended with a failure; the buildpack itself has said why.
+#[must_use]
+pub fn compile_failed(name: &str) -> Vec<String> {
+    refused(&format!("Push rejected, failed to compile {name} app."))
+}
+
+/// The source archive could not be unpacked.
+#[must_use]
+pub fn bad_source() -> Vec<String> {
+    refused("Push rejected, Failed decompressing source code.")
+}
+
+/// The build took longer than `limit_s` seconds and was ended.
+#[must_use]
+pub fn timed_out(limit_s: u64) -> Vec<String> {
+    let limit = match limit_s {
+        60 => "1 minute".to_owned(),
+        s if s % 60 == 0 && s > 0 => format!("{} minutes", s / 60),
+        s => format!("{s} seconds"),
+    };
+    refused(&format!("Push rejected, the build took longer than {limit} and was ended."))
+}
+
+/// The build used up its memory and was ended.
+#[must_use]
+pub fn out_of_memory(limit: Bytes) -> Vec<String> {
+    refused(&format!("Push rejected, the build needed more than {limit} of memory and was ended."))
+}
+
+/// The slug is larger than the limit (platform reference 3.2).
+#[must_use]
+pub fn slug_too_large(size: Bytes, limit: Bytes) -> Vec<String> {
+    vec![
+        error(&format!("Compiled slug size: {size} is too large (max is {}M).", mebibytes(limit))),
+        error("Name what the app does not need at run time in .slugignore, or drop dependencies."),
+        push_failed(),
+    ]
+}
+
+/// A buildpack of a form that is not known; `reason` is one clause.
+#[must_use]
+pub fn buildpack_refused(buildpack: &str, reason: &str) -> Vec<String> {
+    refused(&format!("Push rejected, buildpack {buildpack} cannot be used: {reason}."))
+}
+
+/// The app's own declarations are refused; `reason` is one clause.
+#[must_use]
+pub fn declaration_refused(reason: &str) -> Vec<String> {
+    refused(&format!("Push rejected, {reason}."))
+}
+
+/// The node failed, not the app; `reason` is one clause.
+#[must_use]
+pub fn node_failed(reason: &str) -> Vec<String> {
+    refused(&format!("Push rejected, the node could not build the app: {reason}."))
+}
+
+fn refused(text: &str) -> Vec<String> {
+    vec![error(text), String::new(), push_failed()]
+}
+
+fn push_failed() -> String {
+    error("Push failed")
+}
+
+// === Spelling ===
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
+}
+
+fn listed(types: &[&ProcessType]) -> String {
+    if types.is_empty() {
+        return "(none)".to_owned();
+    }
+    let mut names: Vec<&str> = types.iter().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    names.join(", ")
+}
+
+fn mebibytes(size: Bytes) -> u64 {
+    size.0 / Bytes::mib(1).0
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    fn types(names: &[&str]) -> Vec<ProcessType> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_push_that_goes_well_reads_as_published() {
+        let declared = types(&["web", "release"]);
+        let mut lines = building_source();
+        lines.push(building_on(&StackName::default()));
+        lines.push(determining_buildpack());
+        lines.extend(using_buildpacks(&["heroku/python".to_owned()]));
+        lines.push(detected("Python"));
+        lines.extend(discovering(&declared.iter().collect::<Vec<_>>(), &[]));
+        lines.push(compressing());
+        lines.push(compressed(Bytes(44_249_907)));
+        lines.push(launching());
+        lines.push(released(Version(4)));
+        lines.extend(deployed("http://sample.localhost:8080/"));
+        lines.push(verifying_done());
+        insta::assert_snapshot!(lines.join(
+            "
+"
+        ));
+    }
+
+    #[test]
+    fn several_buildpacks_are_numbered_and_default_types_listed() {
+        let defaults = types(&["web", "console", "rake"]);
+        let mut lines = using_buildpacks(&["heroku/nodejs".to_owned(), "heroku/python".to_owned()]);
+        lines.extend(discovering(&[], &defaults.iter().collect::<Vec<_>>()));
+        insta::assert_snapshot!(lines.join(
+            "
+"
+        ));
+        assert!(using_buildpacks(&[]).is_empty());
+    }
+
+    #[test]
+    fn warnings_and_notes_read_as_published() {
+        let lines = [
+            slug_large(Bytes::mib(346), Bytes::mib(300)),
+            output_cut(Bytes::mib(300)),
+            release_command_declared(),
+            other_branch_skipped(),
+            tag_stored(),
+            deleting_ignored(12),
+        ];
+        insta::assert_snapshot!(lines.join(
+            "
+"
+        ));
+    }
+
+    #[test]
+    fn every_failure_says_what_failed_and_ends_alike() {
+        let failures = [
+            no_language(&["Node.js (package.json)", "Python (requirements.txt)"]),
+            not_compatible("heroku/nodejs"),
+            compile_failed("Python"),
+            bad_source(),
+            timed_out(25 * 60),
+            timed_out(3),
+            out_of_memory(Bytes::mib(2560)),
+            slug_too_large(Bytes(526_909_440), Bytes::mib(500)),
+            buildpack_refused(
+                "https://example.com/pack",
+                "buildpacks from the network are not supported yet",
+            ),
+            declaration_refused("the Procfile has 70000 bytes, the most is 65536"),
+            node_failed("no space is left on the disk"),
+        ];
+        assert!(failures.iter().all(|lines| lines.last().is_some_and(|line| line == " !     Push failed")));
+        insta::assert_snapshot!(failures.concat().join("\n"));
+    }
+
+    #[test]
+    fn the_rejection_names_the_app() {
+        let app: AppName = "example-app".parse().unwrap();
+        assert_eq!(rejected(&app).join("\n"), "Verifying deploy...\n\n!\tPush rejected to example-app.\n");
+    }
+}
