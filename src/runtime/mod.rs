@@ -5,8 +5,5 @@ pub mod exit;
 pub mod limits;
 pub mod network;
 pub mod seccomp;
-<<<<<<< HEAD
-pub mod spec;
-=======
 pub mod slots;
->>>>>>> 26f7ccb (Spell the Procfile and the push; share out slots)
+pub mod spec;
