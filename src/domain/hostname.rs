@@ -1,5 +1,6 @@
 //! A host name a request can be for.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -21,6 +22,13 @@ impl Hostname {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Tables keyed by host names can be asked with a text that is one already. Hash and order are those of the text.
+impl Borrow<str> for Hostname {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

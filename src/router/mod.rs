@@ -1,1 +1,33 @@
-//! The HTTP data plane: validate, lookup, admit, pick, forward, answer, observe.
+//! The HTTP data plane: every request to an app goes through `validate`, `lookup`, `admit`, `pick`, `forward`, `answer`
+//! and `observe`, one file a word, in the order that `serve` lists.
+//!
+//! It is *not* where it is decided which dynos run: it reads the [`crate::domain::RouteTable`] that others publish, and
+//! serves the last one it saw. Towards its neighbours it has three ends: the table comes in through a
+//! `tokio::sync::watch` channel, lines go out through [`RouterLog`], and dynos are reached through a [`Connector`].
+//! `lookup`, `admit` and `pick` are pure. A failure becomes status, page and code in `answer` alone, and `observe` tells
+//! every request of an app with exactly one line, however it ended.
+
+mod admit;
+mod answer;
+mod client;
+mod config;
+mod connect;
+mod counters;
+mod download;
+mod forward;
+mod listener;
+mod lookup;
+mod observe;
+mod pick;
+mod pool;
+mod reach;
+mod rewrite;
+mod serve;
+mod upgrade;
+mod upload;
+mod validate;
+
+pub use config::{Limits, RouterConfig, Timers};
+pub use connect::{Connector, LoopbackConnector, NetnsConnector};
+pub use listener::{ListenError, Router};
+pub use observe::RouterLog;

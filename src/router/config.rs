@@ -1,0 +1,112 @@
+//! What can be set: addresses, timers and limits, with the platform's values as defaults (platform reference 4.2 to 4.5).
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The port the router listens on unless told otherwise.
+const PORT: u16 = 8080;
+
+/// All settings of a router.
+#[derive(Clone, Debug)]
+pub struct RouterConfig {
+    /// Addresses to listen on. An IPv6 address is left out where the host has no IPv6.
+    pub listen: Vec<SocketAddr>,
+    /// How long things may take.
+    pub timers: Timers,
+    /// How large things may be.
+    pub limits: Limits,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timers {
+    /// One connect to a dyno.
+    pub connect: Duration,
+    /// A request's wait for a dyno, connects included.
+    pub queue: Duration,
+    /// The first byte of the answer, from the moment the dyno has the request.
+    pub first_byte: Duration,
+    /// Silence of either side later on; restarted by every byte.
+    pub idle: Duration,
+    /// Until the head of a client's next request is complete, on an open connection.
+    pub client_keep_alive: Duration,
+    /// An unused connection to a dyno.
+    pub dyno_keep_alive: Duration,
+    /// How long a dyno that could not be reached is left alone.
+    pub quarantine: Duration,
+    /// Between two looks at dynos that are all left alone.
+    pub retry_pause: Duration,
+    /// How long an upload may go on after the dyno has answered.
+    pub linger: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub shutdown: Duration,
+}
+
+/// How large things may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open client connections; more wait in the kernel's queue.
+    pub connections: usize,
+    /// Requests in flight, for each web dyno that is up.
+    pub in_flight_per_dyno: usize,
+    /// Dynos that are tried for one request.
+    pub attempts: usize,
+    /// Bytes of the request line.
+    pub request_line_bytes: usize,
+    /// Bytes of one header line of a request.
+    pub header_line_bytes: usize,
+    /// Bytes of one header name of a request.
+    pub header_name_bytes: usize,
+    /// Headers of a request or an answer.
+    pub headers: usize,
+    /// Bytes of a request's whole head; the platform names none, this bounds the memory of a connection.
+    pub head_bytes: usize,
+    /// Bytes of one `Set-Cookie` line of an answer.
+    pub cookie_line_bytes: usize,
+    /// Bytes of one other header line of an answer, and of its whole head and a half.
+    pub answer_header_line_bytes: usize,
+    /// Unused connections that are kept for one dyno.
+    pub kept_per_dyno: usize,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        let listen = vec![(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
+        Self { listen, timers: Timers::default(), limits: Limits::default() }
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            queue: Duration::from_secs(75),
+            first_byte: Duration::from_secs(30),
+            idle: Duration::from_secs(55),
+            client_keep_alive: Duration::from_secs(60),
+            dyno_keep_alive: Duration::from_secs(90),
+            quarantine: Duration::from_secs(5),
+            retry_pause: Duration::from_millis(250),
+            linger: Duration::from_secs(5),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            in_flight_per_dyno: 200,
+            attempts: 10,
+            request_line_bytes: 8192,
+            header_line_bytes: 8192,
+            header_name_bytes: 1000,
+            headers: 1000,
+            head_bytes: 256 * 1024,
+            cookie_line_bytes: 8192,
+            answer_header_line_bytes: 512 * 1024,
+            kept_per_dyno: 256,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The listeners, the connections they take, and the router's end.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::{RouteTable, WebState};
+use crate::router::client::{Client, ClientIo};
+use crate::router::config::RouterConfig;
+use crate::router::connect::Connector;
+use crate::router::counters::{InFlight, Quarantine};
+use crate::router::observe::RouterLog;
+use crate::router::pool::Pool;
+use crate::router::serve::{Shared, serve};
+
+/// Between two looks for connections to dynos that were not used for long.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// A pause after a failure to accept: descriptors have run out, and come back as connections end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The router cannot listen.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Another program has the port.
+    #[error(
+        "cannot listen on {0}: another program uses this port; stop it (`ss -ltnp` names it) or give the router another address"
+    )]
+    Taken(SocketAddr),
+    /// Ports below 1024 need a privilege.
+    #[error("cannot listen on {0}: ports below 1024 need root or CAP_NET_BIND_SERVICE")]
+    Forbidden(SocketAddr),
+    /// The host has no such address, or something else is wrong.
+    #[error("cannot listen on {address}: check that this host has the address")]
+    Address {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No address was given.
+    #[error("the router has no address to listen on: give it at least one")]
+    None,
+}
+
+/// A router that listens, and serves once it is told to.
+pub struct Router {
+    shared: Arc<Shared>,
+    listeners: Vec<TcpListener>,
+}
+
+impl Router {
+    /// Takes the addresses, so that a port in use is known before anything else is started.
+    ///
+    /// # Errors
+    /// An address cannot be taken. An IPv6 address on a host without IPv6 is left out, if another one is left.
+    pub async fn bind(
+        config: RouterConfig,
+        table: watch::Receiver<Arc<RouteTable>>,
+        log: Arc<dyn RouterLog>,
+        connector: Arc<dyn Connector>,
+    ) -> Result<Self, ListenError> {
+        let mut listeners = Vec::new();
+        let mut left_out = None;
+        for address in &config.listen {
+            match TcpListener::bind(address).await {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
+                    tracing::info!(%address, "the host has no such IPv6 address, the router does without");
+                    left_out = Some(explain(*address, error));
+                }
+                Err(error) => return Err(explain(*address, error)),
+            }
+        }
+        if listeners.is_empty() {
+            return Err(left_out.unwrap_or(ListenError::None));
+        }
+        let shared = Shared {
+            config,
+            table,
+            log,
+            connector,
+            pool: Pool::default(),
+            in_flight: InFlight::default(),
+            quarantine: Quarantine::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            force: CancellationToken::new(),
+            is_forced: AtomicBool::new(false),
+        };
+        Ok(Self { shared: Arc::new(shared), listeners })
+    }
+
+    /// The addresses that were taken, with their ports.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until `shutdown` comes; then takes no more connections, gives requests in flight the shutdown time, and
+    /// closes what is left. Every task it starts has ended when it returns; dropping it ends them too.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let Self { shared, listeners } = self;
+        let slots = Arc::new(Semaphore::new(shared.config.limits.connections));
+        let mut workers = JoinSet::new();
+        // A drop of this future must not leave connections behind.
+        let _cut_off = shared.force.clone().drop_guard();
+        refresh(&shared);
+        workers.spawn(follow_table(Arc::clone(&shared)));
+        workers.spawn(sweep(Arc::clone(&shared)));
+        for listener in listeners {
+            workers.spawn(accept(Arc::clone(&shared), listener, Arc::clone(&slots)));
+        }
+        shutdown.await;
+        workers.shutdown().await;
+        shared.closing.cancel();
+        shared.tasks.close();
+        if timeout(shared.config.timers.shutdown, shared.tasks.wait()).await.is_err() {
+            shared.is_forced.store(true, Ordering::Relaxed);
+            shared.force.cancel();
+            shared.tasks.wait().await;
+        }
+        shared.pool.retain(&HashSet::new());
+    }
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    /// `EAFNOSUPPORT`, for which the standard library has no kind.
+    const ADDRESS_FAMILY_UNKNOWN: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(ADDRESS_FAMILY_UNKNOWN)
+}
+
+fn explain(address: SocketAddr, source: io::Error) -> ListenError {
+    let kind = source.kind();
+    if kind == io::ErrorKind::AddrInUse {
+        ListenError::Taken(address)
+    } else if kind == io::ErrorKind::PermissionDenied {
+        ListenError::Forbidden(address)
+    } else {
+        ListenError::Address { address, source }
+    }
+}
+
+/// Ends when the table's publisher is gone; the last table stays.
+async fn follow_table(shared: Arc<Shared>) {
+    let mut table = shared.table.clone();
+    while table.changed().await.is_ok() {
+        refresh(&shared);
+    }
+}
+
+/// Lets go of what belongs to apps and dynos that are no longer in the table.
+fn refresh(shared: &Shared) {
+    let table = Arc::clone(&shared.table.borrow());
+    let apps = table.routes.values().map(|route| route.app).collect();
+    let backends = table.routes.values().flat_map(|route| match &route.web {
+        WebState::Up(backends) => backends.as_slice(),
+        WebState::Blank | WebState::NoneWanted | WebState::Crashed | WebState::Booting => &[],
+    });
+    let dynos = backends.map(|backend| backend.id).collect();
+    shared.pool.retain(&dynos);
+    shared.quarantine.retain(&dynos, Instant::now());
+    shared.in_flight.retain(&apps);
+}
+
+async fn sweep(shared: Arc<Shared>) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        shared.pool.sweep(Instant::now(), shared.config.timers.dyno_keep_alive);
+    }
+}
+
+/// A connection is taken only when there is a slot for it: the others wait in the kernel's queue, at no cost to us.
+async fn accept(shared: Arc<Shared>, listener: TcpListener, slots: Arc<Semaphore>) {
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let port = stream.local_addr().map_or(0, |address| address.port());
+                let client = Arc::new(Client::new(peer.ip(), port));
+                shared.tasks.spawn(connection(Arc::clone(&shared), stream, client, slot));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    client: Arc<Client>,
+    _slot: OwnedSemaphorePermit,
+) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let (limits, timers) = (shared.config.limits, shared.config.timers);
+    let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&client), timers.idle));
+    let service = service_fn(|request| serve(Arc::clone(&shared), Arc::clone(&client), request));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Counts from the end of the answer before, so it bounds both a slow head and an unused connection.
+        .header_read_timeout(timers.client_keep_alive)
+        .max_headers(limits.headers)
+        .max_header_size(limits.head_bytes)
+        .title_case_headers(true)
+        .serve_connection(io, service)
+        .with_upgrades();
+    tokio::pin!(served);
+    let outcome = tokio::select! {
+        outcome = served.as_mut() => outcome,
+        () = shared.force.cancelled() => return,
+        () = shared.closing.cancelled() => {
+            served.as_mut().graceful_shutdown();
+            tokio::select! {
+                outcome = served.as_mut() => outcome,
+                () = shared.force.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = outcome {
+        tracing::trace!(%error, peer = %client.address, "a client connection ended early");
+    }
+}

@@ -1,0 +1,241 @@
+//! Headers on their way through: what lives for one hop is taken out, what the platform promises is put in
+//! (platform reference 4.5 and 4.6).
+
+use std::time::SystemTime;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+
+use crate::router::client::Client;
+use crate::router::validate::Wish;
+use crate::wire::headers;
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static(headers::X_FORWARDED_FOR);
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static(headers::X_FORWARDED_PROTO);
+static X_FORWARDED_PORT: HeaderName = HeaderName::from_static(headers::X_FORWARDED_PORT);
+static X_REQUEST_START: HeaderName = HeaderName::from_static(headers::X_REQUEST_START);
+static X_REQUEST_ID: HeaderName = HeaderName::from_static(headers::X_REQUEST_ID);
+static KEEP_ALIVE: HeaderName = HeaderName::from_static(headers::KEEP_ALIVE);
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static(headers::PROXY_CONNECTION);
+
+/// The request's identity: the client's own where it is well formed, else a new one.
+pub(super) fn request_id(given: &HeaderMap) -> HeaderValue {
+    let kept = given.get(&X_REQUEST_ID).filter(|id| headers::is_request_id(id.as_bytes()));
+    kept.cloned().unwrap_or_else(|| {
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        let mut buffer = uuid::Uuid::encode_buffer();
+        value(id.hyphenated().encode_lower(&mut buffer))
+    })
+}
+
+/// Who the request comes from: what the client says, then the client itself.
+pub(super) fn forwarded_for(given: &HeaderMap, client: &Client) -> HeaderValue {
+    let address = client.address.to_string();
+    let mut all = given.get_all(&X_FORWARDED_FOR).iter().peekable();
+    if all.peek().is_none() {
+        return value(&address);
+    }
+    let mut joined = Vec::new();
+    for given in all {
+        joined.extend_from_slice(given.as_bytes());
+        joined.extend_from_slice(b", ");
+    }
+    joined.extend_from_slice(address.as_bytes());
+    HeaderValue::from_bytes(&joined).unwrap_or_else(|_| value(&address))
+}
+
+/// What is put into a request.
+pub(super) struct Stamp<'a> {
+    /// Its identity.
+    pub(super) request_id: &'a HeaderValue,
+    /// Who it comes from.
+    pub(super) fwd: &'a HeaderValue,
+    /// When it arrived.
+    pub(super) arrived: SystemTime,
+}
+
+/// Makes a client's request one to a dyno. The body is framed anew: `Content-Length` is left where the parser has left it.
+pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &Stamp<'_>) {
+    let protocol = parts.headers.get(UPGRADE).cloned();
+    remove_hops(&mut parts.headers);
+    parts.headers.remove(EXPECT);
+    if let (Wish::Upgrade, Some(protocol)) = (wish, protocol) {
+        upgrade(&mut parts.headers, protocol);
+    }
+    let since = stamp.arrived.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let put = &mut parts.headers;
+    put.insert(&X_FORWARDED_FOR, stamp.fwd.clone());
+    put.insert(&X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    put.insert(&X_FORWARDED_PORT, HeaderValue::from(client.port));
+    put.insert(&X_REQUEST_START, value(&since.as_millis().to_string()));
+    put.insert(&X_REQUEST_ID, stamp.request_id.clone());
+    put.append(VIA, HeaderValue::from_static(headers::VIA));
+    // A dyno reads the origin form; an absolute target has named the host (RFC 9112 section 3.2.2).
+    if let Some(authority) = parts.uri.authority() {
+        parts.headers.insert(HOST, value(authority.as_str()));
+        let target = parts.uri.path_and_query().cloned();
+        parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    }
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+}
+
+/// Makes a dyno's answer one to a client. `Date` is put in by the server where it is missing.
+pub(super) fn answer(headers: &mut HeaderMap) {
+    remove_hops(headers);
+    stamp_answer(headers);
+}
+
+/// As [`answer`], for an answer that turns the connection into a tunnel.
+pub(super) fn switched(headers: &mut HeaderMap) {
+    let protocol = headers.get(UPGRADE).cloned();
+    remove_hops(headers);
+    if let Some(protocol) = protocol {
+        upgrade(headers, protocol);
+    }
+    stamp_answer(headers);
+}
+
+fn stamp_answer(headers: &mut HeaderMap) {
+    headers.append(VIA, HeaderValue::from_static(headers::VIA));
+    if !headers.contains_key(SERVER) {
+        headers.insert(SERVER, HeaderValue::from_static(headers::SERVER));
+    }
+}
+
+fn upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Takes out what belongs to one connection (RFC 9110 section 7.6.1), and whatever `Connection` names besides.
+fn remove_hops(headers: &mut HeaderMap) {
+    for named in named_by_connection(headers) {
+        headers.remove(named);
+    }
+    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION]
+    {
+        headers.remove(name);
+    }
+    headers.remove(&KEEP_ALIVE);
+    headers.remove(&PROXY_CONNECTION);
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let tokens = values.flat_map(|value| value.split(',')).map(str::trim);
+    // The two usual tokens name no header. Host and length are never a hop's own: naming them is an attack.
+    let is_usual =
+        |token: &&str| token.eq_ignore_ascii_case("keep-alive") || token.eq_ignore_ascii_case("close");
+    let names = tokens.filter(|token| !is_usual(token)).filter_map(|token| token.parse::<HeaderName>().ok());
+    names.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect()
+}
+
+/// A header value of text that holds only what a value may hold.
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod test {
+    use std::time::Duration;
+
+    use http::Request;
+
+    use super::*;
+
+    fn client() -> Client {
+        Client::new("192.0.2.7".parse().unwrap(), 8080)
+    }
+
+    fn forwarded(request: http::request::Builder, wish: Wish) -> (String, HeaderMap) {
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let (id, fwd) = (request_id(&parts.headers), forwarded_for(&parts.headers, &client()));
+        let arrived = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_415_284_170);
+        super::request(&mut parts, &client(), wish, &Stamp { request_id: &id, fwd: &fwd, arrived });
+        (parts.uri.to_string(), parts.headers)
+    }
+
+    #[test]
+    fn what_lives_for_one_hop_stays_behind() {
+        let builder = Request::builder()
+            .header("host", "a")
+            .header("connection", "close, X-Secret, Host, content-length")
+            .header("x-secret", "1")
+            .header("content-length", "3")
+            .header("keep-alive", "timeout=5")
+            .header("te", "trailers")
+            .header("trailer", "x")
+            .header("upgrade", "h2c")
+            .header("proxy-authorization", "x")
+            .header("proxy-connection", "x")
+            .header("expect", "100-continue")
+            .header("accept", "*/*");
+        let (_, headers) = forwarded(builder, Wish::Answer);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        let ours = [
+            "via",
+            "x-forwarded-for",
+            "x-forwarded-port",
+            "x-forwarded-proto",
+            "x-request-id",
+            "x-request-start",
+        ];
+        assert_eq!(left[..3], ["accept", "content-length", "host"]);
+        assert_eq!(left[3..], ours);
+    }
+
+    #[test]
+    fn the_platforms_headers_replace_and_append() {
+        let builder = Request::builder()
+            .header("x-forwarded-for", "10.0.0.1")
+            .header("x-forwarded-for", "10.0.0.2, 10.0.0.3")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-port", "443")
+            .header("x-request-start", "1")
+            .header("x-request-id", "too short")
+            .header("via", "1.0 proxy");
+        let (_, headers) = forwarded(builder, Wish::Answer);
+        assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 10.0.0.2, 10.0.0.3, 192.0.2.7");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-port"], "8080");
+        assert_eq!(headers["x-request-start"], "1795415284170");
+        assert_eq!(headers["x-request-id"].len(), 36);
+        let via: Vec<_> = headers.get_all("via").iter().collect();
+        assert_eq!(via, ["1.0 proxy", "1.1 heroku-router"]);
+    }
+
+    #[test]
+    fn a_good_request_id_is_kept() {
+        let id = "0123456789abcdef/+=-";
+        assert_eq!(
+            forwarded(Request::builder().header("x-request-id", id), Wish::Answer).1["x-request-id"],
+            id
+        );
+    }
+
+    #[test]
+    fn an_absolute_target_becomes_a_path_and_a_host() {
+        let builder = Request::builder().uri("http://b.localhost:1/a%2Fb/../c?d").header("host", "a");
+        let (target, headers) = forwarded(builder, Wish::Answer);
+        assert_eq!(
+            (target.as_str(), &headers["host"]),
+            ("/a%2Fb/../c?d", &HeaderValue::from_static("b.localhost:1"))
+        );
+    }
+
+    #[test]
+    fn an_upgrade_is_passed_on() {
+        let builder = Request::builder().header("connection", "upgrade, x-y").header("upgrade", "websocket");
+        let (_, headers) = forwarded(builder, Wish::Upgrade);
+        assert_eq!(
+            (&headers["connection"], &headers["upgrade"]),
+            (&HeaderValue::from_static("Upgrade"), &HeaderValue::from_static("websocket"),)
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! A request, from its head to its answer: validate, lookup, admit, pick, forward, answer, observe.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::{Body, Incoming};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::domain::{Route, RouteTable};
+use crate::router::admit::{Admission, admit};
+use crate::router::answer::{AnswerBody, Failure, failed};
+use crate::router::client::Client;
+use crate::router::config::RouterConfig;
+use crate::router::connect::Connector;
+use crate::router::counters::{InFlight, Quarantine};
+use crate::router::download::Download;
+use crate::router::forward::{ForwardError, Forwarded, forward};
+use crate::router::lookup::lookup;
+use crate::router::observe::{Head, Observation, RouterLog};
+use crate::router::pool::Pool;
+use crate::router::reach::Unreached;
+use crate::router::rewrite::{self, Stamp};
+use crate::router::upgrade::{Ends, tunnel};
+use crate::router::upload::RequestBody;
+use crate::router::validate::{Valid, validate};
+
+/// What all requests share.
+pub(super) struct Shared {
+    pub(super) config: RouterConfig,
+    pub(super) table: watch::Receiver<Arc<RouteTable>>,
+    pub(super) log: Arc<dyn RouterLog>,
+    pub(super) connector: Arc<dyn Connector>,
+    pub(super) pool: Pool,
+    pub(super) in_flight: InFlight,
+    pub(super) quarantine: Quarantine,
+    /// Connections, tunnels and what they leave behind.
+    pub(super) tasks: TaskTracker,
+    /// No new requests.
+    pub(super) closing: CancellationToken,
+    /// No more time for those in flight.
+    pub(super) force: CancellationToken,
+    /// Whether `force` has come.
+    pub(super) is_forced: AtomicBool,
+}
+
+/// Serves one request. It cannot fail: failures are answers.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let arrived = SystemTime::now();
+    let head = Head {
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        host: request.headers().get(HOST).cloned(),
+        request_id: rewrite::request_id(request.headers()),
+        fwd: rewrite::forwarded_for(request.headers(), &client),
+        version: request.version(),
+    };
+    let (mut parts, body) = request.into_parts();
+    let mut route = None;
+    let judged = validate(&parts, &shared.config.limits);
+    let on_upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    if let Ok(Valid { wish, .. }) = &judged {
+        let stamp = Stamp { request_id: &head.request_id, fwd: &head.fwd, arrived };
+        rewrite::request(&mut parts, &client, *wish, &stamp);
+    }
+    let mut observation = Observation::begin(Arc::clone(&shared), client, head);
+    let valid = match judged {
+        Ok(valid) => valid,
+        Err(failure) => {
+            // Only a request that was understood belongs to an app, and to its log.
+            return Ok(failed(failure, None, observation));
+        }
+    };
+    let body = RequestBody::new(body, shared.config.timers.idle);
+    if body.size_hint().exact().is_none() {
+        // Said aloud, since a GET's body would be left out otherwise.
+        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let request = Box::new(Request::from_parts(parts, body));
+    match dispatch(&shared, &valid, request, &mut route, &mut observation).await {
+        Ok(forwarded) => Ok(answer(shared, forwarded, on_upgrade, observation)),
+        Err(failure) => Ok(failed(failure, route.as_deref(), observation)),
+    }
+}
+
+/// Lookup, admit, pick and forward, for as long as the request may wait for a dyno.
+async fn dispatch(
+    shared: &Arc<Shared>,
+    valid: &Valid,
+    mut request: Box<Request<RequestBody>>,
+    found: &mut Option<Arc<Route>>,
+    observation: &mut Observation,
+) -> Result<Forwarded, Failure> {
+    let mut route = lookup(&shared.table.borrow(), &valid.host).ok_or(Failure::UnknownHost)?;
+    observation.belongs_to(route.app);
+    let mut wait = None;
+    loop {
+        *found = Some(Arc::clone(&route));
+        let at_last = match admit(&route, observation.in_flight(), shared.config.limits.in_flight_per_dyno) {
+            Admission::Refuse(code) => return Err(Failure::Refused(code)),
+            Admission::Hold => Failure::BootTimeout,
+            Admission::Serve(backends) => match forward(shared, backends, request, valid.wish, observation)
+                .await
+            {
+                Ok(forwarded) => return Ok(forwarded),
+                Err(ForwardError::Failed(failure)) => return Err(failure),
+                Err(ForwardError::Unreached(Unreached::Refused, _)) => return Err(Failure::ConnectRefused),
+                Err(ForwardError::Unreached(Unreached::TimedOut, _)) => return Err(Failure::ConnectTimeout),
+                Err(ForwardError::Unreached(Unreached::AllQuarantined, unsent)) => {
+                    request = unsent;
+                    Failure::NoneReachable
+                }
+            },
+        };
+        wait.get_or_insert_with(|| Wait::begin(shared)).change(shared, at_last).await?;
+        route = lookup(&shared.table.borrow(), &valid.host).ok_or(Failure::UnknownHost)?;
+    }
+}
+
+/// A request's wait for a dyno.
+struct Wait {
+    table: watch::Receiver<Arc<RouteTable>>,
+    deadline: Instant,
+}
+
+impl Wait {
+    fn begin(shared: &Shared) -> Self {
+        // Not marked as seen: a change since the table was last read wakes at once.
+        Self { table: shared.table.clone(), deadline: Instant::now() + shared.config.timers.queue }
+    }
+
+    /// Waits for another table, or a while where time alone may help; `at_last` is what it comes to at the deadline.
+    async fn change(&mut self, shared: &Shared, at_last: Failure) -> Result<(), Failure> {
+        let until = if at_last == Failure::NoneReachable {
+            self.deadline.min(Instant::now() + shared.config.timers.retry_pause)
+        } else {
+            self.deadline
+        };
+        // A table that no longer changes, since its publisher is gone, is as good as one that has not changed yet.
+        match timeout_at(until, self.table.changed()).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(_)) => tokio::time::sleep_until(until).await,
+            Err(_) => {}
+        }
+        if Instant::now() < self.deadline { Ok(()) } else { Err(at_last) }
+    }
+}
+
+/// A dyno's answer becomes the client's.
+fn answer(
+    shared: Arc<Shared>,
+    forwarded: Forwarded,
+    on_upgrade: Option<hyper::upgrade::OnUpgrade>,
+    mut observation: Observation,
+) -> Response<AnswerBody> {
+    let Forwarded { mut response, connection, progress } = forwarded;
+    observation.answers(response.status().as_u16());
+    if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), on_upgrade) {
+        let ends = Ends { client, dyno: hyper::upgrade::on(&mut response), connection };
+        let (timers, force) = (shared.config.timers, shared.force.clone());
+        shared.tasks.spawn(async move { force.run_until_cancelled(tunnel(ends, timers, observation)).await });
+        let (mut parts, _) = response.into_parts();
+        rewrite::switched(&mut parts.headers);
+        return Response::from_parts(parts, AnswerBody::Page(None));
+    }
+    let (mut parts, body) = response.into_parts();
+    rewrite::answer(&mut parts.headers);
+    if progress.as_ref().is_some_and(|progress| !progress.is_done()) {
+        // Answered before all was read: the rest of the upload is not waited for.
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let download = Download::begin(shared, body, connection, progress, observation);
+    Response::from_parts(parts, AnswerBody::Relay(Box::new(download)))
+}
