@@ -7,6 +7,7 @@ use crate::wire::api::{Named, UserRef};
 
 /// An app, as the published schema has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the published schema has these fields")]
 pub struct App {
     /// Automated certificate management.
     pub acm: bool,

@@ -7,6 +7,7 @@ use crate::wire::api::Named;
 
 /// One release of an app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the published schema has these fields")]
 pub struct Release {
     /// Empty.
     pub addon_plan_names: Vec<String>,
