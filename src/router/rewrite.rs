@@ -8,7 +8,7 @@ use http::header::{
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, response};
 
 use crate::router::client::Client;
 use crate::router::validate::Wish;
@@ -85,25 +85,28 @@ pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &St
 }
 
 /// Makes a dyno's answer one to a client. `Date` is put in by the server where it is missing.
-pub(super) fn answer(headers: &mut HeaderMap) {
-    remove_hops(headers);
-    stamp_answer(headers);
+pub(super) fn answer(parts: &mut response::Parts) {
+    remove_hops(&mut parts.headers);
+    stamp_answer(parts);
 }
 
 /// As [`answer`], for an answer that turns the connection into a tunnel.
-pub(super) fn switched(headers: &mut HeaderMap) {
-    let protocol = headers.get(UPGRADE).cloned();
-    remove_hops(headers);
+pub(super) fn switched(parts: &mut response::Parts) {
+    let protocol = parts.headers.get(UPGRADE).cloned();
+    remove_hops(&mut parts.headers);
     if let Some(protocol) = protocol {
-        upgrade(headers, protocol);
+        upgrade(&mut parts.headers, protocol);
     }
-    stamp_answer(headers);
+    stamp_answer(parts);
 }
 
-fn stamp_answer(headers: &mut HeaderMap) {
-    headers.append(VIA, HeaderValue::from_static(headers::VIA));
-    if !headers.contains_key(SERVER) {
-        headers.insert(SERVER, HeaderValue::from_static(headers::SERVER));
+fn stamp_answer(parts: &mut response::Parts) {
+    // The version is each hop's own; the server lowers it for a client that speaks HTTP/1.0.
+    parts.version = Version::HTTP_11;
+    let put = &mut parts.headers;
+    put.append(VIA, HeaderValue::from_static(headers::VIA));
+    if !put.contains_key(SERVER) {
+        put.insert(SERVER, HeaderValue::from_static(headers::SERVER));
     }
 }
 

@@ -170,11 +170,11 @@ fn answer(
         let (timers, force) = (shared.config.timers, shared.force.clone());
         shared.tasks.spawn(async move { force.run_until_cancelled(tunnel(ends, timers, observation)).await });
         let (mut parts, _) = response.into_parts();
-        rewrite::switched(&mut parts.headers);
+        rewrite::switched(&mut parts);
         return Response::from_parts(parts, AnswerBody::Page(None));
     }
     let (mut parts, body) = response.into_parts();
-    rewrite::answer(&mut parts.headers);
+    rewrite::answer(&mut parts);
     if progress.as_ref().is_some_and(|progress| !progress.is_done()) {
         // Answered before all was read: the rest of the upload is not waited for.
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
