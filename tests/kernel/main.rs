@@ -5,4 +5,5 @@ mod support;
 
 mod cgroups;
 mod network;
+mod router;
 mod seccomp;

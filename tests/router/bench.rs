@@ -16,11 +16,11 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 /// No test waits longer for anything.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a scripted dyno does with a connection, in order.
 #[derive(Clone, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     /// Reads until this text has come.
     Read(&'static str),
     /// Sends this.
@@ -38,14 +38,14 @@ pub enum Act {
 }
 
 /// A dyno that plays a script on every connection.
-pub struct Dyno {
-    pub backend: Backend,
+pub(crate) struct Dyno {
+    pub(crate) backend: Backend,
     /// All that it was sent.
-    pub seen: Arc<Mutex<Vec<u8>>>,
+    pub(crate) seen: Arc<Mutex<Vec<u8>>>,
     /// Connections it has taken.
-    pub taken: Arc<AtomicUsize>,
+    pub(crate) taken: Arc<AtomicUsize>,
     /// Connections that the router has closed.
-    pub closed: Arc<AtomicUsize>,
+    pub(crate) closed: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -57,7 +57,7 @@ impl Drop for Dyno {
 
 impl Dyno {
     /// `web.<index>`, playing `acts`.
-    pub async fn play(index: u32, acts: Vec<Act>) -> Self {
+    pub(crate) async fn play(index: u32, acts: Vec<Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let backend = backend(index, listener.local_addr().unwrap().port());
         let (seen, taken, closed) =
@@ -80,11 +80,11 @@ impl Dyno {
         Self { backend, seen, taken, closed, task }
     }
 
-    pub fn seen(&self) -> String {
+    pub(crate) fn seen(&self) -> String {
         String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
     }
 
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
     }
 }
@@ -125,7 +125,7 @@ async fn take(stream: &mut TcpStream, seen: &Mutex<Vec<u8>>) -> Option<String> {
     Some(String::from_utf8_lossy(&buffer[..count]).into_owned())
 }
 
-pub fn backend(index: u32, port: u16) -> Backend {
+pub(crate) fn backend(index: u32, port: u16) -> Backend {
     Backend {
         id: DynoId(Uuid::new_v4()),
         dyno: format!("web.{index}").parse().unwrap(),
@@ -136,7 +136,7 @@ pub fn backend(index: u32, port: u16) -> Backend {
 }
 
 /// A port of loopback that nobody listens on.
-pub async fn dead_port() -> u16 {
+pub(crate) async fn dead_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
@@ -149,9 +149,9 @@ impl RouterLog for Lines {
     }
 }
 
-pub struct Bench {
-    pub address: SocketAddr,
-    pub table: watch::Sender<Arc<RouteTable>>,
+pub(crate) struct Bench {
+    pub(crate) address: SocketAddr,
+    pub(crate) table: watch::Sender<Arc<RouteTable>>,
     lines: Arc<Lines>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
@@ -163,7 +163,7 @@ impl Drop for Bench {
     }
 }
 
-pub fn quick() -> RouterConfig {
+pub(crate) fn quick() -> RouterConfig {
     let ms = Duration::from_millis;
     let timers = Timers {
         connect: ms(200),
@@ -180,7 +180,7 @@ pub fn quick() -> RouterConfig {
     RouterConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], timers, ..RouterConfig::default() }
 }
 
-pub fn route(web: WebState) -> Route {
+pub(crate) fn route(web: WebState) -> Route {
     Route {
         app: AppId(Uuid::nil()),
         name: "example".parse().unwrap(),
@@ -198,15 +198,15 @@ fn table(route: Route) -> Arc<RouteTable> {
 }
 
 impl Bench {
-    pub async fn of(dynos: &[&Dyno]) -> Self {
+    pub(crate) async fn of(dynos: &[&Dyno]) -> Self {
         Self::with(quick(), WebState::Up(dynos.iter().map(|dyno| dyno.backend.clone()).collect())).await
     }
 
-    pub async fn with(config: RouterConfig, web: WebState) -> Self {
+    pub(crate) async fn with(config: RouterConfig, web: WebState) -> Self {
         Self::reaching(config, web, Arc::new(LoopbackConnector)).await
     }
 
-    pub async fn reaching(config: RouterConfig, web: WebState, connector: Arc<dyn Connector>) -> Self {
+    pub(crate) async fn reaching(config: RouterConfig, web: WebState, connector: Arc<dyn Connector>) -> Self {
         let (table, receiver) = watch::channel(table(route(web)));
         let lines = Arc::new(Lines::default());
         let router = Router::bind(config, receiver, Arc::<Lines>::clone(&lines), connector).await.unwrap();
@@ -216,29 +216,29 @@ impl Bench {
         Self { address, table, lines, stop: Some(stop), served }
     }
 
-    pub fn publish(&self, route: Route) {
+    pub(crate) fn publish(&self, route: Route) {
         self.table.send_replace(table(route));
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// Sends `request` on a connection of its own and gives all that comes until the router closes.
-    pub async fn ask(&self, request: &str) -> String {
+    pub(crate) async fn ask(&self, request: &str) -> String {
         let mut client = self.client().await;
         client.send(request).await;
         client.rest().await
     }
 
     /// A plain request for `path` on a connection of its own.
-    pub async fn get(&self, path: &str) -> String {
+    pub(crate) async fn get(&self, path: &str) -> String {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: example.localhost\r\nConnection: close\r\n\r\n"))
             .await
     }
 
     /// The lines so far, once there are `count`, with what differs between runs masked.
-    pub async fn lines(&self, count: usize) -> Vec<String> {
+    pub(crate) async fn lines(&self, count: usize) -> Vec<String> {
         let arrived = async {
             while self.lines.0.lock().unwrap().len() < count {
                 sleep(Duration::from_millis(5)).await;
@@ -253,31 +253,31 @@ impl Bench {
     }
 
     /// The one line there is.
-    pub async fn line(&self) -> String {
+    pub(crate) async fn line(&self) -> String {
         self.lines(1).await.remove(0)
     }
 
     /// Tells the router to stop, without waiting for it.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
     }
 
     /// Waits for the router's end.
-    pub async fn stopped(&mut self) {
+    pub(crate) async fn stopped(&mut self) {
         timeout(PATIENCE, &mut self.served).await.expect("the router ends").unwrap();
     }
 }
 
 /// A raw connection to the router.
-pub struct Client(pub TcpStream);
+pub(crate) struct Client(pub(crate) TcpStream);
 
 impl Client {
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
     /// Reads until `text` has come.
-    pub async fn read(&mut self, text: &str) -> String {
+    pub(crate) async fn read(&mut self, text: &str) -> String {
         let mut read = String::new();
         while !read.contains(text) {
             let mut buffer = [0; 4096];
@@ -289,7 +289,7 @@ impl Client {
     }
 
     /// Reads until the router closes; a reset is a close.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         let mut all = Vec::new();
         let _ = timeout(PATIENCE, self.0.read_to_end(&mut all)).await.expect("the router closes in time");
         String::from_utf8_lossy(&all).into_owned()
@@ -297,7 +297,7 @@ impl Client {
 }
 
 /// Replaces the values that differ between runs.
-pub fn mask(text: &str) -> String {
+pub(crate) fn mask(text: &str) -> String {
     let mut masked = text.to_owned();
     for (before, after, by) in [
         ("request_id=", " ", "ID"),
@@ -318,13 +318,13 @@ pub fn mask(text: &str) -> String {
 }
 
 /// The value of a field of a line.
-pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
+pub(crate) fn field<'a>(line: &'a str, name: &str) -> &'a str {
     let at = line.find(&format!("{name}=")).unwrap_or_else(|| panic!("no {name} in {line}")) + name.len() + 1;
     line[at..].split(' ').next().unwrap_or_default()
 }
 
 /// The status of an answer.
-pub fn status(answer: &str) -> u16 {
+pub(crate) fn status(answer: &str) -> u16 {
     answer
         .split(' ')
         .nth(1)
