@@ -1,0 +1,34 @@
+//! What a pusher sees before and after the build: what the pre-receive hook itself says (platform reference 3.5, 3.6).
+
+use crate::wire::api_errors::ErrorBody;
+
+/// A branch that is stored but not built.
+pub const OTHER_BRANCH: &str = "Pushed to non-main/master branch, skipping build.";
+
+/// The branch that is deployed cannot be deleted.
+pub const DELETE_REFUSED: &str = " !     The deployed branch cannot be deleted. Use `dyno apps:destroy` to remove the app.";
+
+/// The transcript ended before its verdict.
+pub const TRANSCRIPT_CUT: &str =
+    " !     The node went away during the build. Nothing is known to have changed: see `dyno releases`, then push again.";
+
+/// The archive of the source is being made.
+pub const COMPRESSING_SOURCE: &str = "Compressing source files... done.";
+
+/// The push was refused before anything was built.
+#[must_use]
+pub fn refused(body: &ErrorBody) -> String {
+    format!(" !     {}", body.message)
+}
+
+/// The hook could not do its work.
+#[must_use]
+pub fn hook_failed(reason: &str) -> String {
+    format!(" !     The push could not be handed to the node: {reason}.")
+}
+
+/// The last lines of a refused push.
+#[must_use]
+pub fn rejected(app: &str) -> [String; 3] {
+    ["Verifying deploy...".to_owned(), String::new(), format!("!\tPush rejected to {app}.")]
+}
