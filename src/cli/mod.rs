@@ -1,1 +1,193 @@
 //! The command line: a client of the API.
+//!
+//! A command is one file of `command`: its arguments (their docs are the help), calls on the API, and the text it shows.
+//! Data goes to standard output, progress and failures to standard error; a failure names what to do, and the exit status
+//! is 1, or 2 for a command line that asks for nothing that exists.
+
+mod app;
+mod attached;
+mod client;
+mod command;
+mod failure;
+mod node;
+mod output;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::cli::client::Client;
+use crate::cli::failure::Failure;
+use crate::cli::node::NodeArgs;
+
+/// A private Heroku on one machine: git push to a served request, in containers of its own
+#[derive(Debug, Parser)]
+#[command(name = "dyno", version, disable_help_subcommand = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    node: NodeArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the user may ask for, in the order of the help.
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(name = "create", visible_alias = "apps:create")]
+    Create(command::create::Args),
+    #[command(name = "apps")]
+    Apps(command::apps::Args),
+    #[command(name = "apps:destroy", visible_alias = "destroy")]
+    AppsDestroy(command::apps_destroy::Args),
+    #[command(name = "info", visible_alias = "apps:info")]
+    Info(command::info::Args),
+    #[command(name = "ps")]
+    Ps(command::ps::Args),
+    #[command(name = "ps:scale", visible_alias = "scale")]
+    PsScale(command::ps_scale::Args),
+    #[command(name = "ps:restart", visible_aliases = ["restart", "dyno:restart"])]
+    PsRestart(command::ps_restart::Args),
+    #[command(name = "ps:stop", visible_aliases = ["stop", "dyno:stop"])]
+    PsStop(command::ps_stop::Args),
+    #[command(name = "run")]
+    Run(command::run::Args),
+    #[command(name = "run:detached")]
+    RunDetached(command::run_detached::Args),
+    #[command(name = "logs")]
+    Logs(command::logs::Args),
+    #[command(name = "config")]
+    Config(command::config::Args),
+    #[command(name = "config:set")]
+    ConfigSet(command::config_set::Args),
+    #[command(name = "config:get")]
+    ConfigGet(command::config_get::Args),
+    #[command(name = "config:unset", visible_alias = "config:remove")]
+    ConfigUnset(command::config_unset::Args),
+    #[command(name = "releases")]
+    Releases(command::releases::Args),
+    #[command(name = "rollback", visible_alias = "releases:rollback")]
+    Rollback(command::rollback::Args),
+    #[command(name = "builds")]
+    Builds(command::builds::Args),
+    #[command(name = "stack")]
+    Stack(command::stack::Args),
+    #[command(name = "stack:set")]
+    StackSet(command::stack_set::Args),
+    #[command(name = "stacks")]
+    Stacks(command::stacks::Args),
+    #[command(name = "git:remote")]
+    GitRemote(command::git_remote::Args),
+    #[command(name = "git:credentials", hide = true)]
+    GitCredentials(command::git_credentials::Args),
+    #[command(name = "git:hook", hide = true)]
+    GitHook(command::git_hook::Args),
+    #[command(name = "completions")]
+    Completions(command::completions::Args),
+    #[command(name = "version")]
+    Version(command::version::Args),
+}
+
+/// What every command works with.
+struct Context {
+    node: NodeArgs,
+    client: Client,
+}
+
+/// Runs the command line `args`, program name first, and tells the exit status.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(help_or_failure) => {
+            let status = u8::try_from(help_or_failure.exit_code()).unwrap_or(1);
+            // Help goes to standard output, failures to standard error; where neither is read, nothing is lost.
+            let _ = help_or_failure.print();
+            return ExitCode::from(status);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => return report(&Failure::Local { attempt: "start".to_owned(), source }),
+    };
+    let result = runtime.block_on(run(cli));
+    // A thread may still wait for a key; it must not hold up the end.
+    runtime.shutdown_background();
+    match result {
+        Ok(status) => status,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// The command line's grammar, for completions and for whoever adds commands of their own.
+#[must_use]
+pub fn grammar() -> clap::Command {
+    Cli::command()
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    output::note(&failure.text());
+    ExitCode::from(failure.status())
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let context = Context { client: Client::new(cli.node.socket()), node: cli.node };
+    let done = |()| ExitCode::SUCCESS;
+    match cli.command {
+        Command::Create(args) => args.run(&context).await.map(done),
+        Command::Apps(args) => args.run(&context).await.map(done),
+        Command::AppsDestroy(args) => args.run(&context).await.map(done),
+        Command::Info(args) => args.run(&context).await.map(done),
+        Command::Ps(args) => args.run(&context).await.map(done),
+        Command::PsScale(args) => args.run(&context).await.map(done),
+        Command::PsRestart(args) => args.run(&context).await.map(done),
+        Command::PsStop(args) => args.run(&context).await.map(done),
+        Command::Run(args) => args.run(&context).await,
+        Command::RunDetached(args) => args.run(&context).await.map(done),
+        Command::Logs(args) => args.run(&context).await.map(done),
+        Command::Config(args) => args.run(&context).await.map(done),
+        Command::ConfigSet(args) => args.run(&context).await.map(done),
+        Command::ConfigGet(args) => args.run(&context).await.map(done),
+        Command::ConfigUnset(args) => args.run(&context).await.map(done),
+        Command::Releases(args) => args.run(&context).await.map(done),
+        Command::Rollback(args) => args.run(&context).await.map(done),
+        Command::Builds(args) => args.run(&context).await.map(done),
+        Command::Stack(args) => args.run(&context).await.map(done),
+        Command::StackSet(args) => args.run(&context).await.map(done),
+        Command::Stacks(args) => args.run(&context).await.map(done),
+        Command::GitRemote(args) => args.run(&context).await.map(done),
+        Command::GitCredentials(args) => args.run(&context).map(done),
+        Command::GitHook(args) => args.run(&context).await,
+        Command::Completions(args) => args.run().map(done),
+        Command::Version(args) => args.run(&context).map(done),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        grammar().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_named_as_the_platforms_users_type_them() {
+        for line in [
+            "dyno ps:scale web=2 worker+1 -a example",
+            "dyno create example --no-remote --stack cedar-13",
+            "dyno run -a example id; cat /proc/self/status",
+            "dyno run -a example ls -la /app",
+            "dyno logs -n 10 -t -p web -s app -a example --json",
+            "dyno config:set FOO=bar BAZ=1",
+            "dyno rollback v3",
+            "dyno --root /n apps",
+        ] {
+            let parsed = Cli::try_parse_from(line.split(' '));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
+        }
+        for line in ["dyno ps:nonsense", "dyno nonsense", "dyno config:set", "dyno logs -p web -d web.1"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

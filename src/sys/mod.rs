@@ -9,4 +9,5 @@ pub mod peer;
 pub mod privilege;
 pub mod ring;
 pub mod seccomp;
+pub mod tty;
 pub mod watch;

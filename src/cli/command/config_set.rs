@@ -1,0 +1,59 @@
+//! `dyno config:set`
+
+use hyper::Method;
+
+use crate::cli::Context;
+use crate::cli::app::AppArgs;
+use crate::cli::command::config::{Vars, newest_release, shown};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, shown_app};
+
+/// Set config vars, which makes a release and restarts the app
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    app: AppArgs,
+    /// Config vars to set
+    #[arg(value_name = "NAME=VALUE", required = true)]
+    vars: Vec<String>,
+}
+
+impl Args {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let vars = self.vars.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let app = self.app.name()?;
+        let names: Vec<_> = vars.iter().map(|(name, _)| name.clone()).collect();
+        let body: Vars = vars.into_iter().collect();
+        let text = format!("Setting {} and restarting {}", names.join(", "), shown_app(&app));
+        let set = async {
+            let path = format!("/apps/{app}/config-vars");
+            let vars: Vars = context.client.send_json(Method::PATCH, &path, &body).await?;
+            Ok((vars, newest_release(context, &app).await?))
+        };
+        let (all, _) = output::action(&text, set, |(_, version)| version.clone()).await?;
+        let set: Vars = all.into_iter().filter(|(name, _)| body.contains_key(name)).collect();
+        if context.node.json {
+            return output::json(&set);
+        }
+        output::data(&format!("\n{}", shown(&set)))
+    }
+}
+
+fn parse(text: &str) -> Result<(String, String), Failure> {
+    let refuse = || Failure::Usage(format!("{text} is invalid. Must be in the format FOO=bar."));
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(refuse)?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_value_may_hold_anything() {
+        assert_eq!(parse("A=b=c d").unwrap(), ("A".to_owned(), "b=c d".to_owned()));
+        assert_eq!(parse("A=").unwrap(), ("A".to_owned(), String::new()));
+        assert!(parse("A").is_err());
+        assert!(parse("=b").is_err());
+    }
+}

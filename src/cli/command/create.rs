@@ -1,0 +1,53 @@
+//! `dyno create`
+
+use hyper::Method;
+
+use crate::cli::command::git_remote;
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, shown_app};
+use crate::cli::{Context, app};
+use crate::wire::api::{App, CreateApp};
+
+/// Create an app, and a git remote for it when run in a repository
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Name of the app: 3 to 30 of a-z, 0-9 and dashes; one is chosen when it is left out
+    #[arg(value_name = "APP")]
+    name: Option<String>,
+    /// Name of the app, as a flag
+    #[arg(short, long, value_name = "APP", conflicts_with = "name")]
+    app: Option<String>,
+    /// The stack to build it on
+    #[arg(short, long)]
+    stack: Option<String>,
+    /// Git remote to make
+    #[arg(short, long, value_name = "REMOTE", default_value = app::REMOTE, conflicts_with = "no_remote")]
+    remote: String,
+    /// Make no git remote
+    #[arg(short, long)]
+    no_remote: bool,
+}
+
+impl Args {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let name = self.name.or(self.app);
+        let text = format!("Creating {}", name.as_deref().map_or_else(|| "app".to_owned(), shown_app));
+        let body = CreateApp { name: name.clone(), stack: self.stack.clone(), region: None };
+        let created = context.client.send_json(Method::POST, "/apps", &body);
+        let told = |created: &App| {
+            let named = name.is_none().then(|| shown_app(&created.name));
+            let stack = self.stack.as_ref().map(|stack| format!("stack is {stack}"));
+            let told: Vec<_> = named.into_iter().chain(stack).collect();
+            (!told.is_empty()).then(|| told.join(", "))
+        };
+        let created = output::action(&text, created, told).await?;
+        if !self.no_remote && app::in_repository() {
+            git_remote::set(&self.remote, &created.git_url, &context.node)?;
+        }
+        if context.node.json { output::json(&created) } else { output::data(&rendered(&created)) }
+    }
+}
+
+fn rendered(app: &App) -> String {
+    format!("{} | {}\n", app.web_url.as_deref().unwrap_or_default(), app.git_url)
+}

@@ -1,0 +1,217 @@
+//! `dyno git:hook`: the pre-receive hook of the node's repositories (githooks(5)). It hands the pushed source to the node,
+//! shows the transcript, and lets the push through or not.
+
+use std::io::BufRead as _;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use tokio::process::{Child, Command};
+use tokio_util::io::ReaderStream;
+
+use crate::cli::client::{RequestBody, next_chunk};
+use crate::cli::failure::Failure;
+use crate::cli::{Context, output};
+use crate::wire::api::{PushStatus, PushVerdict, VERDICT_MARK};
+use crate::wire::hook_text;
+
+/// Branches that are built.
+const DEPLOYED: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
+/// What git calls the absence of a commit begins and ends with this digit alone.
+const NO_COMMIT_DIGIT: u8 = b'0';
+/// Bytes read from the archive at once.
+const ARCHIVE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// Hand a push to the node (run by git)
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Identity of the app; by default the name of the repository
+    #[arg(long, env = "DYNO_HOOK_APP")]
+    app: Option<String>,
+}
+
+/// One line of the hook's input: a ref before and after.
+#[derive(Debug, PartialEq, Eq)]
+struct Update {
+    old: String,
+    new: String,
+    name: String,
+}
+
+impl Args {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let app = match self.app {
+            Some(app) => app,
+            None => {
+                app_of_repository(&std::env::current_dir().map_err(Failure::local("tell where this runs"))?)?
+            }
+        };
+        for line in std::io::stdin().lock().lines() {
+            let line = line.map_err(Failure::local("read what is pushed"))?;
+            let update = parse(&line)?;
+            if !accept(context, &app, &update).await? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether the push of one ref goes through.
+async fn accept(context: &Context, app: &str, update: &Update) -> Result<bool, Failure> {
+    if !DEPLOYED.contains(&update.name.as_str()) {
+        if update.name.starts_with("refs/heads/") && !is_nothing(&update.new) {
+            say(hook_text::OTHER_BRANCH);
+        }
+        return Ok(true);
+    }
+    if is_nothing(&update.new) {
+        say(hook_text::DELETE_REFUSED);
+        return Ok(false);
+    }
+    let status = match push(context, app, update).await {
+        Ok(status) => status,
+        Err(Failure::Refused(body)) => {
+            say(&hook_text::refused(&body));
+            PushStatus::Failed
+        }
+        Err(failure) => {
+            say(&hook_text::hook_failed(failure.to_string().trim_end_matches('.')));
+            PushStatus::Failed
+        }
+    };
+    Ok(match status {
+        PushStatus::Succeeded | PushStatus::Skipped => true,
+        PushStatus::Failed => false,
+    })
+}
+
+async fn push(context: &Context, app: &str, update: &Update) -> Result<PushStatus, Failure> {
+    let mut archive = archive(&update.new)?;
+    let path = format!("/apps/{app}/pushes?ref={}&old={}&new={}", update.name, update.old, update.new);
+    let mut answer = context.client.push(&path, body_of(&mut archive)?).await?;
+    let status = transcript(&mut answer).await?;
+    // Kills the archiver should the node have refused before reading it all.
+    drop(archive);
+    Ok(status)
+}
+
+/// Shows the transcript as it comes; the verdict after its mark is the result.
+async fn transcript(answer: &mut Incoming) -> Result<PushStatus, Failure> {
+    let mut verdict: Option<Vec<u8>> = None;
+    while let Some(chunk) = next_chunk(answer).await? {
+        match &mut verdict {
+            Some(verdict) => verdict.extend_from_slice(&chunk),
+            None => {
+                let mark = chunk.iter().position(|byte| *byte == VERDICT_MARK);
+                output::note_bytes(&chunk[..mark.unwrap_or(chunk.len())]);
+                verdict = mark.map(|at| chunk[at + 1..].to_vec());
+            }
+        }
+    }
+    match serde_json::from_slice::<PushVerdict>(&verdict.unwrap_or_default()) {
+        Ok(verdict) => Ok(verdict.status),
+        Err(_) => {
+            say(hook_text::TRANSCRIPT_CUT);
+            Ok(PushStatus::Failed)
+        }
+    }
+}
+
+/// `git archive` of a commit that is still in quarantine: the hook's own environment leads git to it.
+fn archive(commit: &str) -> Result<Child, Failure> {
+    Command::new("git")
+        .args(["archive", "--format=tar", commit])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(Failure::local("run git archive"))
+}
+
+/// The archive as a body. An archiver that fails breaks the body, so that half a source is never built.
+fn body_of(archive: &mut Child) -> Result<RequestBody, Failure> {
+    let nothing = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+    let stdout = archive.stdout.take().ok_or_else(nothing).map_err(Failure::local("read the archive"))?;
+    let chunks = ReaderStream::with_capacity(stdout, ARCHIVE_CHUNK_BYTES);
+    // A tar ends with two empty blocks, so one that is cut off is noticed by whoever unpacks it.
+    let frames = chunks.map(|chunk: std::io::Result<Bytes>| chunk.map(Frame::data));
+    Ok(BodyExt::boxed(StreamBody::new(SyncStream::new(frames))))
+}
+
+use self::sync::SyncStream;
+
+/// A body must be `Sync`, which a stream that is only ever polled through `&mut` may claim.
+mod sync {
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll};
+
+    use futures_util::Stream;
+
+    /// A stream behind a lock that is never contended.
+    pub(super) struct SyncStream<S>(Mutex<Pin<Box<S>>>);
+
+    impl<S> SyncStream<S> {
+        pub(super) fn new(stream: S) -> Self {
+            Self(Mutex::new(Box::pin(stream)))
+        }
+    }
+
+    impl<S: Stream> Stream for SyncStream<S> {
+        type Item = S::Item;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+            let stream = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+            stream.as_mut().poll_next(cx)
+        }
+    }
+}
+
+fn say(line: &str) {
+    output::note(&format!("{line}\n"));
+}
+
+fn parse(line: &str) -> Result<Update, Failure> {
+    let words: Vec<_> = line.split(' ').collect();
+    let commit = |text: &str| text.len() >= 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match words.as_slice() {
+        [old, new, name] if commit(old) && commit(new) => {
+            Ok(Update { old: (*old).to_owned(), new: (*new).to_owned(), name: (*name).to_owned() })
+        }
+        _ => Err(Failure::Usage(format!("{line:?} is no line of a pre-receive hook."))),
+    }
+}
+
+fn is_nothing(commit: &str) -> bool {
+    commit.bytes().all(|b| b == NO_COMMIT_DIGIT)
+}
+
+/// The app of `<lib>/repos/<app-id>.git`.
+fn app_of_repository(dir: &Path) -> Result<String, Failure> {
+    let stem = dir.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".git"));
+    let id = stem.and_then(|stem| stem.parse::<uuid::Uuid>().ok());
+    let refuse = || Failure::Usage(format!("{} is no repository of a node.", dir.display()));
+    id.map(|id| id.to_string()).ok_or_else(refuse)
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn updates_and_repositories_are_read() {
+        let (old, new) = ("0".repeat(40), "1a".repeat(20));
+        let update = parse(&format!("{old} {new} refs/heads/main")).unwrap();
+        assert!(is_nothing(&update.old) && !is_nothing(&update.new));
+        assert_eq!(update.name, "refs/heads/main");
+        assert!(parse("x y z").is_err());
+        assert!(parse("").is_err());
+        let id = uuid::Uuid::from_u128(7).to_string();
+        assert_eq!(app_of_repository(Path::new(&format!("/lib/repos/{id}.git"))).unwrap(), id);
+        assert!(app_of_repository(Path::new("/tmp/x.git")).is_err());
+    }
+}

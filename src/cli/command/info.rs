@@ -1,0 +1,89 @@
+//! `dyno info`
+
+use std::collections::BTreeMap;
+
+use crate::cli::Context;
+use crate::cli::app::AppArgs;
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, heading, megabytes, pairs, shown_app};
+use crate::wire::api::{App, Dyno};
+
+/// Show what an app is made of
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    app: AppArgs,
+}
+
+impl Args {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let name = self.app.name()?;
+        let app: App = context.client.get(&format!("/apps/{name}")).await?;
+        let dynos: Vec<Dyno> = context.client.get(&format!("/apps/{name}/dynos")).await?;
+        if context.node.json {
+            return output::json(&serde_json::json!({ "app": app, "dynos": dynos }));
+        }
+        output::data(&rendered(&app, &dynos))
+    }
+}
+
+fn rendered(app: &App, dynos: &[Dyno]) -> String {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for dyno in dynos {
+        *counts.entry(&dyno.process_type).or_default() += 1;
+    }
+    let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+    let stack = if app.stack.name == app.build_stack.name {
+        app.stack.name.clone()
+    } else {
+        format!("{} (next build will use {})", app.stack.name, app.build_stack.name)
+    };
+    let rows = [
+        ("Auto Cert Mgmt", app.acm.to_string()),
+        ("Dynos", counts.join(", ")),
+        ("Git URL", app.git_url.clone()),
+        ("Maintenance", if app.maintenance { "on".to_owned() } else { String::new() }),
+        ("Owner", app.owner.email.clone()),
+        ("Region", app.region.name.clone()),
+        ("Repo Size", app.repo_size.map(megabytes).unwrap_or_default()),
+        ("Slug Size", app.slug_size.map(megabytes).unwrap_or_default()),
+        ("Stack", stack),
+        ("Web URL", app.web_url.clone().unwrap_or_default()),
+    ];
+    let shown = rows.iter().filter(|(_, value)| !value.is_empty());
+    heading(&shown_app(&app.name)) + &pairs(shown.map(|(key, value)| (*key, value.as_str())))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn info_reads_as_published() {
+        let app = serde_json::json!({
+            "acm": false, "archived_at": null, "buildpack_provided_description": "Python",
+            "build_stack": {"id": uuid::Uuid::nil(), "name": "cedar-14"},
+            "created_at": "2026-11-18T01:36:38Z",
+            "generation": {"id": uuid::Uuid::nil(), "name": "cedar"},
+            "git_url": "http://127.0.0.1:5080/example.git", "id": uuid::Uuid::nil(),
+            "internal_routing": null, "maintenance": false, "name": "example", "organization": null,
+            "owner": {"email": "root@localhost", "id": uuid::Uuid::nil()}, "process_tier": "standard",
+            "region": {"id": uuid::Uuid::nil(), "name": "local"}, "released_at": null,
+            "repo_size": 1000, "slug_size": 50331648, "space": null,
+            "stack": {"id": uuid::Uuid::nil(), "name": "cedar-13"}, "team": null,
+            "updated_at": "2026-11-18T01:36:38Z", "web_url": "http://example.localhost:8080/",
+        });
+        insta::assert_snapshot!(rendered(&serde_json::from_value(app).unwrap(), &[]), @r"
+        === ⬢ example
+
+        Auto Cert Mgmt: false
+        Git URL:        http://127.0.0.1:5080/example.git
+        Owner:          root@localhost
+        Region:         local
+        Repo Size:      1000 B
+        Slug Size:      48 MB
+        Stack:          cedar-13 (next build will use cedar-14)
+        Web URL:        http://example.localhost:8080/
+        ");
+    }
+}

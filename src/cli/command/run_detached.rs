@@ -1,0 +1,39 @@
+//! `dyno run:detached`
+
+use hyper::Method;
+
+use crate::cli::Context;
+use crate::cli::app::AppArgs;
+use crate::cli::command::run::{DynoArgs, command_line};
+use crate::cli::failure::Failure;
+use crate::cli::output::{self, shown_app};
+use crate::wire::api::{CreateDyno, Dyno};
+
+/// Run a command in a one-off dyno whose output goes to the log
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    app: AppArgs,
+    #[command(flatten)]
+    dyno: DynoArgs,
+    /// The command; several words become one command line
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+impl Args {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let app = self.app.name()?;
+        let command = command_line(&self.command);
+        let request = CreateDyno { attach: Some(false), ..self.dyno.request(command.clone())? };
+        let path = format!("/apps/{app}/dynos");
+        let created = context.client.send_json(Method::POST, &path, &request);
+        let text = format!("Running {command} on {}", shown_app(&app));
+        let dyno: Dyno = output::action(&text, created, |dyno: &Dyno| Some(dyno.name.clone())).await?;
+        if context.node.json {
+            return output::json(&dyno);
+        }
+        output::note(&format!("Run dyno logs --app {app} --dyno-name {} to view the output.\n", dyno.name));
+        Ok(())
+    }
+}
