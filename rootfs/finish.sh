@@ -1,6 +1,7 @@
 # Runs inside a variant's root (chroot, as its root) after its packages and the files of `files/` are in place.
 # Must give the same result when run again: the build variant runs it over a finished run variant.
 set -eu
+umask 022
 
 # Accounts: `heroku` owns what tools make by name; dynos get a user of their own in the group `dyno`.
 getent group dyno >/dev/null || groupadd --gid 2000 dyno
