@@ -25,7 +25,7 @@ rm -f /usr/lib/python3*/EXTERNALLY-MANAGED
 
 # No program may gain rights, and no device node is needed: a dyno gets its own /dev.
 find / -xdev -type f -perm /6000 -exec chmod u-s,g-s {} +
-find /dev -xdev \( -type b -o -type c \) -delete
+find /dev -xdev ! -type d ! -type l -delete
 
 # Leftovers of the package tools.
 rm -f /etc/apt/apt.conf.d/99mmdebstrap /usr/sbin/policy-rc.d /etc/machine-id /var/lib/dbus/machine-id

@@ -1,0 +1,158 @@
+//! The default stack, built for real: it runs, holds what it promises, and a build killed half-way leaves nothing behind.
+//!
+//! Root and the package archive are needed. The stack is built where the node keeps it (`$DYNO_TEST_LIB`, or its default
+//! place), so that a second run, and the stories, find it there.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dyno::domain::StackName;
+use dyno::stack::{self, Outcome, Phase, Progress, Stack};
+
+const DEFAULT_LIB: &str = "/var/lib/dyno";
+/// How long the killed build may take to start its package tools.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the killed build's processes may take to go.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where the build that is killed works; set only for that process.
+const VICTIM_LIB: &str = "DYNO_TEST_VICTIM_LIB";
+
+#[derive(Default)]
+struct Recorder {
+    percents: Vec<u8>,
+    phases: Vec<Phase>,
+}
+
+impl Progress for Recorder {
+    fn update(&mut self, phase: Phase, percent: u8, _doing: &str) {
+        self.percents.push(percent);
+        self.phases.push(phase);
+    }
+}
+
+fn built() -> Stack {
+    let lib = std::env::var_os("DYNO_TEST_LIB").map_or_else(|| PathBuf::from(DEFAULT_LIB), PathBuf::from);
+    let mut recorder = Recorder::default();
+    let (stack, outcome) = stack::build(&StackName::default(), &lib, &mut recorder).unwrap();
+    assert!(recorder.percents.is_sorted(), "progress never falls: {:?}", recorder.percents);
+    assert!(recorder.phases.is_sorted());
+    assert_eq!(recorder.percents.last(), Some(&100));
+    if outcome == Outcome::Built {
+        assert!(recorder.percents.len() > 100, "progress is told as it is made");
+    }
+    stack
+}
+
+/// What `script` prints inside the layers, as their root, without network; the layers stay as they are.
+fn inside(layers: &[PathBuf], script: &str) -> String {
+    let lower: Vec<_> = layers.iter().rev().map(|layer| layer.to_str().unwrap()).collect();
+    let around = format!(
+        "set -eu; mount -t tmpfs tmpfs /mnt; mkdir /mnt/upper /mnt/work /mnt/root
+        mount -t overlay overlay -o lowerdir={},upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+        mount -t proc proc /mnt/root/proc; mount --bind /dev /mnt/root/dev
+        exec env -i PATH=/usr/bin:/bin:/usr/sbin HOME=/tmp chroot /mnt/root bash -c \"$1\"",
+        lower.join(":")
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "sh", "-c"])
+        .args([around.as_str(), "sh", script])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_default_stack_runs_and_is_safe_to_share() {
+    if !support::skip::is_root_or_skip("the_default_stack_runs_and_is_safe_to_share") {
+        return;
+    }
+    let stack = built();
+    let started = Instant::now();
+    let lib = stack.run_layers()[0].ancestors().nth(4).unwrap().to_owned();
+    let (again, outcome) = stack::build(&stack.name, &lib, &mut stack::Silent).unwrap();
+    assert_eq!((again, outcome), (stack.clone(), Outcome::AlreadyBuilt));
+    assert!(started.elapsed() < Duration::from_secs(5), "the second time takes seconds");
+
+    let run = stack.run_layers();
+    assert_eq!(inside(&run, "python3 -c 'import ssl, sqlite3, ctypes, lzma; print(6 * 7)'").trim(), "42");
+    assert_eq!(inside(&run, "node -e 'console.log(6 * 7)'; npm --version >/dev/null").trim(), "42");
+    assert!(inside(&run, "pip --version; git --version; psql --version").contains("git version"));
+    assert!(inside(&run, "id heroku").starts_with("uid=1000(heroku) gid=1000(heroku)"));
+    assert!(inside(&run, "getent group dyno").starts_with("dyno:"));
+    assert!(inside(&run, "locale -a").contains("en_US.utf8"));
+    assert_eq!(inside(&run, "type -P gcc || echo none").trim(), "none");
+    for layers in [&run, &stack.build_layers()] {
+        let risen = inside(layers, "find / -xdev -perm /6000 -type f; find / -xdev -type b");
+        assert_eq!(risen, "", "no program gains rights");
+        let leftover = inside(layers, "find /tmp /var/lib/apt/lists /usr/sbin/policy-rc.d /run -type f -size +0 2>&1 || :");
+        assert_eq!(leftover.trim(), "find: '/usr/sbin/policy-rc.d': No such file or directory");
+        let points = "/app /tmp /var/tmp /proc /sys /dev /run /etc/heroku /etc/resolv.conf /etc/hosts \
+                      /etc/passwd /etc/group /etc/hostname /etc/pip.conf /etc/npmrc /etc/apt/sources.list";
+        inside(layers, &format!("for point in {points}; do test -e $point || exit 1; done"));
+    }
+    let compiled = "cd /tmp; echo 'int main(void) { return 7; }' >a.c; gcc a.c -o a && ./a || echo $?
+        python3-config --includes >/dev/null; pkg-config --exists libpq openssl zlib libffi";
+    assert_eq!(inside(&stack.build_layers(), compiled).trim(), "7");
+}
+
+#[test]
+#[ignore = "the process that the next test starts and kills"]
+fn victim() {
+    let lib = std::env::var_os(VICTIM_LIB).unwrap();
+    stack::build(&StackName::default(), Path::new(&lib), &mut stack::Silent).unwrap();
+}
+
+fn has_package_tool(lib: &Path) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok())
+        .any(|cwd| cwd.starts_with(lib))
+}
+
+fn until(timeout: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < timeout {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+#[test]
+fn a_killed_build_leaves_no_process_no_mount_and_no_stack() {
+    if !support::skip::is_root_or_skip("a_killed_build_leaves_no_process_no_mount_and_no_stack") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "victim"])
+        .env(VICTIM_LIB, dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let unpacking = until(START_TIMEOUT, || {
+        let stacks = std::fs::read_dir(dir.path().join("stacks"));
+        stacks.into_iter().flatten().flatten().any(|entry| entry.path().join("run/usr").exists())
+    });
+    let ran = has_package_tool(dir.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(unpacking && ran, "the build began");
+    assert!(until(END_TIMEOUT, || !has_package_tool(dir.path())), "its processes are gone");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(dir.path().to_str().unwrap()));
+    assert!(Stack::current(dir.path(), &StackName::default()).is_err());
+    assert!(stack::known().contains(&StackName::default()));
+}
