@@ -101,7 +101,9 @@ async fn send(to_dyno: &mut (impl AsyncWriteExt + Unpin), frame: Option<Frame>) 
 }
 
 fn window() -> Option<Frame> {
-    tty::window_size().ok().map(|size| Frame::Resize { rows: size.rows, cols: size.cols })
+    // Terminals that do not know their size say 0.
+    let known = tty::window_size().ok().filter(|size| size.rows > 0 && size.cols > 0);
+    known.map(|size| Frame::Resize { rows: size.rows, cols: size.cols })
 }
 
 /// Signals that arrive here and are meant for the dyno.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::stack::StackError;
 use crate::wire::api_errors::ErrorBody;
 
 /// Exit status of a command that was understood and failed.
@@ -61,6 +62,9 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A stack cannot be built; the sentence says what to do.
+    #[error("{}", with_causes(.0))]
+    Stack(StackError),
     /// The user changed their mind.
     #[error("Confirmation {typed} did not match \u{2b22} {app}. Aborted.")]
     NotConfirmed {
@@ -99,6 +103,7 @@ impl Failure {
             | Self::Answer(_)
             | Self::Refused(_)
             | Self::Local { .. }
+            | Self::Stack(_)
             | Self::NotConfirmed { .. }
             | Self::Nothing(_) => STATUS_FAILED,
         }
@@ -115,6 +120,12 @@ impl Failure {
         }
         lines.iter().map(|line| format!(" \u{203a}   {line}").trim_end().to_owned() + "\n").collect()
     }
+}
+
+/// A failure and what it was caused by, outermost first.
+fn with_causes(failure: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(failure.source(), |cause| cause.source());
+    std::iter::once(failure).chain(causes).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

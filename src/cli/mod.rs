@@ -76,6 +76,8 @@ enum Command {
     StackSet(command::stack_set::Args),
     #[command(name = "stacks")]
     Stacks(command::stacks::Args),
+    #[command(name = "stacks:build", visible_alias = "stack:build")]
+    StacksBuild(command::stacks_build::Args),
     #[command(name = "git:remote")]
     GitRemote(command::git_remote::Args),
     #[command(name = "git:credentials", hide = true)]
@@ -154,6 +156,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Stack(args) => args.run(&context).await.map(done),
         Command::StackSet(args) => args.run(&context).await.map(done),
         Command::Stacks(args) => args.run(&context).await.map(done),
+        Command::StacksBuild(args) => args.run(&context).map(done),
         Command::GitRemote(args) => args.run(&context).await.map(done),
         Command::GitCredentials(args) => args.run(&context).map(done),
         Command::GitHook(args) => args.run(&context).await,

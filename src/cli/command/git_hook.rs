@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::stream::{self, StreamExt as _};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio::process::{Child, Command};
@@ -90,13 +90,10 @@ async fn accept(context: &Context, app: &str, update: &Update) -> Result<bool, F
 }
 
 async fn push(context: &Context, app: &str, update: &Update) -> Result<PushStatus, Failure> {
-    let mut archive = archive(&update.new)?;
+    let archive = archive(&update.new)?;
     let path = format!("/apps/{app}/pushes?ref={}&old={}&new={}", update.name, update.old, update.new);
-    let mut answer = context.client.push(&path, body_of(&mut archive)?).await?;
-    let status = transcript(&mut answer).await?;
-    // Kills the archiver should the node have refused before reading it all.
-    drop(archive);
-    Ok(status)
+    let mut answer = context.client.push(&path, body_of(archive)?).await?;
+    transcript(&mut answer).await
 }
 
 /// Shows the transcript as it comes; the verdict after its mark is the result.
@@ -132,13 +129,20 @@ fn archive(commit: &str) -> Result<Child, Failure> {
         .map_err(Failure::local("run git archive"))
 }
 
-/// The archive as a body. An archiver that fails breaks the body, so that half a source is never built.
-fn body_of(archive: &mut Child) -> Result<RequestBody, Failure> {
+/// The archive as a body. An archiver that fails breaks the body, so that half a source is never built; one that is not
+/// read to its end is killed with the body.
+fn body_of(mut archive: Child) -> Result<RequestBody, Failure> {
     let nothing = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
     let stdout = archive.stdout.take().ok_or_else(nothing).map_err(Failure::local("read the archive"))?;
     let chunks = ReaderStream::with_capacity(stdout, ARCHIVE_CHUNK_BYTES);
-    // A tar ends with two empty blocks, so one that is cut off is noticed by whoever unpacks it.
-    let frames = chunks.map(|chunk: std::io::Result<Bytes>| chunk.map(Frame::data));
+    let end = stream::once(async move {
+        match archive.wait().await {
+            Ok(status) if status.success() => Ok(Bytes::new()),
+            Ok(status) => Err(std::io::Error::other(format!("git archive failed ({status})"))),
+            Err(failed) => Err(failed),
+        }
+    });
+    let frames = chunks.chain(end).map(|chunk| chunk.map(Frame::data));
     Ok(BodyExt::boxed(StreamBody::new(SyncStream::new(frames))))
 }
 

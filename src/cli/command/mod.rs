@@ -25,4 +25,5 @@ pub(super) mod run_detached;
 pub(super) mod stack;
 pub(super) mod stack_set;
 pub(super) mod stacks;
+pub(super) mod stacks_build;
 pub(super) mod version;

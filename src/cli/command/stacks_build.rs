@@ -1,0 +1,66 @@
+//! `dyno stacks:build`: the one command that works on the node's disk itself, before any node runs.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::failure::Failure;
+use crate::cli::{Context, output};
+use crate::domain::StackName;
+use crate::stack::{self, Outcome, Phase, Progress};
+use crate::sys::tty;
+
+/// Build a stack on this node; as root, seconds when it is built already
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// Name of the stack
+    #[arg(value_name = "STACK", default_value_t)]
+    stack: StackName,
+}
+
+impl Args {
+    pub(in crate::cli) fn run(self, context: &Context) -> Result<(), Failure> {
+        let mut shown = Shown::new();
+        let built = stack::build(&self.stack, &context.node.lib_dir(), &mut shown);
+        shown.bar.finish_and_clear();
+        let (built, outcome) = built.map_err(Failure::Stack)?;
+        let told = match outcome {
+            Outcome::AlreadyBuilt => "is built already",
+            Outcome::Built => "is built",
+        };
+        if context.node.json {
+            return output::json(&serde_json::json!({
+                "name": built.name.as_str(),
+                "version": built.version,
+                "built": outcome == Outcome::Built,
+            }));
+        }
+        output::data(&format!("Stack {} {told} (version {})\n", built.name, built.version))
+    }
+}
+
+/// A bar on a terminal; elsewhere a line for each phase.
+struct Shown {
+    bar: ProgressBar,
+    phase: Option<Phase>,
+}
+
+impl Shown {
+    fn new() -> Self {
+        // Hides itself where standard error is no terminal.
+        let bar = ProgressBar::new(100);
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3}%  {msg} ({elapsed})") {
+            bar.set_style(style);
+        }
+        Self { bar, phase: None }
+    }
+}
+
+impl Progress for Shown {
+    fn update(&mut self, phase: Phase, percent: u8, doing: &str) {
+        if self.phase.replace(phase) != Some(phase) && !tty::stderr_is_terminal() {
+            output::note(&format!("{percent:>3}%  {}\n", phase.text()));
+        }
+        self.bar.set_position(percent.into());
+        let doing = if doing.is_empty() { String::new() } else { format!(": {doing}") };
+        self.bar.set_message(format!("{}{doing}", phase.text()));
+    }
+}
