@@ -175,8 +175,11 @@ async fn what_a_ring_could_not_hold_is_told() {
     let (path, mut writer) = ring(dir.path());
     write(&mut writer, &["x".repeat(4000).as_str(), "y".repeat(4000).as_str()]);
     let service = open(dir.path());
+    let again = path.clone();
     service.follow_ring(app(), "web.1".to_owned(), path).finish().await;
     let lines = history(&service).await;
     assert_eq!(lines[0].len(), 4000);
     assert!(lines[1].contains("1 messages dropped since"), "{:?}", lines[1]);
+    service.follow_ring(app(), "web.1".to_owned(), again).finish().await;
+    assert_eq!(history(&service).await.len(), 2, "a later follower does not tell it again");
 }

@@ -7,6 +7,7 @@
 //! 128    tail: bytes ever read             (reader)
 //! 192    lines dropped because it was full (writer)
 //! 256    doorbell: one byte, rewritten after head moved, so that inotify's IN_MODIFY wakes the reader
+//! 320    of these drops, how many were told      (reader)
 //! 4096   data: records, wrapping around:  u32 length, u64 nanoseconds since 1970 (both little endian), the line
 //! ```
 //!
@@ -39,6 +40,7 @@ const HEAD_AT: usize = 64;
 const TAIL_AT: usize = 128;
 const DROPPED_AT: usize = 192;
 const DOORBELL_AT: u64 = 256;
+const DROPPED_TOLD_AT: usize = 320;
 const RECORD_HEADER_BYTES: usize = 12;
 
 /// The writing end.
@@ -72,7 +74,7 @@ pub struct Reader {
 pub struct Batch {
     /// In the order in which they were written. Empty if there is nothing new.
     pub records: Vec<Record>,
-    /// Lines dropped since the batch before (for a reader's first batch: since the ring was made).
+    /// Lines dropped since the batch before (for a reader's first batch: since the last commit).
     pub dropped: u64,
 }
 
@@ -174,7 +176,8 @@ impl Reader {
     pub fn open(path: &Path) -> io::Result<Reader> {
         let ring = Ring::over(OpenOptions::new().read(true).write(true).open(path)?)?;
         let position = ring.counter(TAIL_AT).load(Ordering::Relaxed);
-        Ok(Reader { ring, position, dropped_seen: 0 })
+        let dropped_seen = ring.counter(DROPPED_TOLD_AT).load(Ordering::Relaxed);
+        Ok(Reader { ring, position, dropped_seen })
     }
 
     /// The next lines, without waiting; an empty batch if there are none.
@@ -196,6 +199,7 @@ impl Reader {
 
     /// Gives the room of all lines read so far back to the writer; a later reader will not see them again.
     pub fn commit(&mut self) {
+        self.ring.counter(DROPPED_TOLD_AT).store(self.dropped_seen, Ordering::Relaxed);
         self.ring.counter(TAIL_AT).store(self.position, Ordering::Release);
     }
 }
@@ -348,7 +352,7 @@ mod test {
             // Lines not yet committed, and how many of them the present reader has seen.
             let mut queue = VecDeque::<Vec<u8>>::new();
             let mut seen = 0;
-            let (mut dropped, mut dropped_seen) = (0, 0);
+            let (mut dropped, mut dropped_seen, mut dropped_committed) = (0, 0, 0);
             for act in acts {
                 match act {
                     Act::Write(lines) => {
@@ -370,6 +374,7 @@ mod test {
                         dropped_seen = dropped;
                         if matches!(act, Act::ReadAndCommit) {
                             reader.commit();
+                            dropped_committed = dropped;
                             queue.clear();
                             seen = 0;
                         }
@@ -377,7 +382,7 @@ mod test {
                     Act::RestartReader => {
                         reader = Reader::open(&path).unwrap();
                         seen = 0;
-                        dropped_seen = 0;
+                        dropped_seen = dropped_committed;
                     }
                     Act::RestartWriter => writer = Writer::open(&path).unwrap(),
                 }
