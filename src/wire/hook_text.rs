@@ -6,11 +6,11 @@ use crate::wire::api_errors::ErrorBody;
 pub const OTHER_BRANCH: &str = "Pushed to non-main/master branch, skipping build.";
 
 /// The branch that is deployed cannot be deleted.
-pub const DELETE_REFUSED: &str = " !     The deployed branch cannot be deleted. Use `dyno apps:destroy` to remove the app.";
+pub const DELETE_REFUSED: &str =
+    " !     The deployed branch cannot be deleted. Use `dyno apps:destroy` to remove the app.";
 
 /// The transcript ended before its verdict.
-pub const TRANSCRIPT_CUT: &str =
-    " !     The node went away during the build. Nothing is known to have changed: see `dyno releases`, then push again.";
+pub const TRANSCRIPT_CUT: &str = " !     The node went away during the build. Nothing is known to have changed: see `dyno releases`, then push again.";
 
 /// The archive of the source is being made.
 pub const COMPRESSING_SOURCE: &str = "Compressing source files... done.";

@@ -1,0 +1,257 @@
+//! What a node is told: one TOML file, and flags that win over it. Read once, at the start.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::domain::StackName;
+
+/// Where a node keeps its state unless told otherwise.
+const LIB_DIR: &str = "/var/lib/dyno";
+/// Where a node keeps what a reboot may take, unless told otherwise.
+const RUN_DIR: &str = "/run/dyno";
+/// The configuration file that is read when there is one and no other is named.
+const CONFIG_FILE: &str = "/etc/dyno/config.toml";
+/// The highest index of a node on one host: addresses, user ids and names are shared out by it.
+pub const INDEX_MAX: u32 = 31;
+/// The router's port unless told otherwise.
+const ROUTER_PORT: u16 = 8080;
+/// The git endpoint's port unless told otherwise.
+const GIT_PORT: u16 = 5080;
+
+/// `dyno serve` and what can be told to it.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServeArgs {
+    /// Directory of the node; state goes to DIR/lib, what a reboot may take to DIR/run
+    #[arg(long, value_name = "DIR", env = "DYNO_ROOT")]
+    pub root: Option<PathBuf>,
+    /// Configuration file
+    #[arg(long, value_name = "FILE", env = "DYNO_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Number of the node when several run on one machine, 0 to 31
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
+    /// Port on which the router answers, on loopback
+    #[arg(long, value_name = "PORT")]
+    pub router_port: Option<u16>,
+    /// Port on which git pushes arrive, on loopback
+    #[arg(long, value_name = "PORT")]
+    pub git_port: Option<u16>,
+}
+
+/// The file's shape. Unknown keys fail, so that a misspelt one is not silently without effect.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    index: Option<u32>,
+    owner: Option<String>,
+    stack: Option<String>,
+    router: RouterSection,
+    git: GitSection,
+    network: NetworkSection,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RouterSection {
+    listen: Option<Vec<SocketAddr>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GitSection {
+    listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NetworkSection {
+    resolvers: Option<Vec<IpAddr>>,
+    egress: Vec<SocketAddrV4>,
+}
+
+/// What a node runs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// State that must last.
+    pub lib_dir: PathBuf,
+    /// What a reboot may take: sockets, records of containers.
+    pub run_dir: PathBuf,
+    /// Number of the node on this machine, 0 to [`INDEX_MAX`].
+    pub index: u32,
+    /// The name of whoever administers the node, as logs and releases show it.
+    pub owner: String,
+    /// The stack of apps that name none.
+    pub stack: StackName,
+    /// Where the router listens.
+    pub router: Vec<SocketAddr>,
+    /// Where git pushes arrive.
+    pub git: SocketAddr,
+    /// Name servers of dynos; `None` takes the host's.
+    pub resolvers: Option<Vec<IpAddr>>,
+    /// Private destinations that dynos may reach all the same.
+    pub egress: Vec<SocketAddrV4>,
+}
+
+/// Why a node cannot be configured so.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The named file cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file does not say what it should.
+    #[error("the configuration file {} is wrong: {}", path.display(), source.message())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// No such node.
+    #[error("the index of a node is 0 to {INDEX_MAX}, not {0}")]
+    Index(u32),
+    /// The stack's name is none.
+    #[error("stack {name:?} in the configuration")]
+    Stack {
+        /// The text.
+        name: String,
+        /// Its defect.
+        source: crate::domain::StackNameError,
+    },
+    /// The router has nowhere to listen.
+    #[error("router.listen in the configuration names no address")]
+    NowhereToListen,
+}
+
+impl Config {
+    /// Joins the flags and the file: flags win.
+    ///
+    /// # Errors
+    /// A file that was named cannot be read, or it or a flag says what cannot be.
+    pub fn load(args: &ServeArgs) -> Result<Self, ConfigError> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None if Path::new(CONFIG_FILE).exists() && args.root.is_none() => read(Path::new(CONFIG_FILE))?,
+            None => File::default(),
+        };
+        Self::join(args, file)
+    }
+
+    fn join(args: &ServeArgs, file: File) -> Result<Self, ConfigError> {
+        let index = args.index.or(file.index).unwrap_or(0);
+        if index > INDEX_MAX {
+            return Err(ConfigError::Index(index));
+        }
+        let stack = match file.stack {
+            None => StackName::default(),
+            Some(name) => match name.parse() {
+                Ok(stack) => stack,
+                Err(source) => return Err(ConfigError::Stack { name, source }),
+            },
+        };
+        let loopback = |port| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+        let router = match (args.router_port, file.router.listen) {
+            (Some(port), _) => loopback(port),
+            (None, Some(listen)) if listen.is_empty() => return Err(ConfigError::NowhereToListen),
+            (None, Some(listen)) => listen,
+            (None, None) => loopback(ROUTER_PORT),
+        };
+        let git = match (args.git_port, file.git.listen) {
+            (Some(port), _) => (Ipv4Addr::LOCALHOST, port).into(),
+            (None, Some(listen)) => listen,
+            (None, None) => (Ipv4Addr::LOCALHOST, GIT_PORT).into(),
+        };
+        let below = |folder: &str, default: &str| {
+            args.root.as_ref().map_or_else(|| PathBuf::from(default), |root| root.join(folder))
+        };
+        Ok(Self {
+            lib_dir: below("lib", LIB_DIR),
+            run_dir: below("run", RUN_DIR),
+            index,
+            owner: file.owner.unwrap_or_else(|| "admin@localhost".to_owned()),
+            stack,
+            router,
+            git,
+            resolvers: file.network.resolvers,
+            egress: file.network.egress,
+        })
+    }
+
+    /// The socket of the API.
+    #[must_use]
+    pub fn api_socket(&self) -> PathBuf {
+        self.run_dir.join("api.sock")
+    }
+
+    /// The name of what this node makes on the host: its control group subtree and its packet filter table.
+    #[must_use]
+    pub fn host_name(&self) -> String {
+        format!("dyno{}", self.index)
+    }
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text)
+        .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    fn join(args: &ServeArgs, text: &str) -> Result<Config, ConfigError> {
+        Config::join(args, toml::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn without_a_word_the_node_is_the_machines_own_and_on_loopback() {
+        let config = join(&ServeArgs::default(), "").unwrap();
+        assert_eq!(config.lib_dir, Path::new("/var/lib/dyno"));
+        assert_eq!(config.api_socket(), Path::new("/run/dyno/api.sock"));
+        assert!(config.router.iter().all(|address| address.ip().is_loopback()));
+        assert!(config.git.ip().is_loopback());
+        assert_eq!(config.host_name(), "dyno0");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let args = ServeArgs {
+            index: Some(3),
+            router_port: Some(90),
+            root: Some("/n".into()),
+            ..Default::default()
+        };
+        let text = "index = 1\n[router]\nlisten = [\"0.0.0.0:80\"]\n[git]\nlisten = \"127.0.0.1:81\"";
+        let config = join(&args, text).unwrap();
+        assert_eq!((config.index, config.router[0].port(), config.git.port()), (3, 90, 81));
+        assert!(config.router[0].ip().is_loopback());
+        assert_eq!(config.run_dir, Path::new("/n/run"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert!(matches!(join(&ServeArgs::default(), "index = 32"), Err(ConfigError::Index(32))));
+        assert!(matches!(join(&ServeArgs::default(), "stack = \"../x\""), Err(ConfigError::Stack { .. })));
+        assert!(matches!(
+            join(&ServeArgs::default(), "[router]\nlisten = []"),
+            Err(ConfigError::NowhereToListen)
+        ));
+        assert!(toml::from_str::<File>("indx = 1").unwrap_err().message().contains("indx"));
+    }
+
+    #[test]
+    fn a_file_that_was_named_must_be_there() {
+        let args = ServeArgs { config: Some("/nonexistent/dyno.toml".into()), ..Default::default() };
+        assert!(matches!(Config::load(&args), Err(ConfigError::Read { .. })));
+    }
+}
