@@ -4,8 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
+
+/// Pause between two tries of `wait_lock`.
+const WAIT_PAUSE: Duration = Duration::from_millis(2);
 
 /// A held lock.
 #[derive(Debug)]
@@ -24,6 +28,23 @@ pub fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
         Ok(()) => Ok(Some(Lock { _file: file })),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Takes the lock at `path`, waiting for its holder at most so long; `None` if that was not enough. Blocks the thread.
+///
+/// # Errors
+/// As `try_lock`.
+pub fn wait_lock(path: &Path, timeout: Duration) -> io::Result<Option<Lock>> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(lock) = try_lock(path)? {
+            return Ok(Some(lock));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(WAIT_PAUSE);
     }
 }
 

@@ -2,12 +2,18 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod credentials;
 pub mod fs;
 pub mod lock;
+pub mod loopback;
+pub mod message;
+pub mod mount;
 pub mod netns;
 pub mod peer;
 pub mod privilege;
+pub mod process;
 pub mod ring;
 pub mod seccomp;
+pub mod terminal;
 pub mod tty;
 pub mod watch;

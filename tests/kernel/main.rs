@@ -4,6 +4,9 @@
 mod support;
 
 mod cgroups;
+mod hold;
+mod isolation;
+mod lifetime;
 mod network;
 mod router;
 mod seccomp;

@@ -1,0 +1,127 @@
+//! The application's first process, from its clone to its exec.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use crate::runtime::init::CODE_FAILED;
+use crate::runtime::plan::{Limited, Plan, ProcessStep};
+use crate::runtime::seccomp;
+use crate::runtime::spawner::protocol::{self, ChildSays, Side, StepFailed};
+use crate::runtime::spec::StdioKind;
+use crate::sys::message::Channel;
+use crate::sys::{credentials, process, terminal};
+
+/// Where programs are looked for if the environment has no `PATH`.
+const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+/// First descriptor behind the standard streams.
+const FIRST_OTHER_FD: u32 = 3;
+
+struct Application<'a> {
+    plan: &'a Plan,
+    channel: &'a Channel,
+    standard: &'a [OwnedFd],
+    program: Option<String>,
+}
+
+/// Runs as the new process, never to return.
+pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd]) -> ! {
+    let mut application = Application { plan, channel, standard, program: None };
+    for (index, step) in plan.process.iter().enumerate() {
+        if let Err(error) = application.step(step) {
+            let failed = StepFailed::new(Side::Process, index, step, &error);
+            // If even this fails, the spawner sees the channel close.
+            let _ = protocol::say(channel, &ChildSays::Failed(failed), &[]);
+            break;
+        }
+    }
+    process::exit_now(CODE_FAILED)
+}
+
+impl Application<'_> {
+    fn step(&mut self, step: &ProcessStep) -> io::Result<()> {
+        match step {
+            ProcessStep::NewSession => process::new_session(),
+            ProcessStep::TakeStreams => self.take_streams(),
+            ProcessStep::DefaultSignals => process::default_signals(),
+            ProcessStep::Limit { what, value } => credentials::limit(resource(*what), *value),
+            ProcessStep::DropBounding => {
+                credentials::empty_bounding_set()?;
+                credentials::lock_secure_bits()
+            }
+            ProcessStep::BecomeUser { uid, gid } => credentials::become_user(*uid, *gid),
+            ProcessStep::ClearCapabilities => credentials::clear_capabilities(),
+            ProcessStep::NoNewPrivileges => crate::sys::seccomp::set_no_new_privs(),
+            ProcessStep::Umask(mask) => {
+                credentials::set_umask(*mask);
+                Ok(())
+            }
+            ProcessStep::ChangeDirectory(path) => change_directory(path),
+            ProcessStep::FindProgram => {
+                self.program = Some(self.find_program()?);
+                protocol::say(self.channel, &ChildSays::Executing, &[])?;
+                process::close_on_exec_from(FIRST_OTHER_FD)
+            }
+            ProcessStep::InstallSeccomp => install_filter(),
+            ProcessStep::Exec => {
+                let program = self.program.as_deref().unwrap_or_default();
+                Err(process::execute(program, &self.plan.argv, &self.plan.env))
+            }
+        }
+    }
+
+    fn take_streams(&self) -> io::Result<()> {
+        let [input, output, errors] = self.standard else {
+            return Err(io::Error::other("the standard streams are missing"));
+        };
+        match self.plan.stdio {
+            StdioKind::Terminal { .. } => terminal::control(input)?,
+            StdioKind::Log | StdioKind::Pipes => {}
+        }
+        terminal::become_standard(input.as_fd(), output.as_fd(), errors.as_fd())
+    }
+
+    /// As execvp(3) does it, but done before the filter is installed, with a reason that names the program.
+    fn find_program(&self) -> io::Result<String> {
+        let name = self.plan.argv.first().map(String::as_str).unwrap_or_default();
+        let missing =
+            |kind: io::ErrorKind| io::Error::new(kind, format!("there is no program {name:?} to run"));
+        if name.contains('/') {
+            return match std::fs::metadata(name) {
+                Ok(_) if process::is_executable(name) => Ok(name.to_owned()),
+                Ok(_) => Err(missing(io::ErrorKind::PermissionDenied)),
+                Err(error) => Err(missing(error.kind())),
+            };
+        }
+        let path = self.plan.env.iter().find_map(|pair| pair.strip_prefix("PATH=")).unwrap_or(PATH_DEFAULT);
+        let mut candidates = path.split(':').map(|dir| {
+            let dir = if dir.is_empty() { "." } else { dir };
+            format!("{dir}/{name}")
+        });
+        candidates.find(|path| process::is_executable(path)).ok_or_else(|| missing(io::ErrorKind::NotFound))
+    }
+}
+
+fn resource(what: Limited) -> credentials::Limited {
+    match what {
+        Limited::OpenFiles => credentials::Limited::OpenFiles,
+        Limited::CoreBytes => credentials::Limited::CoreBytes,
+    }
+}
+
+/// The kernel tells a working directory outside the root by a first word that is no path (CVE-2024-21626).
+fn change_directory(path: &Path) -> io::Result<()> {
+    std::env::set_current_dir(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    let here = std::env::current_dir()?;
+    if here.is_absolute() {
+        Ok(())
+    } else {
+        Err(io::Error::other("the working directory is outside the root"))
+    }
+}
+
+fn install_filter() -> io::Result<()> {
+    let programs = seccomp::hardened().map_err(io::Error::other)?;
+    programs.0.iter().try_for_each(|program| crate::sys::seccomp::install(program))
+}

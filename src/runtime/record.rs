@@ -1,0 +1,136 @@
+//! What is written down of a container, so that whoever comes later finds it: `<run>/containers/<id>/`.
+//!
+//! `record.json` is written by the spawner before the application starts; `exit.init` by init, through a descriptor, as its last
+//! act; `exit` by the spawner when init has ended (it knows how, should init have been killed); `log.ring` is `sys::ring`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::runtime::exit::Exit;
+use crate::runtime::spec::ContainerId;
+use crate::sys::fs;
+
+/// Ending of a directory that is being removed; no container's name has a dot.
+const REMOVED: &str = "removed";
+
+/// A container that was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Name.
+    pub id: ContainerId,
+    /// Process id of init.
+    pub pid: u32,
+    /// When init was started, in clock ticks since boot: with the id it names the process.
+    pub start_time: u64,
+    /// Device and inode of the network namespace.
+    pub netns: (u64, u64),
+    /// Name of the node's subtree of control groups.
+    pub cgroup_root: String,
+    /// Directories of writable layers, removed with the container.
+    pub scratch: Vec<PathBuf>,
+    /// When it was started.
+    pub started_at: SystemTime,
+    /// The caller's.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The files of one container.
+#[derive(Debug, Clone)]
+pub struct ContainerDir(PathBuf);
+
+impl ContainerDir {
+    /// Of the container with this name.
+    #[must_use]
+    pub fn of(run_dir: &Path, id: &ContainerId) -> ContainerDir {
+        ContainerDir(all(run_dir).join(id.as_str()))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The ring of output lines.
+    #[must_use]
+    pub fn log_ring(&self) -> PathBuf {
+        self.0.join("log.ring")
+    }
+
+    /// The file that init writes its last words to.
+    #[must_use]
+    pub fn init_exit(&self) -> PathBuf {
+        self.0.join("exit.init")
+    }
+
+    /// Reads the record.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing was started; `InvalidData` if it is not as known.
+    pub fn record(&self) -> io::Result<Record> {
+        Ok(serde_json::from_slice(&std::fs::read(self.0.join("record.json"))?)?)
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn write_record(&self, record: &Record) -> io::Result<()> {
+        fs::write_atomically(&self.0.join("record.json"), &serde_json::to_vec(record)?)
+    }
+
+    /// How the container ended, as the spawner wrote it; `None` while it did not.
+    ///
+    /// # Errors
+    /// The kernel's errno; `InvalidData`.
+    pub fn exit(&self) -> io::Result<Option<Exit>> {
+        read_exit(&self.0.join("exit"))
+    }
+
+    /// Removes the directory; fine if it is gone. Takes it out of the way first: the spawner may be about to write into it.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn remove(&self) -> io::Result<()> {
+        let aside = self.0.with_extension(REMOVED);
+        match std::fs::rename(&self.0, &aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => fs::remove_tree(&aside),
+        }
+    }
+
+    /// Init's last words; `None` if it has had none.
+    ///
+    /// # Errors
+    /// The kernel's errno; `InvalidData`.
+    pub fn last_words(&self) -> io::Result<Option<Exit>> {
+        read_exit(&self.init_exit())
+    }
+
+    /// Writes down how the container ended.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn write_exit(&self, exit: &Exit) -> io::Result<()> {
+        fs::write_atomically(&self.0.join("exit"), &serde_json::to_vec(exit)?)
+    }
+}
+
+/// Where all containers of a node are kept.
+#[must_use]
+pub fn all(run_dir: &Path) -> PathBuf {
+    run_dir.join("containers")
+}
+
+fn read_exit(path: &Path) -> io::Result<Option<Exit>> {
+    match std::fs::read(path) {
+        Ok(bytes) if bytes.is_empty() => Ok(None),
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,171 @@
+//! The spawner's workbench: a tmpfs in its private mount namespace with what all containers share, and room to attach a mount for
+//! a moment where the kernel wants one attached. Nobody else sees it; it ends with the spawner.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::runtime::facts::OverlayLayers;
+use crate::sys::mount::{self, Attributes, Layers};
+
+/// Device files of every container (`mem(4)`, `tty(4)`).
+const DEVICES: &[(&str, (u32, u32))] = &[
+    ("null", (1, 3)),
+    ("zero", (1, 5)),
+    ("full", (1, 7)),
+    ("random", (1, 8)),
+    ("urandom", (1, 9)),
+    ("tty", (5, 0)),
+];
+/// Links of every container.
+const LINKS: &[(&str, &str)] = &[
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+/// Directories in the device directory, to be mounted on.
+const MOUNT_POINTS: &[&str] = &["pts", "shm", "mqueue"];
+/// Names of the masks, for init.
+pub(crate) const MASK_FILE: &str = "file";
+/// See `MASK_FILE`.
+pub(crate) const MASK_DIRECTORY: &str = "directory";
+
+const SAFE: Attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES);
+
+#[derive(Debug)]
+pub(super) struct Bench {
+    at: PathBuf,
+}
+
+impl Bench {
+    /// Sets the workbench up over the directory `at`, in the caller's mount namespace (a private one).
+    pub(super) fn set_up(at: PathBuf) -> io::Result<Bench> {
+        std::fs::create_dir_all(&at)?;
+        let options = [("mode", "0755"), ("size", "8m")];
+        mount::attach_at(&mount::filesystem("tmpfs", &options, Attributes::NO_SETUID)?, &at)?;
+        let bench = Bench { at };
+        bench.make_devices()?;
+        bench.make_masks()?;
+        std::fs::create_dir(bench.at.join("layers"))?;
+        std::fs::create_dir(bench.at.join("files"))?;
+        Ok(bench)
+    }
+
+    fn make_devices(&self) -> io::Result<()> {
+        let dir = self.at.join("dev");
+        std::fs::create_dir(&dir)?;
+        let open = std::fs::File::open(&dir)?;
+        for (name, numbers) in DEVICES {
+            mount::make_device(&open, name, *numbers)?;
+        }
+        for (name, target) in LINKS {
+            symlink(target, dir.join(name))?;
+        }
+        for name in MOUNT_POINTS {
+            std::fs::create_dir(dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    fn make_masks(&self) -> io::Result<()> {
+        let dir = self.at.join("masks");
+        std::fs::create_dir(&dir)?;
+        std::fs::create_dir(dir.join(MASK_DIRECTORY))?;
+        std::fs::write(dir.join(MASK_FILE), b"")?;
+        std::fs::set_permissions(dir.join(MASK_FILE), std::fs::Permissions::from_mode(0o444))?;
+        std::fs::set_permissions(dir.join(MASK_DIRECTORY), std::fs::Permissions::from_mode(0o555))
+    }
+
+    /// A container's device directory; owned by its root where this kernel can map a tmpfs (Linux 6.3), else by nobody.
+    pub(super) fn devices(&self, ids: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        let copy = mount::copy(&self.at.join("dev"))?;
+        let attributes = Attributes::READ_ONLY.and(Attributes::NO_SETUID).and(Attributes::NO_EXEC);
+        if mount::set_attributes(&copy, attributes, Some(ids)).is_err() {
+            mount::set_attributes(&copy, attributes, None)?;
+        }
+        Ok(copy)
+    }
+
+    /// What covers masked files and directories.
+    pub(super) fn masks(&self) -> io::Result<OwnedFd> {
+        let copy = mount::copy(&self.at.join("masks"))?;
+        mount::set_attributes(&copy, SAFE.and(Attributes::READ_ONLY).and(Attributes::NO_EXEC), None)?;
+        Ok(copy)
+    }
+
+    /// An overlay over prepared layers.
+    pub(super) fn overlay(
+        &self,
+        layers: &[OwnedFd],
+        by: OverlayLayers,
+        writable: Option<(&Path, &Path)>,
+    ) -> io::Result<OwnedFd> {
+        let attributes = if writable.is_some() { SAFE } else { SAFE.and(Attributes::READ_ONLY) };
+        match by {
+            OverlayLayers::ByDescriptor => mount::overlay(&Layers::Descriptors(layers), writable, attributes),
+            OverlayLayers::ByPath => {
+                let mut attached = Attached::default();
+                for (number, layer) in layers.iter().enumerate() {
+                    let place = self.at.join("layers").join(number.to_string());
+                    std::fs::create_dir_all(&place)?;
+                    mount::attach_at(layer, &place)?;
+                    attached.0.push(place);
+                }
+                let paths: Vec<_> =
+                    attached.0.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+                mount::overlay(&Layers::Paths(&paths), writable, attributes)
+            }
+        }
+    }
+
+    /// Each of these `(contents, mode)` as a mount of its own, owned by `owner`, in one memory file system.
+    pub(super) fn files(&self, files: &[(&[u8], u32)], owner: (u32, u32)) -> io::Result<Vec<OwnedFd>> {
+        // Whole pages for each, and some for the directory.
+        let bytes: usize = files.iter().map(|(contents, _)| contents.len() + 8192).sum();
+        let size = (bytes + 65_536).to_string();
+        let made = mount::filesystem("tmpfs", &[("size", &size)], SAFE.and(Attributes::NO_EXEC))?;
+        let place = self.at.join("files");
+        mount::attach_at(&made, &place)?;
+        let _attached = Attached(vec![place.clone()]);
+        let mut copies = Vec::new();
+        for (number, (contents, mode)) in files.iter().enumerate() {
+            let path = place.join(number.to_string());
+            std::fs::write(&path, contents)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(*mode))?;
+            mount::give_to(&path, owner.0, owner.1)?;
+            let copy = mount::copy(&path)?;
+            mount::set_attributes(&copy, SAFE.and(Attributes::NO_EXEC).and(Attributes::READ_ONLY), None)?;
+            copies.push(copy);
+        }
+        Ok(copies)
+    }
+}
+
+/// Takes its mounts away again when dropped.
+#[derive(Debug, Default)]
+struct Attached(Vec<PathBuf>);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // Attached by us a moment ago; should it fail, the mount ends with the spawner.
+            let _ = mount::detach(path);
+        }
+    }
+}
+
+/// A host directory or file as one layer: id-mapped, read-only or not.
+pub(super) fn layer(path: &Path, attributes: Attributes, ids: &impl AsFd) -> io::Result<OwnedFd> {
+    let named = |error: io::Error| name(path, error);
+    let copy = mount::copy(path).map_err(named)?;
+    mount::set_attributes(&copy, SAFE.and(attributes), Some(ids.as_fd())).map_err(named)?;
+    Ok(copy)
+}
+
+/// Adds the path to an error, keeping its kind.
+pub(super) fn name(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,499 @@
+//! Executing the host's part of a plan: one loop over the steps. What fails is named, and everything made so far is taken back.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::runtime::cgroup::ContainerCgroup;
+use crate::runtime::init;
+use crate::runtime::limits::Limits;
+use crate::runtime::plan::{GeneratedFile, HostStep, Plan, Slot};
+use crate::runtime::record::{ContainerDir, Record};
+use crate::runtime::spawner::bench::{layer, name};
+use crate::runtime::spawner::protocol::{self, ChildSays, HostSays, Side, StepFailed, Timings};
+use crate::runtime::spawner::{Spawner, full_text};
+use crate::runtime::spec::{Access, Exec, IdMapped, IdRange, Network, StdioKind};
+use crate::sys::message::{self, Channel};
+use crate::sys::mount::{self, Attributes};
+use crate::sys::netns;
+use crate::sys::process::{self, Cloned, Namespaces};
+use crate::sys::{clock, fs, ring};
+
+/// The container must be running this long after its clone.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// A killed container must be gone by then.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause between two looks at it.
+const KILL_PAUSE: Duration = Duration::from_millis(1);
+/// How long a process that only holds a user namespace open is kept, should its maker die.
+const HOLDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// All namespaces but the network's and the control groups'; the latter is entered by init once its groups are the right ones.
+const NAMESPACES: Namespaces =
+    Namespaces::USER.and(Namespaces::MOUNT).and(Namespaces::PID).and(Namespaces::IPC).and(Namespaces::UTS);
+
+/// A running container.
+pub(super) struct Started {
+    pub(super) record: Record,
+    pub(super) pid: u32,
+    pub(super) cgroup: ContainerCgroup,
+    /// For the client: the pidfd, then what belongs to the standard streams.
+    pub(super) given: Vec<OwnedFd>,
+    pub(super) timings: Timings,
+}
+
+/// Descriptors the container starts with.
+#[derive(Debug, Default)]
+pub(crate) struct ChildStreams {
+    /// Init's last words.
+    pub(crate) exit: Option<OwnedFd>,
+    /// The ring, and the end of the pipe that init relays from.
+    pub(crate) relay: Option<(OwnedFd, OwnedFd)>,
+    /// The application's input, output and errors. Empty with a terminal, which is made inside.
+    pub(crate) standard: Vec<OwnedFd>,
+}
+
+struct Start<'a> {
+    spawner: &'a Spawner,
+    plan: &'a Plan,
+    netns: Option<OwnedFd>,
+    dir: ContainerDir,
+    cgroup: Option<ContainerCgroup>,
+    streams: ChildStreams,
+    /// The client's ends of the streams.
+    given: Vec<OwnedFd>,
+    child: Option<Child>,
+    ids: Option<IdRange>,
+    /// User namespaces by which mounts are id-mapped, by (id on disk, host id).
+    mappings: HashMap<(u32, u32), OwnedFd>,
+    mounts: Vec<Option<OwnedFd>>,
+    scratch: Vec<PathBuf>,
+    record: Option<Record>,
+    timings: Timings,
+    phase: Instant,
+}
+
+struct Child {
+    pid: u32,
+    pidfd: OwnedFd,
+    channel: Channel,
+    /// Its user namespace.
+    users: Option<OwnedFd>,
+}
+
+/// Executes all but the last of the host's steps.
+pub(super) fn run(spawner: &Spawner, plan: &Plan, netns: Option<OwnedFd>) -> Result<Started, StepFailed> {
+    let dir = ContainerDir::of(&spawner.config.run_dir, &plan.id);
+    let mut start = Start {
+        spawner,
+        plan,
+        netns,
+        dir,
+        cgroup: None,
+        streams: ChildStreams::default(),
+        given: Vec::new(),
+        child: None,
+        ids: None,
+        mappings: HashMap::new(),
+        mounts: Vec::new(),
+        scratch: Vec::new(),
+        record: None,
+        timings: Timings::default(),
+        phase: clock::monotonic(),
+    };
+    // A name in use is refused before anything of its owner could be touched.
+    if let Err(error) = start.claim() {
+        return Err(StepFailed::new(Side::Host, 0, "claim the container's name", &error));
+    }
+    for (index, step) in plan.host.iter().enumerate() {
+        if let Err(failed) = start.step(step) {
+            let told = start.told();
+            start.undo();
+            return Err(match failed {
+                // What ails the child is the cause of what then fails here.
+                Failed::Here(error) => {
+                    told.unwrap_or_else(|| StepFailed::new(Side::Host, index, step, &error))
+                }
+                Failed::There(failed) => failed,
+            });
+        }
+    }
+    match (start.child, start.cgroup, start.record) {
+        (Some(child), Some(cgroup), Some(record)) => {
+            let mut given = vec![child.pidfd];
+            given.extend(start.given);
+            Ok(Started { record, pid: child.pid, cgroup, given, timings: start.timings })
+        }
+        _ => Err(StepFailed::new(
+            Side::Host,
+            plan.host.len(),
+            "end",
+            &io::Error::other("the plan starts nothing"),
+        )),
+    }
+}
+
+/// Executes the last step, for which nobody waits.
+pub(super) fn finish(plan: &Plan, cgroup: &ContainerCgroup, pid: u32) -> Result<(), StepFailed> {
+    for (index, step) in plan.host.iter().enumerate() {
+        if matches!(step, HostStep::MoveInit) {
+            // It may have ended by now.
+            let moved = cgroup.move_init(pid).map_err(|error| io::Error::other(full_text(&error)));
+            let is_alive = process::start_time(pid).is_ok();
+            if let (Err(error), true) = (moved, is_alive) {
+                return Err(StepFailed::new(Side::Host, index, step, &error));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a step failed.
+enum Failed {
+    Here(io::Error),
+    There(StepFailed),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Failed {
+        Failed::Here(error)
+    }
+}
+
+impl From<crate::runtime::cgroup::CgroupError> for Failed {
+    fn from(error: crate::runtime::cgroup::CgroupError) -> Failed {
+        Failed::Here(io::Error::other(full_text(&error)))
+    }
+}
+
+impl Start<'_> {
+    fn claim(&self) -> io::Result<()> {
+        std::fs::create_dir(self.dir.path()).map_err(|error| name(self.dir.path(), error))
+    }
+
+    fn step(&mut self, step: &HostStep) -> Result<(), Failed> {
+        match step {
+            HostStep::CreateCgroup(limits) => self.create_cgroup(limits),
+            HostStep::OpenStreams(kind) => Ok(self.open_streams(*kind)?),
+            HostStep::Clone(network) => Ok(self.clone_init(network)?),
+            HostStep::MapIds(ids) => Ok(self.map_ids(*ids)?),
+            HostStep::PrepareRoot { slot, layers, by } => {
+                let mut mapped = self.root_layers(layers)?;
+                let root = match mapped.len() {
+                    1 => mapped.remove(0),
+                    _ => self.spawner.bench.overlay(&mapped, *by, None)?,
+                };
+                self.keep(*slot, root)
+            }
+            HostStep::PrepareDevices(slot) => {
+                self.keep(*slot, self.spawner.bench.devices(self.users()?.as_fd())?)
+            }
+            HostStep::PrepareMasks(slot) => self.keep(*slot, self.spawner.bench.masks()?),
+            HostStep::PrepareSysfs(slot) => self.keep(*slot, self.sysfs()?),
+            HostStep::PrepareTmpfs { slot, size_bytes, mode, owner, exec } => {
+                self.keep(*slot, tmpfs(*size_bytes, *mode, *owner, *exec)?)
+            }
+            HostStep::PrepareBind { slot, source, access, exec } => {
+                let bind = self.bind(source, *access, *exec)?;
+                self.keep(*slot, bind)
+            }
+            HostStep::PrepareOverlay { slot, lowers, scratch, owner, by } => {
+                let lowers: Vec<_> = lowers
+                    .iter()
+                    .map(|lower| self.bind(lower, Access::ReadOnly, Exec::Allowed))
+                    .collect::<Result<_, _>>()?;
+                let (upper, work) = self.writable_layer(scratch, *owner)?;
+                let made = self.spawner.bench.overlay(&lowers, *by, Some((&upper, &work)))?;
+                self.keep(*slot, made)
+            }
+            HostStep::PrepareFiles(files) => self.files(files),
+            HostStep::Record => {
+                self.timings.mounts_us = self.lap();
+                Ok(self.write_record()?)
+            }
+            HostStep::SendMounts => Ok(self.send_mounts()?),
+            HostStep::AttachControllers => {
+                let (pid, cgroup) = (self.child()?.pid, self.cgroup.as_ref().ok_or_else(out_of_order)?);
+                cgroup.attach(pid)?;
+                self.timings.attach_us = self.lap();
+                Ok(())
+            }
+            HostStep::Release => {
+                self.release()?;
+                self.timings.exec_us = self.lap();
+                Ok(())
+            }
+            // Done by `finish`.
+            HostStep::MoveInit => Ok(()),
+        }
+    }
+
+    fn lap(&mut self) -> u64 {
+        let took = self.phase.elapsed();
+        self.phase = clock::monotonic();
+        u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn child(&self) -> io::Result<&Child> {
+        self.child.as_ref().ok_or_else(out_of_order)
+    }
+
+    fn users(&self) -> io::Result<&OwnedFd> {
+        self.child()?.users.as_ref().ok_or_else(out_of_order)
+    }
+
+    fn keep(&mut self, Slot(place): Slot, mount: OwnedFd) -> Result<(), Failed> {
+        if self.mounts.len() <= place {
+            self.mounts.resize_with(place + 1, || None);
+        }
+        let free = self.mounts.get_mut(place).ok_or_else(out_of_order)?;
+        *free = Some(mount);
+        Ok(())
+    }
+
+    fn create_cgroup(&mut self, limits: &Limits) -> Result<(), Failed> {
+        self.cgroup = Some(self.spawner.cgroups.create(self.plan.id.as_str(), limits)?);
+        self.timings.cgroup_us = self.lap();
+        Ok(())
+    }
+
+    fn open_streams(&mut self, kind: StdioKind) -> io::Result<()> {
+        let (uid, gid) = self.plan.owner;
+        self.streams.exit = Some(std::fs::File::create_new(self.dir.init_exit())?.into());
+        match kind {
+            StdioKind::Log => {
+                let (from, to) = message::pipe()?;
+                // An application opens /dev/stdout again, and must be let.
+                mount::give_fd_to(&to, uid, gid)?;
+                ring::create(&self.dir.log_ring(), ring::RING_BYTES)?;
+                let file = std::fs::File::options().read(true).write(true).open(self.dir.log_ring())?;
+                self.streams.relay = Some((file.into(), from));
+                let null = std::fs::File::open("/dev/null")?;
+                self.streams.standard = vec![null.into(), to.try_clone()?, to];
+            }
+            StdioKind::Pipes => {
+                let (input, to_input) = message::pipe()?;
+                let (from_output, output) = message::pipe()?;
+                let (from_errors, errors) = message::pipe()?;
+                for end in [&input, &output, &errors] {
+                    mount::give_fd_to(end, uid, gid)?;
+                }
+                self.streams.standard = vec![input, output, errors];
+                self.given = vec![to_input, from_output, from_errors];
+            }
+            StdioKind::Terminal { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The network namespace that is to be joined is entered by the spawner around the clone: the child, root of a new user
+    /// namespace only, could not.
+    fn clone_init(&mut self, network: &Network) -> io::Result<()> {
+        let (ours, theirs) = Channel::pair()?;
+        let streams = std::mem::take(&mut self.streams);
+        let group = self.cgroup.as_ref().and_then(ContainerCgroup::app_fd);
+        let (single, plan) = (self.spawner.single, self.plan);
+        let born = |namespaces: Namespaces| match single.clone(namespaces, group)? {
+            Cloned::Child => init::main(plan, single, theirs, streams),
+            Cloned::Parent { pid, pidfd } => io::Result::Ok((pid, pidfd)),
+        };
+        let (pid, pidfd) = match (network, &self.netns) {
+            (Network::Isolated, _) => born(NAMESPACES.and(Namespaces::NET))?,
+            (Network::Joined(_), Some(namespace)) => netns::in_netns(namespace, || born(NAMESPACES))??,
+            (Network::Joined(path), None) => return Err(name(path, io::ErrorKind::NotFound.into())),
+        };
+        self.child = Some(Child { pid, pidfd, channel: ours, users: None });
+        Ok(())
+    }
+
+    fn map_ids(&mut self, ids: IdRange) -> io::Result<()> {
+        let pid = self.child()?.pid;
+        let users = map_ids(pid, &format!("0 {} {}", ids.host_base, ids.len))?;
+        self.ids = Some(ids);
+        if let Some(child) = &mut self.child {
+            child.users = Some(users);
+        }
+        self.timings.clone_us = self.lap();
+        Ok(())
+    }
+
+    fn root_layers(&self, layers: &[PathBuf]) -> io::Result<Vec<OwnedFd>> {
+        let users = self.users()?;
+        layers.iter().map(|path| layer(path, Attributes::READ_ONLY, users)).collect()
+    }
+
+    fn bind(&mut self, source: &IdMapped, access: Access, exec: Exec) -> io::Result<OwnedFd> {
+        let access = match access {
+            Access::ReadOnly => Attributes::READ_ONLY,
+            Access::ReadWrite => Attributes::NONE,
+        };
+        let attributes = access.and(exec_attribute(exec));
+        match source.disk {
+            None => layer(&source.path, attributes, self.users()?),
+            Some(ids) => {
+                if !self.mappings.contains_key(&ids) {
+                    let made = self.mapping(ids)?;
+                    self.mappings.insert(ids, made);
+                }
+                let users = self.mappings.get(&ids).ok_or_else(out_of_order)?;
+                layer(&source.path, attributes, users)
+            }
+        }
+    }
+
+    /// A user namespace that only serves to map one id; a process must be in it while it is set up.
+    fn mapping(&self, (disk, host): (u32, u32)) -> io::Result<OwnedFd> {
+        let (ours, theirs) = Channel::pair()?;
+        match self.spawner.single.clone(Namespaces::USER, None)? {
+            Cloned::Child => {
+                drop(ours);
+                // Until the other end closes.
+                let _ = theirs.receive(HOLDER_TIMEOUT);
+                process::exit_now(0)
+            }
+            Cloned::Parent { pid, .. } => map_ids(pid, &format!("{disk} {host} 1")),
+        }
+    }
+
+    fn sysfs(&self) -> io::Result<OwnedFd> {
+        let pid = self.child()?.pid;
+        let namespace: OwnedFd = std::fs::File::open(format!("/proc/{pid}/ns/net"))?.into();
+        let attributes = exec_attribute(Exec::Denied).and(Attributes::READ_ONLY);
+        let make = || {
+            mount::filesystem("sysfs", &[], attributes.and(Attributes::NO_SETUID).and(Attributes::NO_DEVICES))
+        };
+        netns::in_netns(&namespace, make)?
+    }
+
+    fn writable_layer(&mut self, scratch: &Path, owner: (u32, u32)) -> io::Result<(PathBuf, PathBuf)> {
+        let (upper, work) = (scratch.join("upper"), scratch.join("work"));
+        self.scratch.push(scratch.to_owned());
+        for dir in [&upper, &work] {
+            std::fs::create_dir_all(dir).map_err(|error| name(dir, error))?;
+        }
+        mount::give_to(&upper, owner.0, owner.1)?;
+        Ok((upper, work))
+    }
+
+    fn files(&mut self, files: &[GeneratedFile]) -> Result<(), Failed> {
+        let root = self.ids.ok_or_else(out_of_order)?.host_base;
+        let wanted: Vec<_> = files.iter().map(|file| (file.contents.as_slice(), file.mode)).collect();
+        let made = self.spawner.bench.files(&wanted, (root, root))?;
+        for (file, mount) in files.iter().zip(made) {
+            self.keep(file.slot, mount)?;
+        }
+        Ok(())
+    }
+
+    fn write_record(&mut self) -> io::Result<()> {
+        let pid = self.child()?.pid;
+        let netns = netns::NetnsRef::of(Path::new(&format!("/proc/{pid}/ns/net")))?;
+        let record = Record {
+            id: self.plan.id.clone(),
+            pid,
+            start_time: process::start_time(pid)?,
+            netns: (netns.dev, netns.ino),
+            cgroup_root: self.spawner.config.cgroup_root.clone(),
+            scratch: self.scratch.clone(),
+            started_at: clock::now(),
+            labels: self.plan.labels.clone(),
+        };
+        self.dir.write_record(&record)?;
+        self.record = Some(record);
+        Ok(())
+    }
+
+    fn send_mounts(&mut self) -> io::Result<()> {
+        let mounts: Vec<_> = std::mem::take(&mut self.mounts).into_iter().flatten().collect();
+        let borrowed: Vec<_> = mounts.iter().map(AsFd::as_fd).collect();
+        self.say(HostSays::Mounts, &borrowed)
+    }
+
+    fn say(&self, what: HostSays, descriptors: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
+        match protocol::say(&self.child()?.channel, &what, descriptors) {
+            // It has failed, and said so: its word is heard by `release`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Lets init go, and listens until the application runs: the channel then closes, for exec closes it.
+    fn release(&mut self) -> Result<(), Failed> {
+        self.say(HostSays::Release, &[])?;
+        let deadline = clock::monotonic() + START_TIMEOUT;
+        let mut is_executing = false;
+        loop {
+            let left = deadline.saturating_duration_since(clock::monotonic());
+            match protocol::hear(&self.child()?.channel, left)? {
+                Some((ChildSays::Terminal, descriptors)) => self.given = descriptors,
+                Some((ChildSays::Executing, _)) => is_executing = true,
+                Some((ChildSays::Failed(failed), _)) => return Err(Failed::There(failed)),
+                None if is_executing => return Ok(()),
+                None => {
+                    return Err(io::Error::other("the container ended before its application started").into());
+                }
+            }
+        }
+    }
+
+    /// The child's complaint, if it has left one.
+    fn told(&self) -> Option<StepFailed> {
+        let channel = &self.child.as_ref()?.channel;
+        match protocol::hear(channel, Duration::ZERO).ok()?? {
+            (ChildSays::Failed(failed), _) => Some(failed),
+            (ChildSays::Terminal | ChildSays::Executing, _) => None,
+        }
+    }
+
+    /// Takes back what was made. Each part may be missing; what cannot be removed now is found by its name later.
+    fn undo(self) {
+        if let Some(child) = &self.child {
+            // Already dead is as good.
+            let _ = process::signal_descriptor(&child.pidfd, 9);
+            let deadline = clock::monotonic() + KILL_TIMEOUT;
+            while process::start_time(child.pid).is_ok() && clock::monotonic() < deadline {
+                if !matches!(process::reap_one(child.pid), Ok(false)) {
+                    break;
+                }
+                std::thread::sleep(KILL_PAUSE);
+            }
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.remove();
+        }
+        for dir in &self.scratch {
+            let _ = fs::remove_tree(dir);
+        }
+        let _ = fs::remove_tree(self.dir.path());
+    }
+}
+
+fn tmpfs(size_bytes: u64, mode: u32, (uid, gid): (u32, u32), exec: Exec) -> io::Result<OwnedFd> {
+    let (size, mode) = (size_bytes.to_string(), format!("{mode:o}"));
+    let (uid, gid) = (uid.to_string(), gid.to_string());
+    let options = [("size", size.as_str()), ("mode", &mode), ("uid", &uid), ("gid", &gid)];
+    let attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES).and(exec_attribute(exec));
+    mount::filesystem("tmpfs", &options, attributes)
+}
+
+fn exec_attribute(exec: Exec) -> Attributes {
+    match exec {
+        Exec::Allowed => Attributes::NONE,
+        Exec::Denied => Attributes::NO_EXEC,
+    }
+}
+
+/// Writes both maps of a fresh user namespace, and opens it.
+fn map_ids(pid: u32, line: &str) -> io::Result<OwnedFd> {
+    for map in ["uid_map", "gid_map"] {
+        let path = PathBuf::from(format!("/proc/{pid}/{map}"));
+        std::fs::write(&path, line).map_err(|error| name(&path, error))?;
+    }
+    Ok(std::fs::File::open(format!("/proc/{pid}/ns/user"))?.into())
+}
+
+/// A plan whose steps are not in the order that `plan` gives them.
+fn out_of_order() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the plan's steps are out of order")
+}

@@ -1,0 +1,257 @@
+//! Mounts by descriptor: made detached, given their attributes in one step, then moved to where they belong. Nothing is looked up
+//! twice, so nobody can exchange a path in between.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags,
+};
+use rustix::thread::UnshareFlags;
+
+/// Attributes of a mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attributes(u32);
+
+impl Attributes {
+    /// Nothing set.
+    pub const NONE: Attributes = Attributes(0);
+    /// No writing.
+    pub const READ_ONLY: Attributes = Attributes(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
+    /// Device files lead nowhere.
+    pub const NO_DEVICES: Attributes = Attributes(MountAttrFlags::MOUNT_ATTR_NODEV.bits());
+    /// Set-user-id and file capabilities count for nothing.
+    pub const NO_SETUID: Attributes = Attributes(MountAttrFlags::MOUNT_ATTR_NOSUID.bits());
+    /// No programs.
+    pub const NO_EXEC: Attributes = Attributes(MountAttrFlags::MOUNT_ATTR_NOEXEC.bits());
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn and(self, other: Attributes) -> Attributes {
+        Attributes(self.0 | other.0)
+    }
+}
+
+/// Moves the process into a mount namespace of its own that still sees what the host mounts and unmounts, but shows the host nothing.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN`.
+pub fn enter_private_namespace() -> io::Result<()> {
+    // SAFETY: only the mount namespace changes; no descriptor table is unshared, which is what makes this call unsafe.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }?;
+    let propagation = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    Ok(rustix::mount::mount_change("/", propagation)?)
+}
+
+/// Makes a file system of `kind` with these options, mounted nowhere yet. An option without value is a flag.
+///
+/// # Errors
+/// The kernel's errno: `ENODEV` for a kind it does not know, `EINVAL` for an option, `EPERM`.
+pub fn filesystem(kind: &str, options: &[(&str, &str)], attributes: Attributes) -> io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (name, value) in options {
+        if value.is_empty() {
+            rustix::mount::fsconfig_set_flag(context.as_fd(), *name)?;
+        } else {
+            rustix::mount::fsconfig_set_string(context.as_fd(), *name, *value)?;
+        }
+    }
+    finish(&context, attributes)
+}
+
+/// Layers of an overlay.
+#[derive(Debug)]
+pub enum Layers<'a> {
+    /// Detached mounts, lowest first (Linux 6.15 and later take them; see `overlay_takes_descriptors`).
+    Descriptors(&'a [OwnedFd]),
+    /// Paths, lowest first; without `:` or `,`.
+    Paths(&'a [String]),
+}
+
+/// An overlay over `layers`, with a writable layer `(upper, work)` or read-only.
+///
+/// The writable layer is volatile: it dies with its container, so nothing is synced for its sake.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn overlay(
+    layers: &Layers<'_>,
+    writable: Option<(&Path, &Path)>,
+    attributes: Attributes,
+) -> io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = context.as_fd();
+    rustix::mount::fsconfig_set_string(context, "source", "overlay")?;
+    match layers {
+        Layers::Descriptors(layers) => {
+            // The kernel stacks each further one below those before.
+            for layer in layers.iter().rev() {
+                rustix::mount::fsconfig_set_fd(context, "lowerdir+", layer.as_fd())?;
+            }
+        }
+        Layers::Paths(paths) => {
+            let mut highest_first = paths.to_vec();
+            highest_first.reverse();
+            rustix::mount::fsconfig_set_string(context, "lowerdir", highest_first.join(":"))?;
+        }
+    }
+    if let Some((upper, work)) = writable {
+        rustix::mount::fsconfig_set_string(context, "upperdir", upper)?;
+        rustix::mount::fsconfig_set_string(context, "workdir", work)?;
+        rustix::mount::fsconfig_set_flag(context, "volatile")?;
+    }
+    finish(&context, attributes)
+}
+
+/// Whether this kernel takes detached mounts as layers of an overlay, found by trying.
+#[must_use]
+pub fn overlay_takes_descriptors() -> bool {
+    let layer = || filesystem("tmpfs", &[], Attributes::READ_ONLY);
+    let attempt = || overlay(&Layers::Descriptors(&[layer()?, layer()?]), None, Attributes::READ_ONLY);
+    attempt().is_ok()
+}
+
+fn finish(context: &impl AsFd, attributes: Attributes) -> io::Result<OwnedFd> {
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    let flags = MountAttrFlags::from_bits_retain(attributes.0);
+    Ok(rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)?)
+}
+
+/// A detached copy of the mount at `path`, showing that directory or file and what is mounted directly there, nothing below.
+///
+/// # Errors
+/// The kernel's errno: `ENOENT`, `EPERM`.
+pub fn copy(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    Ok(rustix::mount::open_tree(CWD, path, flags)?)
+}
+
+/// As `copy`, of a path relative to a descriptor; an empty path is the descriptor's own file.
+///
+/// # Errors
+/// As `copy`.
+pub fn copy_at(dir: &impl AsFd, path: &str) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    Ok(rustix::mount::open_tree(dir.as_fd(), path, flags)?)
+}
+
+/// Adds attributes to a mount, and maps the ids on its disk through a user namespace if one is given.
+///
+/// # Errors
+/// `EINVAL` if the file system cannot be id-mapped, or is already; `EPERM`.
+pub fn set_attributes(
+    mount: &impl AsFd,
+    attributes: Attributes,
+    ids: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let mapping = ids.map_or(0, |_| libc::MOUNT_ATTR_IDMAP);
+    let request = libc::mount_attr {
+        attr_set: u64::from(attributes.0) | mapping,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: ids.map_or(0, |fd| u64::try_from(fd.as_raw_fd()).unwrap_or(u64::MAX)),
+    };
+    // SAFETY: `request` is a complete mount_attr of the size given, the empty path a valid C string; both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const request,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Opens what is at `path` below `root` without following anything out of it; fit for `attach` only.
+///
+/// # Errors
+/// The kernel's errno; `ENOENT` where there is nothing.
+pub fn resolve(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)?)
+}
+
+/// Whether an open file is a directory.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn is_directory(file: &impl AsFd) -> io::Result<bool> {
+    let found = rustix::fs::fstat(file.as_fd())?;
+    Ok(FileType::from_raw_mode(found.st_mode) == FileType::Directory)
+}
+
+/// Moves a detached mount onto an open directory or file.
+///
+/// # Errors
+/// The kernel's errno; `ENOTDIR` where one is a directory and the other is not.
+pub fn attach(mount: &impl AsFd, target: &impl AsFd) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount.as_fd(), "", target.as_fd(), "", flags)?)
+}
+
+/// Moves a detached mount onto a path.
+///
+/// # Errors
+/// As `attach`.
+pub fn attach_at(mount: &impl AsFd, target: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount.as_fd(), "", CWD, target, flags)?)
+}
+
+/// Takes away what is mounted at a path; it ends when its last user does.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn detach(path: &Path) -> io::Result<()> {
+    Ok(rustix::mount::unmount(path, UnmountFlags::DETACH)?)
+}
+
+/// Makes the attached mount `root` the root of the process's mount namespace, and drops the old root with all below it.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn pivot(root: &impl AsFd) -> io::Result<()> {
+    rustix::process::fchdir(root.as_fd())?;
+    // The old root comes to lie over the new one, at the same place (pivot_root(2), "." twice); no directory is needed.
+    rustix::process::pivot_root(".", ".")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
+    Ok(rustix::process::chdir("/")?)
+}
+
+/// Makes a character device file in an open directory, usable by all.
+///
+/// # Errors
+/// `EPERM` without `CAP_MKNOD`, or where the device control group forbids it.
+pub fn make_device(dir: &impl AsFd, name: &str, (major, minor): (u32, u32)) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(0o666);
+    let device = rustix::fs::makedev(major, minor);
+    rustix::fs::mknodat(dir.as_fd(), name, FileType::CharacterDevice, mode, device)?;
+    // The file mode creation mask took bits away.
+    Ok(rustix::fs::chmodat(dir.as_fd(), name, mode, AtFlags::empty())?)
+}
+
+/// Gives a path to a host user and group.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn give_to(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid))
+}
+
+/// Gives an open file to a host user and group.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn give_fd_to(file: &impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
+    std::os::unix::fs::fchown(file.as_fd(), Some(uid), Some(gid))
+}

@@ -1,0 +1,341 @@
+//! Making processes, waiting for them, and ending oneself.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// `CLONE_INTO_CGROUP` (linux/sched.h). The libc crate types it `c_int`, in which bit 33 does not exist: its value there is 0.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Namespaces made with a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namespaces(u64);
+
+impl Namespaces {
+    /// None.
+    pub const NONE: Namespaces = Namespaces(0);
+    /// Users and capabilities.
+    pub const USER: Namespaces = Namespaces(libc::CLONE_NEWUSER as u64);
+    /// Mounts.
+    pub const MOUNT: Namespaces = Namespaces(libc::CLONE_NEWNS as u64);
+    /// Process ids.
+    pub const PID: Namespaces = Namespaces(libc::CLONE_NEWPID as u64);
+    /// Network.
+    pub const NET: Namespaces = Namespaces(libc::CLONE_NEWNET as u64);
+    /// System V IPC and message queues.
+    pub const IPC: Namespaces = Namespaces(libc::CLONE_NEWIPC as u64);
+    /// Host name.
+    pub const UTS: Namespaces = Namespaces(libc::CLONE_NEWUTS as u64);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn and(self, other: Namespaces) -> Namespaces {
+        Namespaces(self.0 | other.0)
+    }
+}
+
+/// Proof that the process has one thread, so that a child made by `clone` may run ordinary code.
+#[derive(Debug, Clone, Copy)]
+pub struct SingleThreaded(());
+
+/// On which side of a `clone` one woke up.
+#[derive(Debug)]
+pub enum Cloned {
+    /// In the parent.
+    Parent {
+        /// The child's process id.
+        pid: u32,
+        /// A descriptor for it.
+        pidfd: OwnedFd,
+    },
+    /// In the child.
+    Child,
+}
+
+/// A child that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaped {
+    /// Its process id.
+    pub pid: u32,
+    /// How.
+    pub end: End,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Exit code.
+    Code(u8),
+    /// Number of the signal that ended it.
+    Signal(u8),
+}
+
+impl SingleThreaded {
+    /// Counts the threads; `None` if there are others. What is started afterwards by ordinary means keeps the proof true only
+    /// if it starts no thread: for programs that are single-threaded by design.
+    #[must_use]
+    pub fn claim() -> Option<SingleThreaded> {
+        let threads = std::fs::read_dir("/proc/self/task").ok()?.count();
+        (threads == 1).then_some(SingleThreaded(()))
+    }
+
+    /// Makes a child with new namespaces, in the given version 2 control group (or the caller's own).
+    ///
+    /// # Errors
+    /// The kernel's errno: `EPERM`, `ENOSPC` at the limit of namespaces, `EAGAIN` at the limit of processes.
+    pub fn clone(self, namespaces: Namespaces, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+        let mut pidfd: libc::c_int = -1;
+        let into = group.map_or(0, |_| CLONE_INTO_CGROUP);
+        let flag = |n: libc::c_int| u64::try_from(n).unwrap_or(0);
+        let request = libc::clone_args {
+            flags: namespaces.0 | into | flag(libc::CLONE_PIDFD),
+            pidfd: (&raw mut pidfd).expose_provenance() as u64,
+            child_tid: 0,
+            parent_tid: 0,
+            exit_signal: flag(libc::SIGCHLD),
+            stack: 0,
+            stack_size: 0,
+            tls: 0,
+            set_tid: 0,
+            set_tid_size: 0,
+            cgroup: group.map_or(0, |fd| flag(fd.as_raw_fd())),
+        };
+        // SAFETY: without CLONE_VM this is a fork: the child gets a copy of the one thread (which `self` proves is the only
+        // one, so no lock can be held by another) and of its stack. `request` and `pidfd` live on that stack.
+        let result =
+            unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) };
+        match result {
+            0 => Ok(Cloned::Child),
+            pid if pid > 0 => {
+                // SAFETY: the kernel has put a fresh descriptor there, which nobody else owns.
+                let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+                Ok(Cloned::Parent { pid: u32::try_from(pid).unwrap_or(0), pidfd })
+            }
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// Ends the calling process at once: no destructor, no buffer flushed. For a forked child, whose buffers are its parent's.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: never returns and touches no memory.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// Collects one child that has ended, if there is one.
+///
+/// # Errors
+/// The kernel's errno, but for "no children", which is `None`.
+pub fn reap() -> io::Result<Option<Reaped>> {
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => {
+                let code = u8::try_from(code & 0xff).unwrap_or(u8::MAX);
+                return Ok(Some(Reaped { pid: pid.as_raw().unsigned_abs(), end: End::Code(code) }));
+            }
+            Ok(WaitStatus::Signaled(pid, signal, _)) => {
+                let signal = u8::try_from(signal as i32).unwrap_or(u8::MAX);
+                return Ok(Some(Reaped { pid: pid.as_raw().unsigned_abs(), end: End::Signal(signal) }));
+            }
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(None),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Collects one particular child; whether it had ended.
+///
+/// # Errors
+/// `ECHILD` if it is no child of ours, or was collected already.
+pub fn reap_one(pid: u32) -> io::Result<bool> {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
+    Ok(waitpid(pid, Some(WaitPidFlag::WNOHANG))? != WaitStatus::StillAlive)
+}
+
+/// Blocks all signals that can be blocked, so that they wait in a `signal_descriptor`.
+///
+/// # Errors
+/// None is known to occur.
+pub fn block_signals() -> io::Result<()> {
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?)
+}
+
+/// A descriptor that becomes readable when a child has ended (`SIGCHLD` must be blocked).
+///
+/// # Errors
+/// No descriptors left.
+pub fn child_descriptor() -> io::Result<ChildSignals> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    Ok(ChildSignals(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?))
+}
+
+/// See `child_descriptor`.
+#[derive(Debug)]
+pub struct ChildSignals(SignalFd);
+
+impl ChildSignals {
+    /// Empties the descriptor.
+    pub fn drain(&self) {
+        while matches!(self.0.read_signal(), Ok(Some(_))) {}
+    }
+}
+
+impl AsFd for ChildSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Gives every signal its default effect and blocks none: what a fresh program expects.
+///
+/// # Errors
+/// None is known to occur.
+pub fn default_signals() -> io::Result<()> {
+    for signal in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: installs no handler, only the default action.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+    }
+    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+}
+
+/// Starts a session without terminal.
+///
+/// # Errors
+/// `EPERM` if the caller leads a process group already.
+pub fn new_session() -> io::Result<()> {
+    Ok(rustix::process::setsid().map(|_| ())?)
+}
+
+/// A descriptor of a process; the process may have ended meanwhile, and its id may be another's: compare the start time.
+///
+/// # Errors
+/// `ESRCH` if there is none.
+pub fn open_pid(pid: u32) -> io::Result<OwnedFd> {
+    let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).ok_or_else(gone)?;
+    Ok(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)
+}
+
+/// Waits, without holding a thread, until the process of a descriptor has ended.
+///
+/// # Errors
+/// The descriptor cannot be waited for (`ENOMEM`).
+pub async fn ended(pidfd: OwnedFd) -> io::Result<()> {
+    // SAFETY: an OwnedFd names the same open file for as long as it lives, and `AsyncFd` owns it.
+    let watched =
+        unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }.map_err(io::Error::from)?;
+    watched.readable().await.map(|_| ())
+}
+
+/// Sends a signal to the process of a descriptor. 0 only checks.
+///
+/// # Errors
+/// `ESRCH` if it has ended; `EINVAL` for a number that is no signal.
+pub fn signal_descriptor(pidfd: &impl AsFd, signal: u8) -> io::Result<()> {
+    // SAFETY: no pointer but a null `info`, which stands for the default.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_fd().as_raw_fd(),
+            libc::c_int::from(signal),
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// When a process was started, in clock ticks since boot (field 22 of `/proc/<pid>/stat`, proc(5)); with its id it names a process.
+///
+/// # Errors
+/// `NotFound` if there is none.
+pub fn start_time(pid: u32) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold anything, a parenthesis included: count from the last one.
+    let after = text.rsplit_once(')').map(|(_, after)| after);
+    let field = after.and_then(|after| after.split_whitespace().nth(19)).and_then(|word| word.parse().ok());
+    field.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is not as known"))
+    })
+}
+
+/// Waits until one of the descriptors is readable (or its other end closed), at most so long; says for each whether it is.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut polled: Vec<_> = descriptors.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    let timeout = timeout.map_or(PollTimeout::NONE, |t| PollTimeout::try_from(t).unwrap_or(PollTimeout::MAX));
+    match poll(&mut polled, timeout) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(polled.iter().map(|fd| fd.revents().is_some_and(|events| !events.is_empty())).collect())
+}
+
+/// Becomes another program.
+///
+/// # Errors
+/// Only returns on failure: the kernel's errno, or `InvalidInput` for a zero byte in a word.
+pub fn execute(program: &str, argv: &[String], env: &[String]) -> io::Error {
+    let words =
+        |list: &[String]| list.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>();
+    let attempt = || -> io::Result<()> {
+        let (program, argv, env) = (CString::new(program)?, words(argv)?, words(env)?);
+        match nix::unistd::execve(&program, &argv, &env)? {}
+    };
+    attempt().err().unwrap_or_else(|| io::Error::other("execve came back"))
+}
+
+/// Whether a file may be run by the caller.
+#[must_use]
+pub fn is_executable(path: &str) -> bool {
+    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    is_file && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// Sets close-on-exec on every descriptor from `first` on.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.11.
+pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: marks descriptors; closes none.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes all descriptors but the standard streams and those listed. For a forked child that keeps only what it owns: every
+/// value that owns another descriptor must be forgotten, not dropped.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept.into_iter().filter(|fd| *fd >= 3) {
+        if fd > first {
+            close_between(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close_between(first, libc::c_uint::MAX)
+}
+
+fn close_between(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: the caller's contract: nobody uses these descriptors any more.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

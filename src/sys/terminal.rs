@@ -1,0 +1,79 @@
+//! Pseudo-terminals made inside a container, and the standard streams of a new program.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
+
+/// Opens a new terminal of the devpts instance whose root is `devpts`: (the controlling end, the program's end). The program's end
+/// is asked of the kernel, not of a path (CVE-2025-52565), and belongs to `uid`, who may open it again.
+///
+/// # Errors
+/// `ENOSPC` at the limit of terminals.
+pub fn open(devpts: &impl AsFd, (rows, cols): (u16, u16), uid: u32) -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::openat(devpts.as_fd(), "ptmx", flags, Mode::empty())?;
+    rustix::pty::unlockpt(&master)?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
+    let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&master, size)?;
+    std::os::unix::fs::fchown(slave.as_fd(), Some(uid), None)?;
+    Ok((master, slave))
+}
+
+/// Makes a terminal the controlling one of the caller's session, which must have none.
+///
+/// # Errors
+/// `EPERM` if the caller leads no session.
+pub fn control(terminal: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::process::ioctl_tiocsctty(terminal.as_fd())?)
+}
+
+/// Puts three descriptors in the places of standard input, output and errors. They stay open beside.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn become_standard(
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    errors: BorrowedFd<'_>,
+) -> io::Result<()> {
+    // Away from the three places first, lest one be overwritten before it is copied.
+    let [input, output, errors] = [input, output, errors].map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
+    rustix::stdio::dup2_stdin(input?)?;
+    rustix::stdio::dup2_stdout(output?)?;
+    Ok(rustix::stdio::dup2_stderr(errors?)?)
+}
+
+/// Opens a file for reading and writing, not to become anybody's controlling terminal.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn open_stream(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Makes reads of a descriptor return at once.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn set_nonblocking(fd: &impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd.as_fd())?;
+    Ok(rustix::fs::fcntl_setfl(fd.as_fd(), flags | OFlags::NONBLOCK)?)
+}
+
+/// Reads what is there into `buffer`; `None` if nothing is there now, `Some(0)` at the end.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn read_now(fd: &impl AsFd, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    match rustix::io::read(fd.as_fd(), buffer) {
+        Ok(length) => Ok(Some(length)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,127 @@
+//! What an application can see and do: as little as the kernel allows.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use dyno::runtime::spec::{IdMapped, SandboxMount};
+
+use crate::support::container::{Node, USER, can_run};
+
+#[tokio::test]
+async fn every_namespace_is_new() {
+    if !can_run("every_namespace_is_new") {
+        return;
+    }
+    let node = Node::start().await;
+    let said =
+        node.say("cd /proc/self/ns; for n in cgroup ipc mnt net pid user uts; do ls -l $n; done").await;
+    for name in ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"] {
+        let host = fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
+        assert!(said.contains(&format!("{name}:[")), "{said}");
+        assert!(!said.contains(&*host.to_string_lossy()), "{name} is the host's: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_application_has_no_rights_and_cannot_gain_any() {
+    if !can_run("an_application_has_no_rights_and_cannot_gain_any") {
+        return;
+    }
+    let node = Node::start().await;
+    let said = node.say("id; cat /proc/self/status").await;
+    assert!(said.starts_with("uid=1000(u) gid=1000"), "{said}");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(said.contains(&format!("{set}:\t0000000000000000")), "{said}");
+    }
+    assert!(said.contains("NoNewPrivs:\t1") && said.contains("Seccomp:\t2"), "{said}");
+}
+
+#[tokio::test]
+async fn only_own_processes_and_nothing_of_the_host_are_visible() {
+    if !can_run("only_own_processes_and_nothing_of_the_host_are_visible") {
+        return;
+    }
+    let node = Node::start().await;
+    let said = node
+        .say("ls -d /proc/[0-9]*; echo pid $$; cat /proc/1/environ /proc/1/status; kill -9 1; echo lives")
+        .await;
+    assert!(!said.lines().any(|line| line == "/proc/1"), "init is hidden: {said}");
+    assert!(said.contains("pid 2\n"), "{said}");
+    assert!(said.contains("lives"), "{said}");
+    let said = node.say("cat /proc/self/cgroup /proc/cmdline /proc/interrupts /proc/kallsyms; ls /sys/firmware /sys/fs/cgroup; ls /proc/self/fd; cat /proc/sys/kernel/hostname").await;
+    assert!(!said.contains("dyno-node"), "the group's path is hidden: {said}");
+    assert!(!said.contains("console=") && !said.contains("CPU0") && !said.contains("startup_64"), "{said}");
+    assert!(said.ends_with("inside\n"), "{said}");
+    // The directory being listed is the fourth.
+    assert!(said.contains("0\n1\n2\n3\ninside"), "only the standard streams are open: {said}");
+}
+
+#[tokio::test]
+async fn the_root_and_the_settings_of_the_kernel_are_read_only() {
+    if !can_run("the_root_and_the_settings_of_the_kernel_are_read_only") {
+        return;
+    }
+    let node = Node::start().await;
+    let script = "touch /x; touch /bin/x; echo 1 > /proc/sys/kernel/core_pattern; touch /sys/x /dev/x; echo hi > /dev/null; \
+                  mount -t tmpfs none /data; touch /tmp/fine && echo tmp-works; dd if=/dev/urandom bs=8 count=1 2>/dev/null | wc -c";
+    let said = node.say(script).await;
+    for path in ["/x", "/bin/x", "/dev/x"] {
+        assert!(said.contains(&format!("{path}: Read-only file system")), "{said}");
+    }
+    assert!(said.contains("tmp-works") && said.ends_with("8\n"), "{said}");
+    assert!(!node.root().join("x").exists());
+}
+
+#[tokio::test]
+async fn a_writable_layer_is_private_and_what_lies_below_stays_untouched() {
+    if !can_run("a_writable_layer_is_private_and_what_lies_below_stays_untouched") {
+        return;
+    }
+    const STORE_ID: u32 = 0x6FFF_0000;
+    let node = Node::start().await;
+    let slug = node.dir.path().join("slug");
+    fs::create_dir(&slug).unwrap();
+    fs::write(slug.join("file"), "old\n").unwrap();
+    for path in [slug.clone(), slug.join("file")] {
+        std::os::unix::fs::chown(path, Some(STORE_ID), Some(STORE_ID)).unwrap();
+    }
+    let scratch = node.dir.path().join("scratch");
+    let mut sandbox = node.shell("ls -ln /app; echo new > /app/file; echo x > /app/made; cat /app/file");
+    let base = sandbox.ids.host_base;
+    sandbox.mounts.push(SandboxMount::Overlay {
+        lowers: vec![IdMapped { path: slug.clone(), disk: Some((STORE_ID, USER)) }],
+        scratch: scratch.clone(),
+        target: "/app".into(),
+        owner: (USER, USER),
+    });
+    let container = node.run(sandbox).await.container;
+    let exit = crate::support::container::wait(&container).await;
+    let said = crate::support::container::output(&container);
+    assert!(exit.is_success(), "{said}");
+    assert!(said.contains("1000     1000") && said.ends_with("new\n"), "{said}");
+    assert_eq!(fs::read_to_string(slug.join("file")).unwrap(), "old\n");
+    assert!(!slug.join("made").exists());
+    assert_eq!(fs::metadata(scratch.join("upper/made")).unwrap().uid(), base + USER);
+    container.remove().await.unwrap();
+    assert!(!scratch.exists());
+}
+
+#[tokio::test]
+async fn a_generated_file_is_laid_over_the_root() {
+    if !can_run("a_generated_file_is_laid_over_the_root") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut sandbox = node.shell("cat /etc/hosts; ls -ln /etc/hosts; echo x >> /etc/hosts");
+    sandbox.mounts.push(SandboxMount::File {
+        target: "/etc/hosts".into(),
+        contents: b"127.0.0.1 localhost\n".to_vec(),
+        mode: 0o644,
+    });
+    let (_, said) = node.outcome(sandbox).await;
+    assert!(said.contains("127.0.0.1 localhost\n-rw-r--r--    1 0        0"), "{said}");
+    assert!(
+        said.contains("/etc/hosts: Read-only file system") || said.contains("Permission denied"),
+        "{said}"
+    );
+}

@@ -1,0 +1,286 @@
+//! Starting, ending and being found again.
+
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dyno::runtime::spec::StdioKind;
+use dyno::runtime::{ExitStatus, Outcome, Signal};
+
+use crate::support::container::{Node, can_run, full, master, output, said, wait};
+
+/// Runs of `true` in the long and the short form.
+const RUNS: u32 = 100;
+const RUNS_SOAK: u32 = 1_000;
+/// Starts after which nothing may be left.
+const CYCLES: usize = 50;
+
+fn is_soak() -> bool {
+    std::env::var_os("DYNO_SOAK").is_some()
+}
+
+#[tokio::test]
+async fn exit_codes_and_signals_are_told_as_they_were() {
+    if !can_run("exit_codes_and_signals_are_told_as_they_were") {
+        return;
+    }
+    let node = Node::start().await;
+    for (script, status, shell) in [
+        ("exit 0", ExitStatus::Code(0), 0),
+        ("exit 7", ExitStatus::Code(7), 7),
+        ("kill -TERM $$", ExitStatus::Signal(15), 143),
+        ("kill -KILL $$", ExitStatus::Signal(9), 137),
+    ] {
+        let (exit, _) = node.outcome(node.shell(script)).await;
+        assert_eq!((exit.status, exit.shell_status(), exit.oom), (status, shell, false), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_reaches_the_ring_to_the_last_line() {
+    if !can_run("what_is_said_reaches_the_ring_to_the_last_line") {
+        return;
+    }
+    let node = Node::start().await;
+    let script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; echo to-errors >&2; echo again > /dev/stdout; echo -n end";
+    let text = node.say(script).await;
+    assert_eq!(text.lines().count(), 2003);
+    assert!(text.ends_with("line 1999\nto-errors\nagain\nend\n"), "{}", &text[text.len() - 80..]);
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_run_is_named_with_its_step() {
+    if !can_run("a_program_that_cannot_run_is_named_with_its_step") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut sandbox = node.shell("");
+    sandbox.process.argv = vec!["no-such-program".into()];
+    let error = node.runtime.start(sandbox.clone()).await.unwrap_err();
+    assert!(
+        full(&error).contains("FindProgram") && full(&error).contains("no-such-program"),
+        "{}",
+        full(&error)
+    );
+    sandbox.process.argv = vec!["true".into()];
+    sandbox.process.cwd = "/nowhere".into();
+    let error = node.runtime.start(sandbox.clone()).await.unwrap_err();
+    assert!(full(&error).contains("ChangeDirectory"), "{}", full(&error));
+    sandbox.process.cwd = "/".into();
+    sandbox.root_layers = vec!["/no/such/root".into()];
+    let error = node.runtime.start(sandbox.clone()).await.unwrap_err();
+    assert!(full(&error).contains("/no/such/root"), "{}", full(&error));
+    // Nothing is left: the name is free.
+    sandbox.root_layers = vec![node.root()];
+    let (exit, _) = node.outcome(sandbox).await;
+    assert!(exit.is_success());
+}
+
+#[tokio::test]
+async fn signals_reach_all_of_the_application_and_a_kill_ends_it() {
+    if !can_run("signals_reach_all_of_the_application_and_a_kill_ends_it") {
+        return;
+    }
+    let node = Node::start().await;
+    let script = "trap 'echo got; exit 3' TERM; sleep 100 & echo ready; wait; echo woke";
+    let container = node.run(node.shell(script)).await.container;
+    said(&container, "ready").await;
+    assert_eq!(container.signal_all(Signal::Terminate).unwrap(), 2);
+    assert_eq!(wait(&container).await.status, ExitStatus::Code(3));
+    let container = node.run(node.shell("trap '' TERM; sleep 100 & sleep 100")).await.container;
+    container.kill().unwrap();
+    assert_eq!(wait(&container).await.status, ExitStatus::Signal(9));
+    container.remove().await.unwrap();
+    container.remove().await.unwrap();
+}
+
+#[tokio::test]
+async fn orphans_are_reaped() {
+    if !can_run("orphans_are_reaped") {
+        return;
+    }
+    let node = Node::start().await;
+    let script = "i=0; while [ $i -lt 30 ]; do (sleep 0.1 &) ; i=$((i+1)); done; echo made; sleep 100";
+    let container = node.run(node.shell(script)).await.container;
+    said(&container, "made").await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while container.usage().unwrap().pids > 2 {
+        assert!(Instant::now() < deadline, "{:?}", container.usage());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    container.kill().unwrap();
+    wait(&container).await;
+}
+
+#[tokio::test]
+async fn a_terminal_has_a_size_and_passes_control_c() {
+    if !can_run("a_terminal_has_a_size_and_passes_control_c") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut sandbox = node.shell("stty size; ls -l /proc/self/fd/0; echo ok > /dev/tty; trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 1; done");
+    sandbox.stdio = StdioKind::Terminal { rows: 33, cols: 101 };
+    let started = node.run(sandbox).await;
+    let mut terminal = master(started.stdio);
+    let reader = terminal.try_clone().unwrap();
+    let reading = std::thread::spawn(move || {
+        let (mut reader, mut text, mut byte) = (reader, String::new(), [0u8; 1]);
+        // The end is an error here: EIO when the last process has closed its side.
+        while matches!(reader.read(&mut byte), Ok(1)) {
+            text.push(char::from(byte[0]));
+        }
+        text
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    terminal.write_all(b"\x03").unwrap();
+    let exit = wait(&started.container).await;
+    let text = reading.join().unwrap();
+    assert_eq!(exit.status, ExitStatus::Code(9), "{text}");
+    assert!(text.contains("33 101") && text.contains("/dev/pts/0") && text.contains("ok"), "{text}");
+    assert!(text.contains("caught"), "{text}");
+}
+
+#[tokio::test]
+async fn pipes_carry_input_output_and_errors() {
+    if !can_run("pipes_carry_input_output_and_errors") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut sandbox = node.shell("cat; echo bad >&2");
+    sandbox.stdio = StdioKind::Pipes;
+    let started = node.run(sandbox).await;
+    let dyno::runtime::StdioFds::Pipes { stdin, stdout, stderr } = started.stdio else { panic!("pipes") };
+    std::fs::File::from(stdin).write_all(b"through\n").unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    std::fs::File::from(stdout).read_to_string(&mut out).unwrap();
+    std::fs::File::from(stderr).read_to_string(&mut err).unwrap();
+    assert_eq!((out.as_str(), err.as_str()), ("through\n", "bad\n"));
+    assert!(wait(&started.container).await.is_success());
+}
+
+#[tokio::test]
+async fn containers_outlive_the_spawner_and_are_found_again() {
+    if !can_run("containers_outlive_the_spawner_and_are_found_again") {
+        return;
+    }
+    let node = Node::start().await;
+    let container = node.run(node.shell("echo up; read x < /tmp/fifo; sleep 1000")).await.container;
+    let exiting =
+        node.run(node.shell("trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done")).await.container;
+    said(&container, "up").await;
+    said(&exiting, "up").await;
+    // The spawner is the parent of init.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", container.init_pid())).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().parse().unwrap();
+    let spawner = dyno::sys::process::open_pid(parent).unwrap();
+    dyno::sys::process::signal_descriptor(&spawner, 9).unwrap();
+    dyno::sys::process::wait_readable(&[spawner.as_fd()], Some(Duration::from_secs(5))).unwrap();
+    assert!(container.is_running());
+    exiting.signal_all(Signal::Terminate).unwrap();
+    assert_eq!(wait(&exiting).await.status, ExitStatus::Code(5), "init says it without a spawner");
+
+    let later = node.reconnect().await;
+    let adopted = later.adopt_all().unwrap();
+    assert_eq!(adopted.len(), 2);
+    for one in adopted {
+        assert_eq!(one.container.labels()["purpose"], "test");
+        if one.id == *container.id() {
+            assert_eq!(one.outcome, Outcome::Alive);
+            assert_eq!(one.container.init_pid(), container.init_pid());
+            one.container.kill().unwrap();
+            assert_eq!(wait(&one.container).await.status, ExitStatus::Lost, "nobody saw how");
+        } else {
+            assert!(matches!(one.outcome, Outcome::Gone(exit) if exit.status == ExitStatus::Code(5)));
+        }
+        one.container.remove().await.unwrap();
+    }
+    assert!(later.adopt_all().unwrap().is_empty());
+    // And new ones start.
+    assert!(output(&node.run(node.shell("true")).await.container).is_empty());
+}
+
+fn count(dir: &str) -> usize {
+    std::fs::read_dir(dir).unwrap().count()
+}
+
+#[tokio::test]
+async fn nothing_is_left_after_many_cycles() {
+    if !can_run("nothing_is_left_after_many_cycles") {
+        return;
+    }
+    let node = Node::start().await;
+    let spawner = {
+        let container = node.run(node.shell("sleep 100")).await.container;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", container.init_pid())).unwrap();
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().to_owned();
+        container.kill().unwrap();
+        wait(&container).await;
+        container.remove().await.unwrap();
+        parent
+    };
+    let fds = format!("/proc/{spawner}/fd");
+    let mounts = || std::fs::read_to_string(format!("/proc/{spawner}/mountinfo")).unwrap().lines().count();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let before = (count(&fds), mounts());
+    for _ in 0..CYCLES {
+        let (exit, _) = node.outcome(node.shell("true")).await;
+        assert!(exit.is_success());
+    }
+    // The spawner may still be busy with what nobody waits for.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while (count(&fds), mounts()) != before && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((count(&fds), mounts()), before, "descriptors and mounts of the spawner");
+    assert_eq!(count(node.dir.path().join("run/containers").to_str().unwrap()), 0);
+    assert!(node.runtime.cgroups().ids().unwrap().is_empty());
+    assert_eq!(std::fs::read_to_string(format!("/proc/{spawner}/task/{spawner}/children")).unwrap(), "");
+    assert!(
+        !std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(node.dir.path().to_str().unwrap())
+    );
+    assert!(Path::new(&fds).exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn waiting_never_hangs() {
+    if !can_run("waiting_never_hangs") {
+        return;
+    }
+    let node = std::sync::Arc::new(Node::start().await);
+    let runs = if is_soak() { RUNS_SOAK } else { RUNS };
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let node = node.clone();
+        tasks.spawn(async move {
+            for _ in 0..runs / 4 {
+                let (exit, _) = node.outcome(node.shell("true")).await;
+                assert!(exit.is_success(), "{exit:?}");
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test]
+async fn starts_are_fast() {
+    if !can_run("starts_are_fast") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut took = Vec::new();
+    for _ in 0..30 {
+        let mut sandbox = node.shell("");
+        sandbox.process.argv = vec!["/bin/true".into()];
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let began = Instant::now();
+        let started = node.run(sandbox).await;
+        took.push((began.elapsed(), started.timings));
+        wait(&started.container).await;
+        started.container.remove().await.unwrap();
+    }
+    took.sort_by_key(|(time, _)| *time);
+    let (median, timings) = took[took.len() / 2];
+    println!("start: median {median:?}, {timings:?}");
+    assert!(median < Duration::from_secs(1), "{median:?}");
+}
