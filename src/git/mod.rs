@@ -1,1 +1,12 @@
-//! The git push endpoint: smart HTTP and the receive hook's other end.
+//! The git endpoint: smart HTTP in front of one bare repository an app (platform reference 3.5).
+//!
+//! git itself speaks the protocol, as a CGI child (`git http-backend`); this module chooses the repository, checks the
+//! credentials and keeps the child's environment and configuration ours. It does not build: the repository's
+//! pre-receive hook ([`hook`]) hands the new commit's archive to the API and lets the verdict decide the ref.
+
+pub mod hook;
+mod repository;
+mod server;
+
+pub use repository::{Repositories, RepositoryError};
+pub use server::{GitState, router};

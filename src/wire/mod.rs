@@ -4,6 +4,7 @@ pub mod api;
 pub mod api_errors;
 pub mod attach;
 pub mod codes;
+pub mod credentials;
 pub mod headers;
 pub mod hook_text;
 pub mod logline;

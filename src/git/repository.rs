@@ -1,0 +1,202 @@
+//! The bare repositories: made when first asked for, and brought up to date at every use.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use thiserror::Error;
+use tokio::process::Command;
+
+use crate::domain::AppId;
+
+/// The most bytes one push may bring, as git counts them (a pack, compressed).
+const PACK_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Nothing of the host's or a user's configuration reaches these repositories. Old projects hold objects with harmless
+/// faults of form; those are let through, everything else `git fsck` refuses is refused.
+const CONFIG: &str = "\
+[core]
+\trepositoryformatversion = 0
+\tfilemode = true
+\tbare = true
+\tlogAllRefUpdates = false
+[receive]
+\tfsckObjects = true
+\tdenyDeleteCurrent = refuse
+\tadvertisePushOptions = false
+[receive \"fsck\"]
+\tbadTimezone = warn
+\tmissingSpaceBeforeDate = warn
+\tzeroPaddedFilemode = warn
+[gc]
+\tautoDetach = false
+[http]
+\treceivepack = true
+\tuploadpack = true
+\tgetanyfile = false
+";
+
+/// The archive of a commit holds every file as committed, whatever the commit's own `.gitattributes` says.
+const ATTRIBUTES: &str = "* -export-ignore -export-subst\n";
+
+/// Where the repositories are and what their hooks run.
+#[derive(Clone, Debug)]
+pub struct Repositories {
+    /// The folder of all repositories.
+    pub dir: PathBuf,
+    /// This program, which the hooks run.
+    pub binary: PathBuf,
+}
+
+/// A repository could not be made or brought up to date.
+#[derive(Debug, Error)]
+pub enum RepositoryError {
+    /// A file of it.
+    #[error("writing {}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// git did not start; it is a Debian package named `git`.
+    #[error("running git: is it installed?")]
+    Git(#[source] io::Error),
+    /// git refused to make it.
+    #[error("git init of {}: {reason}", path.display())]
+    Init {
+        /// The repository.
+        path: PathBuf,
+        /// What git said.
+        reason: String,
+    },
+}
+
+impl Repositories {
+    /// The repository of `app`, whether or not it exists.
+    #[must_use]
+    pub fn path(&self, app: AppId) -> PathBuf {
+        self.dir.join(Self::name(app))
+    }
+
+    /// The repository's name in the folder.
+    #[must_use]
+    pub fn name(app: AppId) -> String {
+        format!("{app}.git")
+    }
+
+    /// Makes the repository of `app` when there is none, and writes our configuration and hook anew.
+    ///
+    /// # Errors
+    /// The disk or git refuse.
+    pub async fn ensure(&self, app: AppId) -> Result<PathBuf, RepositoryError> {
+        let path = self.path(app);
+        if !path.join("HEAD").exists() {
+            self.init(&path).await?;
+        }
+        let hook = format!("#!/bin/sh\nexec {} git:hook\n", shell_quoted(&self.binary));
+        for (name, text) in [("config", CONFIG), ("info/attributes", ATTRIBUTES), ("hooks/pre-receive", &hook)] {
+            write_when_different(&path.join(name), text)?;
+        }
+        make_executable(&path.join("hooks/pre-receive"))?;
+        Ok(path)
+    }
+
+    async fn init(&self, path: &Path) -> Result<(), RepositoryError> {
+        std::fs::create_dir_all(&self.dir)
+            .map_err(|source| RepositoryError::File { path: self.dir.clone(), source })?;
+        // Made aside and moved in whole, so that a half-made one is never served.
+        let aside = path.with_extension("new");
+        if aside.exists() {
+            std::fs::remove_dir_all(&aside)
+                .map_err(|source| RepositoryError::File { path: aside.clone(), source })?;
+        }
+        let output = git()
+            .args(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--"])
+            .arg(&aside)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .map_err(RepositoryError::Git)?;
+        if !output.status.success() {
+            let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(RepositoryError::Init { path: path.to_owned(), reason });
+        }
+        for name in ["hooks", "info"] {
+            let dir = aside.join(name);
+            std::fs::create_dir_all(&dir).map_err(|source| RepositoryError::File { path: dir, source })?;
+        }
+        std::fs::rename(&aside, path).map_err(|source| RepositoryError::File { path: path.to_owned(), source })
+    }
+}
+
+/// git with nothing of ours, the user's or the host's in its environment.
+pub(super) fn git() -> Command {
+    let mut command = Command::new("git");
+    command.env_clear().envs(ENVIRONMENT.iter().copied());
+    command
+}
+
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("HOME", "/nonexistent"),
+    ("LANG", "C.UTF-8"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+];
+
+/// The limit of a push as git's command line takes it; not in [`CONFIG`] so that it has one name.
+pub(super) fn pack_limit() -> (&'static str, String) {
+    ("receive.maxInputSize", PACK_BYTES_MAX.to_string())
+}
+
+fn write_when_different(path: &Path, text: &str) -> Result<(), RepositoryError> {
+    let attempt = |source| RepositoryError::File { path: path.to_owned(), source };
+    if std::fs::read(path).is_ok_and(|present| present == text.as_bytes()) {
+        return Ok(());
+    }
+    // A push may be running in the repository: it sees the old file or the new one.
+    let aside = path.with_extension("new");
+    std::fs::write(&aside, text).map_err(attempt)?;
+    if path.ends_with("hooks/pre-receive") {
+        make_executable(&aside)?;
+    }
+    std::fs::rename(&aside, path).map_err(attempt)
+}
+
+fn make_executable(path: &Path) -> Result<(), RepositoryError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+        .map_err(|source| RepositoryError::File { path: path.to_owned(), source })
+}
+
+fn shell_quoted(path: &Path) -> String {
+    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_path_stays_one_word_of_the_shell() {
+        assert_eq!(shell_quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
+    }
+
+    #[tokio::test]
+    async fn a_repository_is_made_once_and_repaired_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let repositories =
+            Repositories { dir: dir.path().join("repos"), binary: PathBuf::from("/bin/true") };
+        let app = AppId(uuid::Uuid::new_v4());
+        let path = repositories.ensure(app).await.unwrap();
+        std::fs::write(path.join("info/attributes"), "x").unwrap();
+        std::fs::write(path.join("marker"), "x").unwrap();
+        assert_eq!(repositories.ensure(app).await.unwrap(), path);
+        assert_eq!(std::fs::read_to_string(path.join("info/attributes")).unwrap(), ATTRIBUTES);
+        assert!(path.join("marker").exists(), "it was made anew");
+        assert_eq!(std::fs::read_to_string(path.join("HEAD")).unwrap(), "ref: refs/heads/main\n");
+        assert!(!path.with_extension("new").exists());
+    }
+}
