@@ -1,1 +1,40 @@
-//! User stories: create, push, release, rollback, scale, run, restart, configure. Front doors only parse into these.
+//! User stories, one file each: what happens when someone creates, pushes, scales, configures, rolls back or runs.
+//!
+//! A story is one function that reads as its own description. It knows nothing of HTTP, git or terminals: `api` and `git`
+//! parse requests into calls of these functions, and the start of the node calls [`resume`]. Durable truth is in the
+//! store; a story changes it in one atomic write, then tells the dynos what is wanted now ([`ports::Dynos`]).
+//!
+//! Two locks an app: one for builds, which take minutes and of which a second is refused; one for everything that
+//! makes a release or changes the formation, which is short and waited for.
+
+mod access;
+mod apps;
+mod attach;
+mod build_list;
+mod config_change;
+mod error;
+mod haiku;
+mod locks;
+mod node;
+pub mod ports;
+mod push;
+mod releases;
+mod resume;
+mod run;
+mod scale;
+#[cfg(test)]
+mod test;
+
+pub use access::{Actor, Token, TokenError};
+pub use apps::{AppInfo, NewAppRequest, create, destroy, find, info, list, update};
+pub use attach::{Attachment, attach};
+pub use build_list::{buildpacks, builds, set_buildpacks};
+pub use config_change::{change_config, config};
+pub use error::FlowError;
+pub use locks::BuildPermit;
+pub use node::{Node, Parts, Settings};
+pub use push::{Push, Transcript, begin_push, push};
+pub use releases::{ReleaseKey, ReleaseView, release, releases, rollback};
+pub use resume::resume;
+pub use run::{RunRequest, dyno, dynos, restart, run_one_off, stop};
+pub use scale::{ScaleUpdate, formation, scale};

@@ -1,0 +1,60 @@
+//! Why a story was not told to its end.
+
+use std::error::Error;
+
+use thiserror::Error;
+
+use crate::flows::ports::DynosError;
+use crate::store::StoreError;
+use crate::wire::api_errors::Refusal;
+
+/// Why a story failed: the request's fault, or the node's.
+#[derive(Debug, Error)]
+pub enum FlowError {
+    /// The request cannot be done, and nothing has changed; the text is for the one who asked.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The node failed; the sources are for its own log.
+    #[error("cannot {attempt}")]
+    Fault {
+        /// What was tried, completing "cannot ...".
+        attempt: &'static str,
+        /// Why it failed.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl FlowError {
+    /// For `map_err`: names what was tried.
+    pub fn fault<E: Error + Send + Sync + 'static>(attempt: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Fault { attempt, source: Box::new(source) }
+    }
+}
+
+impl From<StoreError> for FlowError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NameTaken(name) => Refusal::NameTaken(name.to_string()).into(),
+            StoreError::NoSuchApp(_) => Refusal::no_app().into(),
+            StoreError::ShuttingDown => Refusal::Closing.into(),
+            StoreError::NoSuchRelease { .. }
+            | StoreError::NoSuchBuild(_)
+            | StoreError::Open { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Migrate { .. }
+            | StoreError::Record { .. }
+            | StoreError::Sql { .. } => Self::Fault { attempt: "use the database", source: Box::new(error) },
+        }
+    }
+}
+
+impl From<DynosError> for FlowError {
+    fn from(error: DynosError) -> Self {
+        match error {
+            DynosError::Refused(reason) => Refusal::Dynos(reason).into(),
+            DynosError::Ended => Refusal::Closing.into(),
+        }
+    }
+}

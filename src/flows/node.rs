@@ -1,0 +1,163 @@
+//! The node as the stories see it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::domain::{App, AppId, AppName, StackName};
+use crate::flows::attach::Waiting;
+use crate::flows::error::FlowError;
+use crate::flows::locks::Locks;
+use crate::flows::ports::{Builder, Desired, Dynos, Journal};
+use crate::store::Store;
+use crate::wire::api_errors::Refusal;
+use crate::wire::logline::{ApiLine, LogLine};
+
+/// What never changes while the node runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// State that must last: repositories, slugs, caches, build transcripts are below it.
+    pub lib_dir: PathBuf,
+    /// The name of whoever administers the node.
+    pub owner: String,
+    /// The port the router answers on, for the URLs that are shown.
+    pub router_port: u16,
+    /// The address of the git endpoint, for the URLs that are shown.
+    pub git_address: std::net::SocketAddr,
+    /// The stack of apps that name none.
+    pub default_stack: StackName,
+}
+
+impl Settings {
+    /// Where an app answers: `http://<app>.localhost:8080/`.
+    #[must_use]
+    pub fn web_url(&self, app: &AppName) -> String {
+        match self.router_port {
+            80 => format!("http://{app}.localhost/"),
+            port => format!("http://{app}.localhost:{port}/"),
+        }
+    }
+
+    /// Where an app is pushed to.
+    #[must_use]
+    pub fn git_url(&self, app: &AppName) -> String {
+        format!("http://{}/{app}.git", self.git_address)
+    }
+
+    /// The folder of bare repositories.
+    #[must_use]
+    pub fn repos_dir(&self) -> PathBuf {
+        self.lib_dir.join("repos")
+    }
+
+    /// The folder of build caches.
+    #[must_use]
+    pub fn cache_dir(&self) -> PathBuf {
+        self.lib_dir.join("cache")
+    }
+
+    /// The folder of unpacked slugs.
+    #[must_use]
+    pub fn slugs_dir(&self) -> PathBuf {
+        self.lib_dir.join("slugs")
+    }
+
+    /// The folder of build transcripts.
+    #[must_use]
+    pub fn builds_dir(&self) -> PathBuf {
+        self.lib_dir.join("builds")
+    }
+
+    /// The folder of sources that are being received.
+    #[must_use]
+    pub fn sources_dir(&self) -> PathBuf {
+        self.lib_dir.join("sources")
+    }
+}
+
+/// What a node is put together from.
+pub struct Parts {
+    /// Durable state.
+    pub store: Store,
+    /// What runs.
+    pub dynos: Arc<dyn Dynos>,
+    /// What makes slugs.
+    pub builder: Arc<dyn Builder>,
+    /// What keeps lines.
+    pub journal: Arc<dyn Journal>,
+}
+
+struct Inner {
+    parts: Parts,
+    settings: Settings,
+    locks: Locks,
+    waiting: Waiting,
+}
+
+/// The node; clones are handles to the same one.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+impl Node {
+    /// Joins the parts.
+    #[must_use]
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        Self(Arc::new(Inner { parts, settings, locks: Locks::default(), waiting: Waiting::default() }))
+    }
+
+    /// What never changes.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The logs.
+    #[must_use]
+    pub fn journal(&self) -> &dyn Journal {
+        &*self.0.parts.journal
+    }
+
+    /// The stacks that are built here.
+    #[must_use]
+    pub fn stacks(&self) -> Vec<StackName> {
+        self.0.parts.builder.stacks()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    pub(super) fn dynos(&self) -> &dyn Dynos {
+        &*self.0.parts.dynos
+    }
+
+    pub(super) fn builder(&self) -> &dyn Builder {
+        &*self.0.parts.builder
+    }
+
+    pub(super) fn locks(&self) -> &Locks {
+        &self.0.locks
+    }
+
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.0.waiting
+    }
+
+    /// Tells an app's log what a user did.
+    pub(super) fn tell(&self, app: AppId, line: &ApiLine) {
+        self.journal().push(app, LogLine::api(SystemTime::now(), line));
+    }
+
+    /// What should run of `app` now.
+    pub(super) async fn desired(&self, app: &App) -> Result<Desired, FlowError> {
+        let release = self.store().current_release(app.id).await?.ok_or_else(Refusal::no_app)?;
+        let formation = self.store().formation(app.id).await?;
+        Ok(Desired { app: app.clone(), release, formation })
+    }
+
+    /// Makes what runs what is wanted.
+    pub(super) async fn apply(&self, app: &App) -> Result<(), FlowError> {
+        let desired = self.desired(app).await?;
+        Ok(self.dynos().apply(desired).await?)
+    }
+}

@@ -1,0 +1,240 @@
+//! What the stories ask of the modules that act: dynos, builds and logs, each as one small trait.
+//!
+//! The real ones are joined in `daemon`; the tests of the stories bring their own, and so need neither root nor a kernel.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::domain::{
+    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, ProcessType, Release, Slug, StackName,
+    Version,
+};
+use crate::wire::logline::{LogLine, Source};
+
+/// What should run of one app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The app.
+    pub app: App,
+    /// Its current release.
+    pub release: Release,
+    /// How many of what.
+    pub formation: Formation,
+}
+
+/// Which dynos of an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of the formation; one-off dynos are left alone.
+    All,
+    /// All of one type.
+    Type(ProcessType),
+    /// One.
+    Dyno(DynoId),
+}
+
+/// One dyno as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynoView {
+    /// Its identity.
+    pub id: DynoId,
+    /// Its name.
+    pub name: DynoName,
+    /// What it does.
+    pub state: DynoState,
+    /// Unix time of the last change of state, seconds.
+    pub since_s: i64,
+    /// Its command as the Procfile, or the one who asked for it, has it.
+    pub command: String,
+    /// How large it is.
+    pub size: DynoSize,
+    /// The release it runs.
+    pub release: Version,
+}
+
+/// How a one-off dyno is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// To the log.
+    Log,
+    /// To a terminal of this window.
+    Terminal {
+        /// Lines.
+        rows: u16,
+        /// Characters in a line.
+        cols: u16,
+    },
+    /// To pipes.
+    Pipes,
+}
+
+/// A dyno outside the formation.
+#[derive(Clone, Debug)]
+pub struct OneOff {
+    /// Its identity.
+    pub id: DynoId,
+    /// Its name.
+    pub name: DynoName,
+    /// Its app.
+    pub app: App,
+    /// What it runs: slug, config and stack.
+    pub release: Release,
+    /// Its command, for a shell.
+    pub command: String,
+    /// Environment laid over the config vars.
+    pub env: BTreeMap<String, String>,
+    /// How large it is.
+    pub size: DynoSize,
+    /// Where its output goes.
+    pub connection: Connection,
+    /// Seconds after which it is stopped.
+    pub time_to_live_s: u64,
+}
+
+/// What an attached client may ask besides sending bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// The window has another size.
+    Resize {
+        /// Lines.
+        rows: u16,
+        /// Characters in a line.
+        cols: u16,
+    },
+    /// Send this Linux signal to the processes.
+    Signal(u8),
+    /// The client has gone away: hang up, and stop what does not go.
+    HangUp,
+}
+
+/// The ends of an attached dyno's terminal or pipes.
+pub struct Streams {
+    /// What the client types.
+    pub input: Box<dyn AsyncWrite + Send + Unpin>,
+    /// What the dyno prints; its end is the end of all output.
+    pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// The rest.
+    pub control: mpsc::Sender<Control>,
+    /// The shell's exit status, once it has ended.
+    pub exit: BoxFuture<'static, u8>,
+}
+
+/// The dynos refuse.
+#[derive(Debug, Error)]
+pub enum DynosError {
+    /// It cannot be done now; the text says what is in the way and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The supervisor has ended.
+    #[error("the supervisor has ended")]
+    Ended,
+}
+
+/// The dynos of the node.
+pub trait Dynos: Send + Sync {
+    /// Makes what runs of an app what is wanted, in its own time; a new release replaces every dyno.
+    fn apply(&self, desired: Desired) -> BoxFuture<'_, Result<(), DynosError>>;
+    /// Takes over what runs already, once at the start; what nobody wants any more is stopped.
+    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<(), DynosError>>;
+    /// Stops everything of an app and forgets it; returns when all has ended.
+    fn forget(&self, app: AppId) -> BoxFuture<'_, Result<(), DynosError>>;
+    /// Restarts.
+    fn restart(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>>;
+    /// Stops; dynos of the formation come back by themselves.
+    fn stop(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>>;
+    /// Starts a one-off dyno; streams only when it is attached.
+    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<Option<Streams>, DynosError>>;
+    /// What runs of an app, by name.
+    fn snapshot(&self, app: AppId) -> Vec<DynoView>;
+}
+
+/// A source on its way to a slug.
+#[derive(Clone, Debug)]
+pub struct BuildOrder {
+    /// The build's identity.
+    pub id: Uuid,
+    /// The app.
+    pub app: App,
+    /// The source as a tar archive; it is untrusted.
+    pub source: PathBuf,
+    /// Which commit it is.
+    pub commit: String,
+    /// The buildpacks in order; none means detection.
+    pub buildpacks: Vec<String>,
+    /// Config vars, for `ENV_DIR`.
+    pub config: ConfigVars,
+    /// Where the buildpacks keep files from build to build.
+    pub cache: PathBuf,
+}
+
+/// What a build has made.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The slug, in its place on disk.
+    pub slug: Slug,
+    /// The content version of the stack it was built on.
+    pub stack_version: String,
+}
+
+/// Why a build has made nothing.
+#[derive(Debug, Error)]
+pub enum BuildFailure {
+    /// The source is at fault; the transcript has told the pusher.
+    #[error("the source does not build")]
+    Source,
+    /// The node is at fault; the text is for the node's log, the transcript has a short form of it.
+    #[error("{0}")]
+    Node(String),
+}
+
+/// Makes slugs.
+pub trait Builder: Send + Sync {
+    /// Builds, writing every line the pusher sees to `lines`, also those of a failure.
+    fn build(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Built, BuildFailure>>;
+    /// The stacks that are built on this node, the default first.
+    fn stacks(&self) -> Vec<StackName>;
+}
+
+/// Which lines of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogFilter {
+    /// `web.1`, or `web` for every dyno of the type.
+    pub ps: Option<String>,
+    /// `app` or `heroku`.
+    pub source: Option<Source>,
+    /// The most lines of history.
+    pub lines: usize,
+    /// What happens after history.
+    pub tail: Tail,
+}
+
+/// What happens after history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tail {
+    /// The stream ends.
+    #[default]
+    Stop,
+    /// It goes on with what comes.
+    Follow,
+}
+
+/// The logs of the apps.
+pub trait Journal: Send + Sync {
+    /// Adds a line; never waits.
+    fn push(&self, app: AppId, line: LogLine);
+    /// Reads.
+    fn session(&self, app: AppId, filter: LogFilter) -> BoxStream<'static, LogLine>;
+    /// Removes an app's log.
+    fn forget(&self, app: AppId);
+}
