@@ -26,7 +26,7 @@ mod scale;
 mod test;
 
 pub use access::{Actor, Token, TokenError};
-pub use apps::{AppInfo, NewAppRequest, create, destroy, find, info, list, update};
+pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, list, update};
 pub use attach::{Attachment, attach};
 pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use config_change::{change_config, config};

@@ -1,0 +1,126 @@
+//! Releases: reading them, and going back to one.
+
+use uuid::Uuid;
+
+use crate::domain::{App, Release, ReleaseStatus, Version};
+use crate::flows::Node;
+use crate::flows::access::Actor;
+use crate::flows::error::FlowError;
+use crate::store::NewRelease;
+use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::logline::ApiLine;
+use crate::wire::release_text;
+
+/// How a release is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseKey {
+    /// By number.
+    Version(Version),
+    /// By identity.
+    Id(Uuid),
+}
+
+impl ReleaseKey {
+    /// Reads `v3`, `3` or an identity.
+    ///
+    /// # Errors
+    /// The text is neither, so there is no such release.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if let Ok(version) = text.parse() {
+            return Ok(Self::Version(version));
+        }
+        text.parse().map(Self::Id).map_err(|_| Refusal::NotFound(Missing::Release))
+    }
+
+    fn names(self, release: &Release) -> bool {
+        match self {
+            Self::Version(version) => release.version == version,
+            Self::Id(id) => release.id == id,
+        }
+    }
+}
+
+/// A release and its place among the others.
+#[derive(Clone, Debug)]
+pub struct ReleaseView {
+    /// The release.
+    pub release: Release,
+    /// Whether it is the one that runs.
+    pub current: bool,
+}
+
+impl ReleaseView {
+    /// Whether it may be rolled back to.
+    #[must_use]
+    pub fn eligible_for_rollback(&self) -> bool {
+        eligible(&self.release)
+    }
+}
+
+fn eligible(release: &Release) -> bool {
+    release.status == ReleaseStatus::Succeeded && release.slug.is_some()
+}
+
+/// Every release of an app, newest first.
+///
+/// # Errors
+/// The node fails.
+pub async fn releases(node: &Node, app: &App) -> Result<Vec<ReleaseView>, FlowError> {
+    let all = node.store().releases(app.id).await?;
+    let current = all.iter().find(|release| release.status == ReleaseStatus::Succeeded).map(|r| r.version);
+    Ok(all
+        .into_iter()
+        .map(|release| ReleaseView { current: Some(release.version) == current, release })
+        .collect())
+}
+
+/// One release of an app.
+///
+/// # Errors
+/// There is none, or the node fails.
+pub async fn release(node: &Node, app: &App, key: ReleaseKey) -> Result<ReleaseView, FlowError> {
+    let found = releases(node, app).await?.into_iter().find(|view| key.names(&view.release));
+    found.ok_or_else(|| Refusal::NotFound(Missing::Release).into())
+}
+
+/// Makes a new release with the slug, config, types and stack of an earlier one: `key`, or the one before the current.
+///
+/// # Errors
+/// There is no such release, it failed or has no slug, or the node fails.
+pub async fn rollback(
+    node: &Node,
+    app: &App,
+    key: Option<ReleaseKey>,
+    actor: &Actor,
+) -> Result<ReleaseView, FlowError> {
+    let _changing = node.locks().change(app.id).await;
+    let all = releases(node, app).await?;
+    let target = match key {
+        Some(key) => all.iter().find(|view| key.names(&view.release)).ok_or(Refusal::NotFound(Missing::Release)),
+        None => all
+            .iter()
+            .skip_while(|view| !view.current)
+            .skip(1)
+            .find(|view| eligible(&view.release))
+            .ok_or(Refusal::NoRollbackTarget),
+    }?;
+    let target = &target.release;
+    if !eligible(target) {
+        return Err(Refusal::RollbackTarget(target.version).into());
+    }
+    let description = release_text::rollback(target.version);
+    let mut new = NewRelease::from_release(app.id, target, description, actor.0.clone());
+    let formation = node.store().formation(app.id).await?;
+    new.formation = Some(formation.deployed(target.process_types.keys()));
+    let release = node.store().create_release(new).await?;
+    announce(node, app, &release, actor);
+    node.apply(app).await?;
+    Ok(ReleaseView { release, current: true })
+}
+
+/// The two lines every release leaves in the log.
+pub(super) fn announce(node: &Node, app: &App, release: &Release, actor: &Actor) {
+    let user = || actor.0.clone();
+    node.tell(app.id, &ApiLine::Described { description: release.description.clone(), user: user() });
+    node.tell(app.id, &ApiLine::ReleaseCreated { version: release.version, user: user() });
+}
