@@ -30,6 +30,12 @@ impl ProcessType {
         Self("run".to_owned())
     }
 
+    /// The type whose command prepares a release.
+    #[must_use]
+    pub fn release() -> Self {
+        Self("release".to_owned())
+    }
+
     /// Whether the router sends requests to dynos of this type.
     #[must_use]
     pub fn is_web(&self) -> bool {

@@ -219,9 +219,6 @@ pub enum Refusal {
     /// No release to roll back to.
     #[error("There is no earlier release to roll back to.")]
     NoRollbackTarget,
-    /// The release would change nothing.
-    #[error("{0} is the current release already.")]
-    RollbackToCurrent(Version),
     /// Releasing a slug by its identity is not offered.
     #[error("A release is made by git push, by config vars or by naming a release to roll back to.")]
     ReleaseSource,
@@ -243,6 +240,9 @@ pub enum Refusal {
         /// How many builds run at once.
         limit: usize,
     },
+    /// The supervisor refuses; the text says what is in the way.
+    #[error("{0}")]
+    Dynos(String),
     /// The node is going down.
     #[error("The node is shutting down.")]
     Closing,
@@ -275,12 +275,11 @@ impl Refusal {
             | Self::NotDeployed(_)
             | Self::RollbackTarget(_)
             | Self::NoRollbackTarget
-            | Self::RollbackToCurrent(_)
             | Self::ProcessType(_)
             | Self::StackNotBuilt(_)
             | Self::ReleaseSource => ErrorId::InvalidParams,
             Self::BuildRunning(_) | Self::NotAttachable(_) => ErrorId::Conflict,
-            Self::TooManyBuilds { .. } | Self::Closing => ErrorId::Unavailable,
+            Self::TooManyBuilds { .. } | Self::Dynos(_) | Self::Closing => ErrorId::Unavailable,
         }
     }
 

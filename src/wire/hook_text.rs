@@ -15,6 +15,10 @@ pub const TRANSCRIPT_CUT: &str = " !     The node went away during the build. No
 /// The archive of the source is being made.
 pub const COMPRESSING_SOURCE: &str = "Compressing source files... done.";
 
+/// A `release` process type is accepted, and said plainly not to be run.
+pub const RELEASE_COMMAND_NOT_RUN: &str =
+    "Release command declared: this node does not run release commands. Run it with `dyno run`.";
+
 /// The push was refused before anything was built.
 #[must_use]
 pub fn refused(body: &ErrorBody) -> String {

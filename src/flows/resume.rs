@@ -1,0 +1,47 @@
+//! The start of the node: from what the store says to what should run.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::domain::AppId;
+use crate::flows::Node;
+use crate::flows::apps::remove;
+use crate::flows::error::FlowError;
+
+/// Takes up where the last process of the node ended, however it ended: unfinished builds have failed, running dynos are
+/// adopted, files of destroyed apps go. Returns how many apps there are.
+///
+/// # Errors
+/// The database or the supervisor fail; the node should not serve then.
+pub async fn resume(node: &Node) -> Result<usize, FlowError> {
+    let failed = node.store().fail_unfinished_builds().await?;
+    if failed > 0 {
+        tracing::warn!(failed, "builds were cut off by the end of the last process");
+    }
+    let apps = node.store().apps().await?;
+    let mut desired = Vec::new();
+    for app in &apps {
+        desired.push(node.desired(app).await?);
+    }
+    node.dynos().adopt(desired).await?;
+    let settings = node.settings();
+    let alive: BTreeSet<AppId> = apps.iter().map(|app| app.id).collect();
+    for dir in [settings.repos_dir(), settings.cache_dir(), settings.builds_dir()] {
+        sweep(&dir, &alive);
+    }
+    // A source belongs to one push, which does not outlive the process.
+    remove(&settings.sources_dir());
+    std::fs::create_dir_all(settings.sources_dir()).map_err(FlowError::fault("make the folder of sources"))?;
+    Ok(apps.len())
+}
+
+/// Removes folders named after an app that is no more. Other names are not ours to judge.
+fn sweep(dir: &Path, alive: &BTreeSet<AppId>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.strip_suffix(".git").or(name.strip_suffix(".new")).unwrap_or(&name).parse().map(AppId);
+        if id.is_ok_and(|id| !alive.contains(&id)) {
+            remove(&entry.path());
+        }
+    }
+}
