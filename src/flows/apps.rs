@@ -168,7 +168,7 @@ pub async fn destroy(node: &Node, app: &App) -> Result<AppInfo, FlowError> {
     let last = info(node, app).await?;
     let slugs = node.store().destroy_app(app.id).await?;
     node.dynos().forget(app.id).await?;
-    node.journal().forget(app.id);
+    node.logs().forget(app.id);
     let settings = node.settings();
     let id = app.id.to_string();
     let mut gone = vec![

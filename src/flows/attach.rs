@@ -10,7 +10,7 @@ use crate::flows::error::FlowError;
 use crate::flows::ports::{Connection, DynoView, OneOff, Streams};
 use crate::flows::run::starting;
 use crate::wire::api_errors::Refusal;
-use crate::wire::codes::Code;
+use crate::wire::codes::DynoError;
 use crate::wire::logline::{DynoLine, LogLine};
 
 /// How long a one-off dyno waits for its client, seconds (platform reference 1.12).
@@ -35,8 +35,8 @@ impl Waiting {
             tokio::time::sleep(Duration::from_secs(CLIENT_TIMEOUT_S)).await;
             if let Some(late) = node.waiting().take(app, id) {
                 let now = SystemTime::now();
-                let tell = |line: LogLine| node.journal().push(app, line);
-                tell(LogLine::dyno(now, &late.name, Code::R13.log_text()));
+                let tell = |line: LogLine| node.logs().push(app, line);
+                tell(LogLine::dyno(now, &late.name, DynoError::ATTACH_ERROR));
                 let (from, to) = (DynoState::Starting.as_str(), DynoState::Complete.as_str());
                 tell(LogLine::dyno(now, &late.name, DynoLine::StateChanged { from, to }));
             }

@@ -22,8 +22,6 @@ mod releases;
 mod resume;
 mod run;
 mod scale;
-#[cfg(test)]
-mod test;
 
 pub use access::{Actor, Token, TokenError};
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, list, update};

@@ -8,7 +8,8 @@ use crate::domain::{App, AppId, AppName, StackName};
 use crate::flows::attach::Waiting;
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
-use crate::flows::ports::{Builder, Desired, Dynos, Journal};
+use crate::flows::ports::{Builder, Desired, Dynos};
+use crate::logs::LogService;
 use crate::store::Store;
 use crate::wire::api_errors::Refusal;
 use crate::wire::logline::{ApiLine, LogLine};
@@ -84,7 +85,7 @@ pub struct Parts {
     /// What makes slugs.
     pub builder: Arc<dyn Builder>,
     /// What keeps lines.
-    pub journal: Arc<dyn Journal>,
+    pub logs: LogService,
 }
 
 struct Inner {
@@ -113,8 +114,8 @@ impl Node {
 
     /// The logs.
     #[must_use]
-    pub fn journal(&self) -> &dyn Journal {
-        &*self.0.parts.journal
+    pub fn logs(&self) -> &LogService {
+        &self.0.parts.logs
     }
 
     /// The stacks that are built here.
@@ -145,7 +146,7 @@ impl Node {
 
     /// Tells an app's log what a user did.
     pub(super) fn tell(&self, app: AppId, line: &ApiLine) {
-        self.journal().push(app, LogLine::api(SystemTime::now(), line));
+        self.logs().push(app, LogLine::api(SystemTime::now(), line));
     }
 
     /// What should run of `app` now.

@@ -1,4 +1,4 @@
-//! What the stories ask of the modules that act: dynos, builds and logs, each as one small trait.
+//! What the stories ask of the modules that act: dynos and builds, each as one small trait.
 //!
 //! The real ones are joined in `daemon`; the tests of the stories bring their own, and so need neither root nor a kernel.
 
@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -16,7 +15,6 @@ use crate::domain::{
     App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, ProcessType, Release, Slug, StackName,
     Version,
 };
-use crate::wire::logline::{LogLine, Source};
 
 /// What should run of one app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -204,37 +202,4 @@ pub trait Builder: Send + Sync {
     ) -> BoxFuture<'_, Result<Built, BuildFailure>>;
     /// The stacks that are built on this node, the default first.
     fn stacks(&self) -> Vec<StackName>;
-}
-
-/// Which lines of a log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogFilter {
-    /// `web.1`, or `web` for every dyno of the type.
-    pub ps: Option<String>,
-    /// `app` or `heroku`.
-    pub source: Option<Source>,
-    /// The most lines of history.
-    pub lines: usize,
-    /// What happens after history.
-    pub tail: Tail,
-}
-
-/// What happens after history.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tail {
-    /// The stream ends.
-    #[default]
-    Stop,
-    /// It goes on with what comes.
-    Follow,
-}
-
-/// The logs of the apps.
-pub trait Journal: Send + Sync {
-    /// Adds a line; never waits.
-    fn push(&self, app: AppId, line: LogLine);
-    /// Reads.
-    fn session(&self, app: AppId, filter: LogFilter) -> BoxStream<'static, LogLine>;
-    /// Removes an app's log.
-    fn forget(&self, app: AppId);
 }

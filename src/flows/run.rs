@@ -83,7 +83,7 @@ pub async fn run_one_off(
         node.dynos().run(one_off).await?;
     } else {
         let now = std::time::SystemTime::now();
-        node.journal().push(app.id, LogLine::dyno(now, &one_off.name, DynoLine::AwaitingClient));
+        node.logs().push(app.id, LogLine::dyno(now, &one_off.name, DynoLine::AwaitingClient));
         node.waiting().add(node, one_off);
     }
     Ok(view)
