@@ -54,8 +54,13 @@ impl Token {
         rand::rng().fill_bytes(&mut bytes);
         let text = hex::encode(bytes);
         let aside = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside).map_err(attempt)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&aside)
+            .map_err(attempt)?;
         file.write_all(format!("{text}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(attempt)?;
         fs::rename(&aside, path).map_err(attempt)?;
         Ok(Self::new(&text))

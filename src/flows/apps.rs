@@ -4,6 +4,7 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use crate::domain::Version;
 use crate::domain::{App, AppId, AppName, Release, Slug, StackName};
 use crate::flows::Node;
 use crate::flows::access::Actor;
@@ -13,7 +14,6 @@ use crate::store::{AppChange, NewApp, StoreError};
 use crate::wire::api_errors::{Missing, Refusal};
 use crate::wire::logline::ApiLine;
 use crate::wire::release_text;
-use crate::domain::Version;
 
 /// How often a made-up name is tried before giving up.
 const NAME_ATTEMPTS_MAX: usize = 8;
@@ -85,7 +85,8 @@ fn stack(node: &Node, name: Option<&str>) -> Result<StackName, Refusal> {
         return Ok(node.settings().default_stack.clone());
     };
     let known = node.stacks();
-    let wanted = name.parse().ok().filter(|stack| known.contains(stack) || *stack == node.settings().default_stack);
+    let wanted =
+        name.parse().ok().filter(|stack| known.contains(stack) || *stack == node.settings().default_stack);
     wanted.ok_or_else(|| Refusal::NotFound(Missing::Stack(name.chars().take(63).collect())))
 }
 
@@ -127,7 +128,8 @@ pub async fn info(node: &Node, app: &App) -> Result<AppInfo, FlowError> {
         None => None,
     };
     let repo = node.settings().repos_dir().join(format!("{}.git", app.id));
-    let repo_bytes = tokio::task::spawn_blocking(move || size_of(&repo.join("objects"))).await.unwrap_or(None);
+    let repo_bytes =
+        tokio::task::spawn_blocking(move || size_of(&repo.join("objects"))).await.unwrap_or(None);
     Ok(AppInfo { app: app.clone(), release, slug, repo_bytes })
 }
 
@@ -189,7 +191,9 @@ pub(super) fn remove(path: &Path) {
     match std::fs::remove_dir_all(path) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => tracing::warn!(path = %path.display(), %error, "cannot remove a folder of a destroyed app"),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a folder of a destroyed app")
+        }
     }
 }
 

@@ -6,19 +6,20 @@ use rand::seq::IndexedRandom;
 use crate::domain::AppName;
 
 const ADJECTIVES: &[&str] = &[
-    "amber", "ancient", "autumn", "brisk", "calm", "clear", "cold", "coral", "crimson", "dawn", "deep", "dry",
-    "early", "evening", "fading", "frosty", "gentle", "glacial", "golden", "green", "hidden", "hollow", "late",
-    "lively", "lone", "lunar", "misty", "mossy", "narrow", "nimble", "pale", "patient", "polar", "quiet", "rapid",
-    "rough", "rustic", "salty", "shady", "silent", "silver", "slow", "snowy", "solar", "steep", "still", "stormy",
-    "summer", "tall", "twilight", "warm", "wild", "windy", "winter", "young",
+    "amber", "ancient", "autumn", "brisk", "calm", "clear", "cold", "coral", "crimson", "dawn", "deep",
+    "dry", "early", "evening", "fading", "frosty", "gentle", "glacial", "golden", "green", "hidden",
+    "hollow", "late", "lively", "lone", "lunar", "misty", "mossy", "narrow", "nimble", "pale", "patient",
+    "polar", "quiet", "rapid", "rough", "rustic", "salty", "shady", "silent", "silver", "slow", "snowy",
+    "solar", "steep", "still", "stormy", "summer", "tall", "twilight", "warm", "wild", "windy", "winter",
+    "young",
 ];
 
 const NOUNS: &[&str] = &[
     "basin", "bay", "beach", "birch", "bridge", "brook", "canyon", "cape", "cave", "cedar", "cliff", "cloud",
-    "coast", "creek", "delta", "dune", "field", "fjord", "forest", "garden", "glade", "grove", "harbor", "heath",
-    "hill", "island", "lagoon", "lake", "lantern", "meadow", "mesa", "moon", "moor", "oak", "ocean", "orchard",
-    "peak", "pine", "plain", "plateau", "pond", "prairie", "reef", "ridge", "river", "shore", "spring", "star",
-    "stone", "stream", "thicket", "tide", "valley", "wave", "willow",
+    "coast", "creek", "delta", "dune", "field", "fjord", "forest", "garden", "glade", "grove", "harbor",
+    "heath", "hill", "island", "lagoon", "lake", "lantern", "meadow", "mesa", "moon", "moor", "oak", "ocean",
+    "orchard", "peak", "pine", "plain", "plateau", "pond", "prairie", "reef", "ridge", "river", "shore",
+    "spring", "star", "stone", "stream", "thicket", "tide", "valley", "wave", "willow",
 ];
 
 /// A fresh name; taken ones are not known here, five digits make them rare.
@@ -28,7 +29,9 @@ pub(super) fn name() -> AppName {
     let noun = NOUNS.choose(&mut random).copied().unwrap_or("river");
     let number = random.random_range(10_000..100_000);
     // Every word of both lists makes a valid name, which a test holds.
-    format!("{adjective}-{noun}-{number}").parse().unwrap_or_else(|_| unreachable!("the words are plain and short"))
+    format!("{adjective}-{noun}-{number}")
+        .parse()
+        .unwrap_or_else(|_| unreachable!("the words are plain and short"))
 }
 
 #[cfg(test)]

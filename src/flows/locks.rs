@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use crate::domain::AppId;
 
 /// The most builds of the node at once: each may use a whole CPU and a few GiB of disk.
-pub const BUILDS_MAX: usize = 4;
+pub(super) const BUILDS_MAX: usize = 4;
 
 type AppLock = Arc<tokio::sync::Mutex<()>>;
 
@@ -34,7 +34,11 @@ pub(super) enum BuildBlocked {
 
 impl Default for Locks {
     fn default() -> Self {
-        Self { build: Mutex::default(), change: Mutex::default(), builds: Arc::new(Semaphore::new(BUILDS_MAX)) }
+        Self {
+            build: Mutex::default(),
+            change: Mutex::default(),
+            builds: Arc::new(Semaphore::new(BUILDS_MAX)),
+        }
     }
 }
 

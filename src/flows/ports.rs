@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, ProcessType, Release, Slug, StackName,
-    Version,
+    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, ProcessType, Release, Slug,
+    StackName, Version,
 };
 
 /// What should run of one app.

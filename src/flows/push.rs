@@ -10,7 +10,7 @@ use crate::domain::{App, ProcessType, Release};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
-use crate::flows::locks::{BuildBlocked, BuildPermit, BUILDS_MAX};
+use crate::flows::locks::{BUILDS_MAX, BuildBlocked, BuildPermit};
 use crate::flows::ports::{BuildFailure, BuildOrder, Built};
 use crate::flows::releases::announce;
 use crate::store::{BuildEnd, NewBuild, NewRelease};
@@ -87,7 +87,9 @@ pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: Buil
                 Stopped::Build(BuildFailure::Node(reason)) => {
                     tracing::error!(app = %push.app.name, reason, "a build failed by the node's fault");
                 }
-                Stopped::Flow(FlowError::Refused(refusal)) => transcript.line(hook_text::refused(&refusal.body())),
+                Stopped::Flow(FlowError::Refused(refusal)) => {
+                    transcript.line(hook_text::refused(&refusal.body()))
+                }
                 Stopped::Flow(FlowError::Fault { attempt, source }) => {
                     tracing::error!(app = %push.app.name, attempt, error = &*source, "a push failed");
                     transcript.line(hook_text::hook_failed(&format!("it cannot {attempt}")));
@@ -115,7 +117,15 @@ async fn build_and_release(node: &Node, push: &Push, transcript: &Transcript) ->
     let id = Uuid::new_v4();
     let (commit, user) = (Some(push.commit.clone()), push.actor.0.clone());
     let output_path = node.settings().builds_dir().join(app.id.to_string()).join(format!("{id}.log"));
-    node.store().create_build(NewBuild { id, app: app.id, commit, user: user.clone(), output_path: output_path.clone() }).await?;
+    node.store()
+        .create_build(NewBuild {
+            id,
+            app: app.id,
+            commit,
+            user: user.clone(),
+            output_path: output_path.clone(),
+        })
+        .await?;
     node.tell(app.id, &ApiLine::BuildStarted { user });
     let order = BuildOrder {
         id,

@@ -96,7 +96,9 @@ pub async fn rollback(
     let _changing = node.locks().change(app.id).await;
     let all = releases(node, app).await?;
     let target = match key {
-        Some(key) => all.iter().find(|view| key.names(&view.release)).ok_or(Refusal::NotFound(Missing::Release)),
+        Some(key) => {
+            all.iter().find(|view| key.names(&view.release)).ok_or(Refusal::NotFound(Missing::Release))
+        }
         None => all
             .iter()
             .skip_while(|view| !view.current)

@@ -31,7 +31,8 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     }
     // A source belongs to one push, which does not outlive the process.
     remove(&settings.sources_dir());
-    std::fs::create_dir_all(settings.sources_dir()).map_err(FlowError::fault("make the folder of sources"))?;
+    std::fs::create_dir_all(settings.sources_dir())
+        .map_err(FlowError::fault("make the folder of sources"))?;
     Ok(apps.len())
 }
 

@@ -14,10 +14,10 @@ use crate::wire::api_errors::{Missing, Refusal};
 use crate::wire::logline::{ApiLine, DynoLine, LogLine};
 
 /// The most one-off dynos of an app at once (platform reference 1.2).
-pub const ONE_OFFS_MAX: usize = 50;
+pub(super) const ONE_OFFS_MAX: usize = 50;
 
 /// The longest life of a one-off dyno, seconds (platform reference 1.12).
-pub const TIME_TO_LIVE_MAX_S: u64 = 86_400;
+pub(super) const TIME_TO_LIVE_MAX_S: u64 = 86_400;
 
 /// The four digits of a one-off dyno's name.
 const INDEX_RANGE: std::ops::Range<u32> = 1000..10_000;
@@ -167,8 +167,7 @@ async fn scope(node: &Node, app: &App, key: Option<&str>) -> Result<Scope, FlowE
         return Ok(Scope::Dyno(found.id));
     }
     let shown: String = key.chars().take(150).collect();
-    let missing =
-        if key.contains(['.', '-']) { Missing::Dyno(shown) } else { Missing::ProcessType(shown) };
+    let missing = if key.contains(['.', '-']) { Missing::Dyno(shown) } else { Missing::ProcessType(shown) };
     Err(Refusal::NotFound(missing).into())
 }
 

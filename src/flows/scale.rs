@@ -31,7 +31,12 @@ pub async fn formation(node: &Node, app: &App) -> Result<Desired, FlowError> {
 ///
 /// # Errors
 /// A type the app does not have, a limit that would be passed, the app is gone, or the node fails.
-pub async fn scale(node: &Node, app: &App, updates: &[ScaleUpdate], actor: &Actor) -> Result<Desired, FlowError> {
+pub async fn scale(
+    node: &Node,
+    app: &App,
+    updates: &[ScaleUpdate],
+    actor: &Actor,
+) -> Result<Desired, FlowError> {
     let _changing = node.locks().change(app.id).await;
     let before = node.store().formation(app.id).await?;
     let after = scaled(&before, updates)?;

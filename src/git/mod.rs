@@ -4,9 +4,6 @@
 //! credentials and keeps the child's environment and configuration ours. It does not build: the repository's
 //! pre-receive hook ([`hook`]) hands the new commit's archive to the API and lets the verdict decide the ref.
 
-
 mod repository;
 
-
 pub use repository::{Repositories, RepositoryError};
-

@@ -9,11 +9,8 @@ use tokio::process::Command;
 
 use crate::domain::AppId;
 
-/// The most bytes one push may bring, as git counts them (a pack, compressed).
-const PACK_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-
 /// Nothing of the host's or a user's configuration reaches these repositories. Old projects hold objects with harmless
-/// faults of form; those are let through, everything else `git fsck` refuses is refused.
+/// faults of form; those are let through, everything else `git fsck` refuses is refused. A push brings at most 1 GiB.
 const CONFIG: &str = "\
 [core]
 \trepositoryformatversion = 0
@@ -95,7 +92,9 @@ impl Repositories {
             self.init(&path).await?;
         }
         let hook = format!("#!/bin/sh\nexec {} git:hook\n", shell_quoted(&self.binary));
-        for (name, text) in [("config", CONFIG), ("info/attributes", ATTRIBUTES), ("hooks/pre-receive", &hook)] {
+        for (name, text) in
+            [("config", CONFIG), ("info/attributes", ATTRIBUTES), ("hooks/pre-receive", &hook)]
+        {
             write_when_different(&path.join(name), text)?;
         }
         make_executable(&path.join("hooks/pre-receive"))?;
@@ -126,7 +125,8 @@ impl Repositories {
             let dir = aside.join(name);
             std::fs::create_dir_all(&dir).map_err(|source| RepositoryError::File { path: dir, source })?;
         }
-        std::fs::rename(&aside, path).map_err(|source| RepositoryError::File { path: path.to_owned(), source })
+        std::fs::rename(&aside, path)
+            .map_err(|source| RepositoryError::File { path: path.to_owned(), source })
     }
 }
 
@@ -145,11 +145,6 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_CONFIG_GLOBAL", "/dev/null"),
     ("GIT_TERMINAL_PROMPT", "0"),
 ];
-
-/// The limit of a push as git's command line takes it; not in [`CONFIG`] so that it has one name.
-pub(super) fn pack_limit() -> (&'static str, String) {
-    ("receive.maxInputSize", PACK_BYTES_MAX.to_string())
-}
 
 fn write_when_different(path: &Path, text: &str) -> Result<(), RepositoryError> {
     let attempt = |source| RepositoryError::File { path: path.to_owned(), source };
@@ -187,8 +182,7 @@ mod test {
     #[tokio::test]
     async fn a_repository_is_made_once_and_repaired_after() {
         let dir = tempfile::tempdir().unwrap();
-        let repositories =
-            Repositories { dir: dir.path().join("repos"), binary: PathBuf::from("/bin/true") };
+        let repositories = Repositories { dir: dir.path().join("repos"), binary: PathBuf::from("/bin/true") };
         let app = AppId(uuid::Uuid::new_v4());
         let path = repositories.ensure(app).await.unwrap();
         std::fs::write(path.join("info/attributes"), "x").unwrap();

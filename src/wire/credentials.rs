@@ -7,8 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 pub const CHALLENGE: &str = "Basic realm=\"dyno\"";
 
 /// What a git client shows after a 401.
-pub const GIT_UNAUTHORIZED: &str =
-    "The password is the node's token, whatever the user name: `dyno git:remote` writes it into the remote.\n";
+pub const GIT_UNAUTHORIZED: &str = "The password is the node's token, whatever the user name: `dyno git:remote` writes it into the remote.\n";
 
 /// What a git client shows for an app that does not exist.
 #[must_use]
