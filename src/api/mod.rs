@@ -1,1 +1,27 @@
-//! The Platform API over HTTP: parse, call a flow, show the result.
+//! The Platform API v3 (platform reference 7): parse a request, call a story of [`crate::flows`], show the result.
+//!
+//! It decides nothing. [`routes`] is the table of what there is; a handler is a few lines in the file of its resource;
+//! `view` turns domain values into the shapes of `wire::api`; `error` is the only place that makes a failed answer.
+//! The unix socket's peers are administrators if the kernel says so; over TCP the node's token is asked for (`auth`).
+
+mod accounts;
+mod apps;
+mod attach;
+mod auth;
+mod builds;
+mod config_vars;
+mod dynos;
+mod error;
+mod formation;
+mod log_sessions;
+mod node;
+mod pushes;
+mod range;
+mod releases;
+mod routes;
+mod state;
+mod view;
+
+pub use auth::{Door, PeerInfo};
+pub use routes::router;
+pub use state::{Api, ShutdownSignal};

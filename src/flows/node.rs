@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::domain::{App, AppId, AppName, StackName};
-use crate::flows::attach::Waiting;
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
 use crate::flows::ports::{Builder, Desired, Dynos};
@@ -92,7 +91,6 @@ struct Inner {
     parts: Parts,
     settings: Settings,
     locks: Locks,
-    waiting: Waiting,
 }
 
 /// The node; clones are handles to the same one.
@@ -103,7 +101,7 @@ impl Node {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self(Arc::new(Inner { parts, settings, locks: Locks::default(), waiting: Waiting::default() }))
+        Self(Arc::new(Inner { parts, settings, locks: Locks::default() }))
     }
 
     /// What never changes.
@@ -138,10 +136,6 @@ impl Node {
 
     pub(super) fn locks(&self) -> &Locks {
         &self.0.locks
-    }
-
-    pub(super) fn waiting(&self) -> &Waiting {
-        &self.0.waiting
     }
 
     /// Tells an app's log what a user did.

@@ -95,7 +95,7 @@ pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: Buil
                     transcript.line(hook_text::hook_failed(&format!("it cannot {attempt}")));
                 }
             }
-            transcript.lines(hook_text::rejected(push.app.name.as_str()));
+            transcript.lines(push_text::rejected(&push.app.name));
             PushStatus::Failed
         }
     }

@@ -30,9 +30,3 @@ pub fn refused(body: &ErrorBody) -> String {
 pub fn hook_failed(reason: &str) -> String {
     format!(" !     The push could not be handed to the node: {reason}.")
 }
-
-/// The last lines of a refused push.
-#[must_use]
-pub fn rejected(app: &str) -> [String; 3] {
-    ["Verifying deploy...".to_owned(), String::new(), format!("!\tPush rejected to {app}.")]
-}

@@ -1,0 +1,44 @@
+//! `/apps`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+use crate::api::error::{ApiError, body};
+use crate::api::state::Api;
+use crate::api::view;
+use crate::flows::{self, AppUpdate, NewAppRequest};
+use crate::wire::api::{App, CreateApp, UpdateApp};
+
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<App>>, ApiError> {
+    let all = flows::list(&api.node).await?;
+    Ok(Json(all.iter().map(|info| view::app(&api, info)).collect()))
+}
+
+pub(super) async fn create(State(api): State<Api>, bytes: Bytes) -> Result<(StatusCode, Json<App>), ApiError> {
+    let CreateApp { name, stack, region: _ } = body(&bytes)?;
+    let info = flows::create(&api.node, NewAppRequest { name, stack }, &api.actor()).await?;
+    Ok((StatusCode::CREATED, Json(view::app(&api, &info))))
+}
+
+pub(super) async fn show(State(api): State<Api>, Path(key): Path<String>) -> Result<Json<App>, ApiError> {
+    let app = api.app(&key).await?;
+    Ok(Json(view::app(&api, &flows::info(&api.node, &app).await?)))
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<App>, ApiError> {
+    let app = api.app(&key).await?;
+    let UpdateApp { build_stack, maintenance, name } = body(&bytes)?;
+    let info = flows::update(&api.node, &app, AppUpdate { name, build_stack, maintenance }).await?;
+    Ok(Json(view::app(&api, &info)))
+}
+
+pub(super) async fn destroy(State(api): State<Api>, Path(key): Path<String>) -> Result<Json<App>, ApiError> {
+    let app = api.app(&key).await?;
+    Ok(Json(view::app(&api, &flows::destroy(&api.node, &app).await?)))
+}

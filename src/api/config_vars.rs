@@ -1,0 +1,34 @@
+//! `/apps/:app/config-vars`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+
+use crate::api::error::{ApiError, body};
+use crate::api::state::Api;
+use crate::domain::ConfigVars;
+use crate::flows;
+
+/// Names and values.
+pub(super) type Vars = BTreeMap<String, String>;
+
+pub(super) fn vars(config: &ConfigVars) -> Json<Vars> {
+    Json(config.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+pub(super) async fn show(State(api): State<Api>, Path(key): Path<String>) -> Result<Json<Vars>, ApiError> {
+    let app = api.app(&key).await?;
+    Ok(vars(&flows::config(&api.node, &app).await?))
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<Vars>, ApiError> {
+    let app = api.app(&key).await?;
+    let changes: BTreeMap<String, Option<String>> = body(&bytes)?;
+    Ok(vars(&flows::change_config(&api.node, &app, &changes, &api.actor()).await?))
+}

@@ -1,0 +1,110 @@
+//! `/apps/:app/dynos`, and restarting and stopping by type.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::api::error::{ApiError, body};
+use crate::api::state::Api;
+use crate::api::view;
+use crate::domain::{App, DynoSize, Version};
+use crate::flows::ports::Connection;
+use crate::flows::{self, RunRequest};
+use crate::wire::api::{CreateDyno, Dyno};
+use crate::wire::api_errors::Refusal;
+
+/// The window of a terminal whose client does not say.
+const WINDOW: (u16, u16) = (24, 80);
+
+pub(super) async fn list(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+) -> Result<Json<Vec<Dyno>>, ApiError> {
+    let app = api.app(&key).await?;
+    let releases = release_ids(&api, &app).await?;
+    let dynos = flows::dynos(&api.node, &app);
+    Ok(Json(dynos.iter().map(|dyno| view::dyno(&app, dyno, &releases)).collect()))
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+) -> Result<Json<Dyno>, ApiError> {
+    let app = api.app(&key).await?;
+    let dyno = flows::dyno(&api.node, &app, &name)?;
+    Ok(Json(view::dyno(&app, &dyno, &release_ids(&api, &app).await?)))
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<Dyno>), ApiError> {
+    let app = api.app(&key).await?;
+    let request = parse(body(&bytes)?)?;
+    let is_attached = request.connection != Connection::Log;
+    let dyno = flows::run_one_off(&api.node, &app, request, &api.actor()).await?;
+    let mut shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);
+    if is_attached {
+        shown.attach_url = Some(format!("/apps/{}/dynos/{}/attach", app.id, dyno.id));
+    }
+    Ok((StatusCode::CREATED, Json(shown)))
+}
+
+fn parse(body: CreateDyno) -> Result<RunRequest, Refusal> {
+    let window = |name: &str, default| body.env.get(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let connection = match (body.attach.unwrap_or(false), body.force_no_tty.unwrap_or(false)) {
+        (false, _) => Connection::Log,
+        (true, true) => Connection::Pipes,
+        (true, false) => {
+            Connection::Terminal { rows: window("LINES", WINDOW.0), cols: window("COLUMNS", WINDOW.1) }
+        }
+    };
+    let size = body.size.map(|size| size.parse().map_err(Refusal::Size)).transpose()?;
+    Ok(RunRequest {
+        command: body.command,
+        env: body.env,
+        process_type: body.process_type,
+        size: size.unwrap_or(DynoSize::Standard1X),
+        connection,
+        time_to_live_s: body.time_to_live,
+    })
+}
+
+pub(super) async fn restart_all(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let app = api.app(&key).await?;
+    flows::restart(&api.node, &app, None).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({}))))
+}
+
+pub(super) async fn restart_one(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let app = api.app(&key).await?;
+    flows::restart(&api.node, &app, Some(&name)).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({}))))
+}
+
+pub(super) async fn stop(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let app = api.app(&key).await?;
+    flows::stop(&api.node, &app, &name).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({}))))
+}
+
+/// The identities of an app's releases, which dynos know by number.
+pub(super) async fn release_ids(api: &Api, app: &App) -> Result<HashMap<Version, Uuid>, ApiError> {
+    let all = flows::releases(&api.node, app).await?;
+    Ok(all.into_iter().map(|view| (view.release.version, view.release.id)).collect())
+}

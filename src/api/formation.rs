@@ -1,0 +1,81 @@
+//! `/apps/:app/formation`.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+
+use crate::api::error::{ApiError, body};
+use crate::api::state::Api;
+use crate::api::view;
+use crate::domain::QuantityChange;
+use crate::flows::{self, ScaleUpdate};
+use crate::wire::api::{FormationEntry, FormationUpdate, Quantity, UpdateFormation};
+use crate::wire::api_errors::{Missing, Refusal};
+
+/// Characters of a client's text that an answer repeats.
+const SHOWN_CHARS_MAX: usize = 150;
+
+pub(super) async fn list(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+) -> Result<Json<Vec<FormationEntry>>, ApiError> {
+    let app = api.app(&key).await?;
+    Ok(Json(view::formation(&flows::formation(&api.node, &app).await?)))
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+) -> Result<Json<FormationEntry>, ApiError> {
+    let app = api.app(&key).await?;
+    let entries = view::formation(&flows::formation(&api.node, &app).await?);
+    one(entries, &name)
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    bytes: Bytes,
+) -> Result<Json<Vec<FormationEntry>>, ApiError> {
+    let app = api.app(&key).await?;
+    let UpdateFormation { updates } = body(&bytes)?;
+    let updates = updates.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let desired = flows::scale(&api.node, &app, &updates, &api.actor()).await?;
+    Ok(Json(view::formation(&desired)))
+}
+
+pub(super) async fn update_one(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+    bytes: Bytes,
+) -> Result<Json<FormationEntry>, ApiError> {
+    let app = api.app(&key).await?;
+    let update = FormationUpdate { process_type: Some(name.clone()), ..body(&bytes)? };
+    let desired = flows::scale(&api.node, &app, &[parse(update)?], &api.actor()).await?;
+    one(view::formation(&desired), &name)
+}
+
+fn one(entries: Vec<FormationEntry>, name: &str) -> Result<Json<FormationEntry>, ApiError> {
+    let found = entries.into_iter().find(|entry| entry.process_type == name || entry.id.to_string() == name);
+    found.map(Json).ok_or_else(|| missing(name).into())
+}
+
+fn missing(name: &str) -> Refusal {
+    Refusal::NotFound(Missing::ProcessType(name.chars().take(SHOWN_CHARS_MAX).collect()))
+}
+
+fn parse(update: FormationUpdate) -> Result<ScaleUpdate, Refusal> {
+    let name = update.process_type.unwrap_or_default();
+    Ok(ScaleUpdate {
+        process_type: name.parse().map_err(|_| missing(&name))?,
+        quantity: update.quantity.map(quantity).transpose()?,
+        size: update.size.map(|size| size.name().parse().map_err(Refusal::Size)).transpose()?,
+    })
+}
+
+fn quantity(quantity: Quantity) -> Result<QuantityChange, Refusal> {
+    match quantity {
+        Quantity::Number(number) => Ok(QuantityChange::Set(number)),
+        Quantity::Text(text) => text.parse().map_err(Refusal::Quantity),
+    }
+}

@@ -1,0 +1,40 @@
+//! What handlers work with.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::api::error::ApiError;
+use crate::api::log_sessions::Sessions;
+use crate::domain::App;
+use crate::flows::{self, Actor, Node};
+
+/// How the node is asked to go: the sender's value becomes true.
+pub type ShutdownSignal = watch::Sender<bool>;
+
+/// What handlers work with; clones share it.
+#[derive(Clone)]
+pub struct Api {
+    /// The node.
+    pub node: Node,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) shutdown: Arc<ShutdownSignal>,
+}
+
+impl Api {
+    /// The API of `node`; `shutdown` is told when a client asks the node to stop everything.
+    #[must_use]
+    pub fn new(node: Node, shutdown: ShutdownSignal) -> Self {
+        Self { node, sessions: Arc::default(), shutdown: Arc::new(shutdown) }
+    }
+
+    /// The app a path names, by name or identity.
+    pub(super) async fn app(&self, key: &str) -> Result<App, ApiError> {
+        Ok(flows::find(&self.node, key).await?)
+    }
+
+    /// Who asks: everybody who gets in is the node's administrator.
+    pub(super) fn actor(&self) -> Actor {
+        Actor(self.node.settings().owner.clone())
+    }
+}
