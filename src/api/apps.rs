@@ -16,7 +16,10 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<App>>, ApiEr
     Ok(Json(all.iter().map(|info| view::app(&api, info)).collect()))
 }
 
-pub(super) async fn create(State(api): State<Api>, bytes: Bytes) -> Result<(StatusCode, Json<App>), ApiError> {
+pub(super) async fn create(
+    State(api): State<Api>,
+    bytes: Bytes,
+) -> Result<(StatusCode, Json<App>), ApiError> {
     let CreateApp { name, stack, region: _ } = body(&bytes)?;
     let info = flows::create(&api.node, NewAppRequest { name, stack }, &api.actor()).await?;
     Ok((StatusCode::CREATED, Json(view::app(&api, &info))))

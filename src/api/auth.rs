@@ -56,9 +56,12 @@ pub(super) async fn guard(State((_, door)): State<(Api, Door)>, request: Request
         Door::Tcp(_) if is_session => Ok(()),
         Door::Tcp(token) => holds(token, request.headers()),
     };
-    // A local client may leave the version out: there is only one.
-    let needs_version = matches!(door, Door::Tcp(_)) && !is_session;
-    match admitted.and_then(|()| speaks_version(request.headers(), needs_version)) {
+    // A local client may leave the version out, and one that follows a session's link does: there is only one version.
+    let silence = match &door {
+        Door::Tcp(_) if !is_session => Err(Refusal::Version),
+        Door::Tcp(_) | Door::Socket { .. } => Ok(()),
+    };
+    match admitted.and_then(|()| speaks_version(request.headers(), silence)) {
         Ok(()) => next.run(request).await,
         Err(refusal) => {
             let mut response = refused(&refusal);
@@ -77,16 +80,15 @@ fn holds(token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
     if is_right { Ok(()) } else { Err(Refusal::Credentials) }
 }
 
-/// Any variant of version 3 is accepted: `version=3`, `version=3.sdk`.
-fn speaks_version(headers: &HeaderMap, needed: bool) -> Result<(), Refusal> {
+/// Any variant of version 3 is accepted: `version=3`, `version=3.sdk`. `silence` is what no version at all means.
+fn speaks_version(headers: &HeaderMap, silence: Result<(), Refusal>) -> Result<(), Refusal> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match accept.split_once("version=") {
         Some((_, version)) => {
             let word = version.split([',', ';', ' ', '"']).next().unwrap_or_default();
             if word == "3" || word.starts_with("3.") { Ok(()) } else { Err(Refusal::Version) }
         }
-        None if needed => Err(Refusal::Version),
-        None => Ok(()),
+        None => silence,
     }
 }
 
@@ -111,7 +113,7 @@ mod test {
 
     fn speaks(accept: &'static str) -> bool {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-        speaks_version(&headers, true).is_ok()
+        speaks_version(&headers, Err(Refusal::Version)).is_ok()
     }
 
     #[test]
@@ -121,6 +123,6 @@ mod test {
         assert!(!speaks("application/vnd.heroku+json; version=2"));
         assert!(!speaks("application/vnd.heroku+json; version=30"));
         assert!(!speaks("application/json"));
-        assert!(speaks_version(&HeaderMap::new(), false).is_ok());
+        assert!(speaks_version(&HeaderMap::new(), Ok(())).is_ok());
     }
 }

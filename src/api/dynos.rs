@@ -57,7 +57,8 @@ pub(super) async fn create(
 }
 
 fn parse(body: CreateDyno) -> Result<RunRequest, Refusal> {
-    let window = |name: &str, default| body.env.get(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let window =
+        |name: &str, default| body.env.get(name).and_then(|text| text.parse().ok()).unwrap_or(default);
     let connection = match (body.attach.unwrap_or(false), body.force_no_tty.unwrap_or(false)) {
         (false, _) => Connection::Log,
         (true, true) => Connection::Pipes,

@@ -39,7 +39,12 @@ impl IntoResponse for ApiError {
             FlowError::Refused(refusal) => refused(&refusal),
             FlowError::Fault { attempt, source } => {
                 let reference = uuid::Uuid::new_v4().to_string();
-                tracing::error!(attempt, request = reference, error = &*source as &dyn Error, "a request failed");
+                tracing::error!(
+                    attempt,
+                    request = reference,
+                    error = &*source as &dyn Error,
+                    "a request failed"
+                );
                 let body = fault_body(&format!("it cannot {attempt}"), &reference);
                 (status(ErrorId::InternalServerError), Json(body)).into_response()
             }
@@ -64,5 +69,6 @@ pub(super) async fn no_route() -> Response {
 /// Reads a JSON body; an empty one is an empty object.
 pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|error| Refusal::BadRequest(format!("The body cannot be read: {error}.")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| Refusal::BadRequest(format!("The body cannot be read: {error}.")))
 }

@@ -8,7 +8,8 @@ use axum::routing::{delete, get, post};
 use crate::api::auth::{self, Door};
 use crate::api::state::Api;
 use crate::api::{
-    accounts, apps, attach, builds, config_vars, dynos, error, formation, log_sessions, node, pushes, releases,
+    accounts, apps, attach, builds, config_vars, dynos, error, formation, log_sessions, node, pushes,
+    releases,
 };
 
 /// The most bytes of a JSON body.
@@ -44,9 +45,8 @@ pub fn router(api: Api, door: Door) -> Router {
         .route("/node/actions/shutdown", post(node::shutdown))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     // A source has a limit of its own, counted while it is received.
-    let streams = Router::new()
-        .route("/apps/{app}/pushes", post(pushes::create))
-        .layer(DefaultBodyLimit::disable());
+    let streams =
+        Router::new().route("/apps/{app}/pushes", post(pushes::create)).layer(DefaultBodyLimit::disable());
     json.merge(streams)
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)

@@ -40,7 +40,10 @@ pub(super) fn app(api: &Api, info: &AppInfo) -> api::App {
     api::App {
         acm: false,
         archived_at: None,
-        buildpack_provided_description: info.slug.as_ref().and_then(|slug| slug.buildpack_description.clone()),
+        buildpack_provided_description: info
+            .slug
+            .as_ref()
+            .and_then(|slug| slug.buildpack_description.clone()),
         build_stack: Named::stable("stack", app.build_stack.as_str()),
         created_at: timestamp(app.created_at_s),
         generation: Named::stable("generation", GENERATION),

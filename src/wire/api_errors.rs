@@ -240,6 +240,14 @@ pub enum Refusal {
         /// How many builds run at once.
         limit: usize,
     },
+    /// More than a source may hold.
+    #[error(
+        "The source is larger than 1 GB unpacked. Remove what the app does not need from the repository."
+    )]
+    SourceTooLarge,
+    /// No room to receive a source.
+    #[error("The node's disk is full. Make room, then push again.")]
+    DiskFull,
     /// The supervisor refuses; the text says what is in the way.
     #[error("{0}")]
     Dynos(String),
@@ -277,9 +285,12 @@ impl Refusal {
             | Self::NoRollbackTarget
             | Self::ProcessType(_)
             | Self::StackNotBuilt(_)
+            | Self::SourceTooLarge
             | Self::ReleaseSource => ErrorId::InvalidParams,
             Self::BuildRunning(_) | Self::NotAttachable(_) => ErrorId::Conflict,
-            Self::TooManyBuilds { .. } | Self::Dynos(_) | Self::Closing => ErrorId::Unavailable,
+            Self::TooManyBuilds { .. } | Self::Dynos(_) | Self::DiskFull | Self::Closing => {
+                ErrorId::Unavailable
+            }
         }
     }
 
