@@ -4,21 +4,26 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use dyno::runtime::spawner;
+use dyno::{cli, daemon};
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    // Before anything else: this role must not have a second thread.
-    if arguments.next().as_deref() == Some(spawner::ROLE) {
-        return played(spawner::main_from(&arguments.next().unwrap_or_default()));
+    let arguments: Vec<_> = std::env::args_os().collect();
+    match arguments.get(1).and_then(|role| role.to_str()) {
+        // Before anything else: this role must not have a second thread.
+        Some(spawner::ROLE) => {
+            let config = arguments.get(2).and_then(|config| config.to_str());
+            spawned(spawner::main_from(config.unwrap_or_default()))
+        }
+        Some("doctor") => daemon::doctor(arguments[1..].to_vec()),
+        _ => cli::main(arguments),
     }
-    ExitCode::FAILURE
 }
 
-fn played(result: std::io::Result<()>) -> ExitCode {
+fn spawned(result: std::io::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // There is nowhere to complain about a lost complaint.
+            // The starter reads this; there is nowhere to complain about a lost complaint.
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::FAILURE
         }

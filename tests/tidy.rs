@@ -206,7 +206,9 @@ fn unsafe_code_and_raw_kernel_calls_live_in_sys_only() {
                 line.match_indices(word).any(|(at, _)| {
                     let before = line[..at].chars().next_back();
                     let after = line[at + word.len()..].chars().next();
-                    let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                    // A dash joins too: `force-unsafe-io` is a flag of another program.
+                    let joins =
+                        |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
                     !joins(before) && !joins(after)
                 })
             };

@@ -133,6 +133,7 @@ impl Site<'_> {
         }
         self.write("tools/finish.sh", data::FINISH)?;
         self.write("tools/delta.sh", data::DELTA)?;
+        self.write("tools/dpkg.cfg", data::DPKG_OPTIONS)?;
         self.write("tools/apt.conf", &self.apt_configuration())?;
         self.write("tools/build.packages", &self.inputs.description.build_packages.join("\n"))?;
         self.write("tools/debian.sources", &sources::render(&self.inputs.sources, Credentials::Kept))?;
@@ -157,10 +158,7 @@ impl Site<'_> {
         let description = &self.inputs.description;
         let mut argv: Vec<OsString> = ["mmdebstrap", "--verbose", "--mode=root", "--variant=apt"]
             .into_iter()
-            .chain(["--format=directory", "--dpkgopt=force-unsafe-io"])
-            .chain(["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/info/*"])
-            .chain(["--dpkgopt=path-exclude=/usr/share/doc/*"])
-            .chain(["--dpkgopt=path-include=/usr/share/doc/*/copyright"])
+            .chain(["--format=directory", "--dpkgopt=tools/dpkg.cfg"])
             // Some packages' scripts make links among the manual pages, and fail where there is no directory for them.
             .chain(["--setup-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p \"$1/usr/share/man/man$n\"; done"])
             .map(OsString::from)

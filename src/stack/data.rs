@@ -29,6 +29,8 @@ pub(super) const ROOT_FILES: &[Embedded] = embed!("rootfs/files":
 
 /// Finishes a variant from inside.
 pub(super) const FINISH: &str = include_str!("../../rootfs/finish.sh");
+/// Options of dpkg.
+pub(super) const DPKG_OPTIONS: &str = include_str!("../../rootfs/dpkg.cfg");
 /// Installs a layer of packages over a finished variant.
 pub(super) const DELTA: &str = include_str!("../../rootfs/delta.sh");
 

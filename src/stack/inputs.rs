@@ -47,6 +47,7 @@ impl Inputs {
         take(RECIPE);
         take(data::FINISH);
         take(data::DELTA);
+        take(data::DPKG_OPTIONS);
         for (path, contents) in data::ROOT_FILES {
             take(path);
             take(contents);

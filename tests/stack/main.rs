@@ -9,9 +9,11 @@ mod support;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use dyno::domain::StackName;
+use dyno::stack::host::HostSettings;
 use dyno::stack::{self, Outcome, Phase, Progress, Stack};
 
 const DEFAULT_LIB: &str = "/var/lib/dyno";
@@ -35,7 +37,13 @@ impl Progress for Recorder {
     }
 }
 
+/// The default stack, built once for all tests here.
 fn built() -> Stack {
+    static BUILT: OnceLock<Stack> = OnceLock::new();
+    BUILT.get_or_init(build_or_find).clone()
+}
+
+fn build_or_find() -> Stack {
     let lib = std::env::var_os("DYNO_TEST_LIB").map_or_else(|| PathBuf::from(DEFAULT_LIB), PathBuf::from);
     let mut recorder = Recorder::default();
     let (stack, outcome) = stack::build(&StackName::default(), &lib, &mut recorder).unwrap();
@@ -50,17 +58,48 @@ fn built() -> Stack {
 
 /// What `script` prints inside the layers, as their root, without network; the layers stay as they are.
 fn inside(layers: &[PathBuf], script: &str) -> String {
+    enter(layers, Reach::Nothing, script)
+}
+
+/// What a process inside can reach.
+enum Reach {
+    /// No network.
+    Nothing,
+    /// The host's network, with the settings that builds get.
+    Registries(HostSettings),
+}
+
+fn enter(layers: &[PathBuf], reach: Reach, script: &str) -> String {
     let lower: Vec<_> = layers.iter().rev().map(|layer| layer.to_str().unwrap()).collect();
+    let laid = tempfile::tempdir().unwrap();
+    let (namespaces, env) = match reach {
+        Reach::Nothing => (["--mount", "--pid", "--net"].as_slice(), Vec::new()),
+        Reach::Registries(mut settings) => {
+            let resolvers = settings.resolvers.resolv_conf().into_bytes();
+            settings.files.push((PathBuf::from("/etc/resolv.conf"), resolvers));
+            for (target, contents) in settings.files {
+                let path = laid.path().join(target.strip_prefix("/").unwrap());
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, contents).unwrap();
+            }
+            (["--mount", "--pid"].as_slice(), settings.env)
+        }
+    };
     let around = format!(
-        "set -eu; mount -t tmpfs tmpfs /mnt; mkdir /mnt/upper /mnt/work /mnt/root
-        mount -t overlay overlay -o lowerdir={},upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
+        "set -eu; cd {laid}; mount -t tmpfs tmpfs /mnt; mkdir /mnt/upper /mnt/work /mnt/root
+        mount -t overlay overlay -o lowerdir={lower},upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
         mount -t proc proc /mnt/root/proc; mount --bind /dev /mnt/root/dev
-        exec env -i PATH=/usr/bin:/bin:/usr/sbin HOME=/tmp chroot /mnt/root bash -c \"$1\"",
-        lower.join(":")
+        find . -type f | while read -r file; do mount --bind -o ro \"$file\" \"/mnt/root/$file\"; done
+        exec chroot /mnt/root bash -c \"$1\"",
+        laid = laid.path().to_str().unwrap(),
+        lower = lower.join(":")
     );
     let output = Command::new("unshare")
-        .args(["--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "sh", "-c"])
-        .args([around.as_str(), "sh", script])
+        .args(namespaces)
+        .args(["--fork", "--kill-child", "--mount-proc", "sh", "-c", around.as_str(), "sh", script])
+        .env_clear()
+        .envs(env)
+        .envs([("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/tmp")])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -92,7 +131,10 @@ fn the_default_stack_runs_and_is_safe_to_share() {
     for layers in [&run, &stack.build_layers()] {
         let risen = inside(layers, "find / -xdev -perm /6000 -type f; find / -xdev -type b");
         assert_eq!(risen, "", "no program gains rights");
-        let leftover = inside(layers, "find /tmp /var/lib/apt/lists /usr/sbin/policy-rc.d /run -type f -size +0 2>&1 || :");
+        let leftover = inside(
+            layers,
+            "find /tmp /var/lib/apt/lists /usr/sbin/policy-rc.d /run -type f -size +0 2>&1 || :",
+        );
         assert_eq!(leftover.trim(), "find: '/usr/sbin/policy-rc.d': No such file or directory");
         let points = "/app /tmp /var/tmp /proc /sys /dev /run /etc/heroku /etc/resolv.conf /etc/hosts \
                       /etc/passwd /etc/group /etc/hostname /etc/pip.conf /etc/npmrc /etc/apt/sources.list";
@@ -104,10 +146,56 @@ fn the_default_stack_runs_and_is_safe_to_share() {
 }
 
 #[test]
+fn builds_reach_the_registries_with_the_hosts_settings() {
+    if !support::skip::is_root_or_skip("builds_reach_the_registries_with_the_hosts_settings") {
+        return;
+    }
+    let layers = built().build_layers();
+    let script = "set -eu; cd /tmp; export npm_config_update_notifier=false
+        timeout 60 pip download --quiet --no-deps --no-cache-dir --dest wheels six
+        python3 -m venv fresh && timeout 60 fresh/bin/pip install --quiet --no-cache-dir six
+        mkdir app && cd app && npm init --yes >/dev/null && timeout 60 npm install --silent left-pad >/dev/null
+        from=$(npm config get registry)left-pad
+        timeout 60 curl --silent --show-error --fail --output /dev/null $from
+        node -e 'require(\"https\").get(process.argv[1], r => process.exit(r.statusCode == 200 ? 0 : 1))' $from
+        timeout 60 git ls-remote $from 2>&1 | grep -ci certificate || :
+        ls /tmp/wheels /tmp/app/node_modules";
+    let told = enter(&layers, Reach::Registries(HostSettings::collect()), script);
+    assert!(told.starts_with("0\n"), "git trusts what the host trusts: {told}");
+    assert!(told.contains(".whl") && told.contains("left-pad"), "{told}");
+}
+
+#[test]
 #[ignore = "the process that the next test starts and kills"]
 fn victim() {
     let lib = std::env::var_os(VICTIM_LIB).unwrap();
-    stack::build(&StackName::default(), Path::new(&lib), &mut stack::Silent).unwrap();
+    if let Err(error) = stack::build(&StackName::default(), Path::new(&lib), &mut stack::Silent) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn a_build_without_network_says_so_and_leaves_nothing() {
+    if !support::skip::is_root_or_skip("a_build_without_network_says_so_and_leaves_nothing") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens on the discard port of the loopback.
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "victim"])
+        .env(VICTIM_LIB, dir.path())
+        .envs([("http_proxy", "http://127.0.0.1:9"), ("https_proxy", "http://127.0.0.1:9")])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("the package archive cannot be reached"), "{told}");
+    let mut left: Vec<_> = std::fs::read_dir(dir.path().join("stacks"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, [".lock", "cedar-13"]);
+    assert_eq!(std::fs::read_dir(dir.path().join("stacks/cedar-13")).unwrap().count(), 0);
 }
 
 fn has_package_tool(lib: &Path) -> bool {
