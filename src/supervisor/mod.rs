@@ -1,1 +1,32 @@
 //! Desired state becomes actual state; one driver owns every dyno.
+//!
+//! What is decided is decided by pure code over values: [`lifecycle`] (one dyno), [`reconcile`] (one app), `routes`
+//! (what the router is told) and [`fleet`] (all of them together). The [`driver`] is the one task that owns a
+//! [`fleet::Fleet`], carries out what it decides through an [`engine::Engine`], and tells it what happened.
+//!
+//! ```text
+//!   Supervisor ──messages──▶ driver ──▶ Fleet (pure) ──actions──▶ Engine (containers), LogService
+//!        ▲                     │  ▲                                   │
+//!        └── snapshots, routes ┘  └────────── launched, bound, exited ┘
+//! ```
+//!
+//! With its neighbours: it is told what is wanted and never reads the store; it publishes a
+//! [`crate::domain::RouteTable`] and never speaks to the router; dropping it leaves every dyno running.
+
+mod attach;
+pub mod backoff;
+mod desired;
+mod driver;
+pub mod engine;
+mod environment;
+pub mod fleet;
+mod handle;
+pub mod lifecycle;
+mod moment;
+pub mod reconcile;
+mod routes;
+
+pub use attach::{Attached, ExitWatch, OneOffStarted};
+pub use desired::{Connection, DesiredApp, DynoView, OneOff, ReleaseImage, Scope, StackImage};
+pub use handle::{Supervisor, SupervisorConfig, SupervisorError};
+pub use moment::Moment;

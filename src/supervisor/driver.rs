@@ -1,0 +1,425 @@
+//! The one task that owns every dyno: it feeds a [`Fleet`] with messages and time, and does what the fleet decides.
+//!
+//! Order within one turn: the routing table and the snapshot are published first, then actions are carried out. So the
+//! router has dropped a dyno before it gets SIGTERM.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::domain::{AppId, DynoId, RouteTable};
+use crate::logs::{FollowHandle, LogService};
+use crate::supervisor::attach::{Attached, Client, ExitWatch, OneOffStarted};
+use crate::supervisor::engine::{
+    DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started,
+};
+use crate::supervisor::fleet::{Action, Fleet, Refusal};
+use crate::supervisor::handle::SupervisorError;
+use crate::supervisor::lifecycle::{Class, Event, Memory, Timings};
+use crate::supervisor::{DesiredApp, DynoView, Moment, OneOff, Scope};
+
+/// How often the sockets of a booting web dyno are looked at.
+const BOOT_POLL: Duration = Duration::from_millis(50);
+/// How often clearing a container away is tried before its remains are left to the next start of the node.
+const CLEAR_ATTEMPTS: u32 = 5;
+/// Between two of these attempts.
+const CLEAR_PAUSE: Duration = Duration::from_secs(2);
+
+/// What the driver is told.
+#[derive(Debug)]
+pub(super) enum Message {
+    Apply { desired: Box<DesiredApp>, done: oneshot::Sender<()> },
+    Adopt { desired: Vec<DesiredApp>, done: oneshot::Sender<Result<(), SupervisorError>> },
+    Forget { app: AppId, done: oneshot::Sender<()> },
+    Restart { app: AppId, scope: Scope, done: oneshot::Sender<Result<(), Refusal>> },
+    Stop { app: AppId, scope: Scope, done: oneshot::Sender<Result<(), Refusal>> },
+    Run { one_off: Box<OneOff>, done: oneshot::Sender<Result<OneOffStarted, SupervisorError>> },
+    StopAll { grace: Duration, done: oneshot::Sender<()> },
+    KillAll,
+    Signal { id: DynoId, signal: Signal },
+    Launched { label: Box<DynoLabel>, started: Launch },
+    LaunchFailed { id: DynoId, error: EngineError },
+    Listening { id: DynoId },
+    Exited { id: DynoId, end: End },
+    ClientGone { id: DynoId },
+    Cleared { id: DynoId },
+}
+
+/// A started dyno on its way through the queue.
+pub(super) struct Launch(Started);
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Launch")
+    }
+}
+
+/// What the driver acts on.
+pub(super) struct Outside {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) logs: LogService,
+    pub(super) views: watch::Sender<Arc<Vec<DynoView>>>,
+    pub(super) routes: watch::Sender<Arc<RouteTable>>,
+}
+
+/// A container that is not cleared away.
+struct Held {
+    app: AppId,
+    dyno: Arc<dyn Running>,
+}
+
+/// A one-off whose starter waits.
+enum Starter {
+    /// For its end.
+    Exit(oneshot::Sender<u8>),
+    /// For its launch, and then for its end.
+    Launch {
+        done: oneshot::Sender<Result<OneOffStarted, SupervisorError>>,
+        started: OneOffStarted,
+        exit: oneshot::Sender<u8>,
+    },
+}
+
+struct Driver {
+    fleet: Fleet,
+    outside: Outside,
+    clock: Clock,
+    held: BTreeMap<DynoId, Held>,
+    starters: HashMap<DynoId, Starter>,
+    forgetting: Vec<(AppId, oneshot::Sender<()>)>,
+    stopping: Vec<oneshot::Sender<()>>,
+    /// Weak, so that the driver ends with the last handle.
+    queue: mpsc::WeakSender<Message>,
+}
+
+/// Unix time that never goes back: read once, then counted on.
+struct Clock {
+    wall: SystemTime,
+    started: Instant,
+}
+
+impl Clock {
+    fn now(&self) -> Moment {
+        Moment::from(self.wall).plus(self.started.elapsed())
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        self.started + moment.since(self.wall.into())
+    }
+}
+
+/// Runs until the last handle is dropped. Dynos go on then; the tasks that watch them end with the runtime.
+pub(super) async fn drive(
+    outside: Outside,
+    timings: Timings,
+    mut messages: mpsc::Receiver<Message>,
+    queue: mpsc::WeakSender<Message>,
+) {
+    let mut driver = Driver {
+        fleet: Fleet::new(timings, rand::random()),
+        outside,
+        clock: Clock { wall: SystemTime::now(), started: Instant::now() },
+        held: BTreeMap::new(),
+        starters: HashMap::new(),
+        forgetting: vec![],
+        stopping: vec![],
+        queue,
+    };
+    loop {
+        let due = driver.fleet.deadline().map(|moment| driver.clock.instant(moment));
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            message = messages.recv() => match message {
+                Some(message) => driver.take(message).await,
+                None => return,
+            },
+            () = timer => driver.fleet.tick(driver.clock.now()),
+        }
+        driver.publish();
+        driver.act();
+        driver.answer();
+    }
+}
+
+// === impl Driver ===
+
+impl Driver {
+    async fn take(&mut self, message: Message) {
+        let now = self.clock.now();
+        match message {
+            Message::Apply { desired, done } => {
+                self.fleet.apply(*desired, now);
+                reply(done, ());
+            }
+            Message::Adopt { desired, done } => reply(done, self.adopt(desired).await),
+            Message::Forget { app, done } => {
+                self.fleet.forget(app, now);
+                self.forgetting.push((app, done));
+            }
+            Message::Restart { app, scope, done } => reply(done, self.fleet.restart(app, &scope, now)),
+            Message::Stop { app, scope, done } => reply(done, self.fleet.stop(app, &scope, now)),
+            Message::Run { one_off, done } => self.run(*one_off, done, now),
+            Message::StopAll { grace, done } => {
+                self.fleet.stop_all(now);
+                self.stopping.push(done);
+                self.later(grace, Message::KillAll);
+            }
+            Message::KillAll => self.fleet.kill_all(now),
+            Message::Signal { id, signal } => self.signal(id, signal),
+            Message::Launched { label, started } => self.launched(*label, started.0, now),
+            Message::LaunchFailed { id, error } => {
+                tracing::warn!(dyno = %id, %error, "a dyno was not started");
+                if let Some(Starter::Launch { done, .. }) = self.starters.remove(&id) {
+                    reply(done, Err(SupervisorError::NotStarted(error.to_string())));
+                }
+                self.fleet.launch_failed(id, error.to_string(), now);
+            }
+            Message::Listening { id } => self.fleet.observe(id, Event::Listening, now),
+            Message::Exited { id, end } => self.exited(id, end, now),
+            Message::ClientGone { id } => self.fleet.observe(id, Event::ClientGone, now),
+            Message::Cleared { id } => {
+                self.held.remove(&id);
+            }
+        }
+    }
+
+    fn run(
+        &mut self,
+        one_off: OneOff,
+        done: oneshot::Sender<Result<OneOffStarted, SupervisorError>>,
+        now: Moment,
+    ) {
+        let (exit, watch) = oneshot::channel();
+        let (id, connection) = (one_off.id, one_off.connection);
+        let started =
+            OneOffStarted { id, name: one_off.name.clone(), exit: ExitWatch(watch), attached: None };
+        if let Err(refusal) = self.fleet.run(one_off, now) {
+            return reply(done, Err(refusal.into()));
+        }
+        let starter = if connection == crate::supervisor::Connection::Log {
+            reply(done, Ok(started));
+            Starter::Exit(exit)
+        } else {
+            Starter::Launch { done, started, exit }
+        };
+        self.starters.insert(id, starter);
+    }
+
+    fn launched(&mut self, label: DynoLabel, started: Started, now: Moment) {
+        let id = label.id;
+        self.held.insert(id, Held { app: label.app, dyno: started.dyno.clone() });
+        self.watch(&label, started.dyno.clone());
+        self.fleet.launched(id, started.dyno.reach(), now);
+        match self.starters.remove(&id) {
+            Some(Starter::Launch { done, started: mut one_off, exit }) => {
+                let (presence, absence) = oneshot::channel();
+                one_off.attached = self.queue.upgrade().map(|driver| Attached {
+                    streams: started.streams,
+                    client: Client { id, driver, _presence: presence },
+                });
+                self.starters.insert(id, Starter::Exit(exit));
+                self.report(async move {
+                    // Only the drop of the other end resolves this.
+                    let _ = absence.await;
+                    Message::ClientGone { id }
+                });
+                reply(done, Ok(one_off));
+            }
+            Some(exit @ Starter::Exit(_)) => {
+                self.starters.insert(id, exit);
+            }
+            None => {}
+        }
+    }
+
+    fn exited(&mut self, id: DynoId, end: End, now: Moment) {
+        if let Some(Starter::Exit(exit)) = self.starters.remove(&id) {
+            reply(exit, end.status);
+        }
+        let memory = if end.out_of_memory { Memory::Exceeded } else { Memory::Within };
+        self.fleet.observe(id, Event::Exited { status: end.status, memory }, now);
+    }
+
+    /// Takes over what runs. Every app is known before the first dyno is, and every dyno before anything is started, so
+    /// that nothing is started twice.
+    async fn adopt(&mut self, desired: Vec<DesiredApp>) -> Result<(), SupervisorError> {
+        let known = desired.iter().map(|app| app.app).collect();
+        let found = self.outside.engine.adopt(known).await.map_err(SupervisorError::Adopt)?;
+        let now = self.clock.now();
+        self.fleet.expect(desired);
+        for Found { label, dyno, end } in found {
+            let id = label.id;
+            self.fleet.take_over(label.clone(), dyno.reach(), now);
+            self.held.insert(id, Held { app: label.app, dyno: dyno.clone() });
+            let bound = end.is_none() && matches!(dyno.is_listening(label.port), Ok(true));
+            if bound || end.is_some() {
+                self.fleet.take_over_up(id);
+            }
+            self.watch(&label, dyno);
+            if label.class == Class::Attached && end.is_none() {
+                // Its terminal went with the earlier run of the node.
+                self.fleet.observe(id, Event::ClientGone, now);
+            }
+        }
+        self.fleet.settle(now);
+        Ok(())
+    }
+
+    /// Follows a dyno's output, waits for its port and its end. Output comes before the end: the app's last lines are
+    /// in the log before the line that tells of the exit.
+    fn watch(&self, label: &DynoLabel, dyno: Arc<dyn Running>) {
+        let (id, port) = (label.id, label.port);
+        let follow: Option<FollowHandle> = dyno
+            .log_ring()
+            .map(|ring| self.outside.logs.follow_ring(label.app, label.name.to_string(), ring));
+        if label.class == Class::Web {
+            self.report(bound(id, port, dyno.clone()));
+        }
+        self.report(async move {
+            let end = dyno.wait().await;
+            if let Some(follow) = follow {
+                follow.finish().await;
+            }
+            Message::Exited { id, end }
+        });
+    }
+
+    /// Sends what a future comes to. The task ends with the future, or with the runtime.
+    fn report(&self, message: impl Future<Output = Message> + Send + 'static) {
+        let queue = self.queue.clone();
+        tokio::spawn(async move {
+            let message = message.await;
+            if let Some(queue) = queue.upgrade() {
+                // A driver that is gone needs no report.
+                let _ = queue.send(message).await;
+            }
+        });
+    }
+
+    fn later(&self, span: Duration, message: Message) {
+        self.report(async move {
+            tokio::time::sleep(span).await;
+            message
+        });
+    }
+
+    /// Tells the router and everyone else what is, before anything is done about it.
+    fn publish(&mut self) {
+        let routes = self.fleet.routes();
+        self.outside.routes.send_if_modified(|published| {
+            let changed = published.routes != routes.routes;
+            if changed {
+                *published = Arc::new(routes);
+            }
+            changed
+        });
+        let views = self.fleet.views();
+        self.outside.views.send_if_modified(|published| {
+            let changed = **published != views;
+            if changed {
+                *published = Arc::new(views);
+            }
+            changed
+        });
+    }
+
+    fn act(&mut self) {
+        for action in self.fleet.take_actions() {
+            match action {
+                Action::Launch(spec) => self.launch(*spec),
+                Action::Signal(id, signal) => self.signal(id, signal),
+                Action::Kill(id) => {
+                    if let Some(Err(error)) = self.held.get(&id).map(|held| held.dyno.kill()) {
+                        tracing::warn!(dyno = %id, %error, "a dyno was not killed, and will be tried again");
+                    }
+                }
+                Action::Clear(id) => self.clear(id),
+                Action::Log(app, line) => self.outside.logs.push(app, line),
+            }
+        }
+    }
+
+    fn launch(&self, spec: DynoSpec) {
+        let label = Box::new(spec.label.clone());
+        let start: BoxFuture<'static, _> = self.outside.engine.start(spec);
+        self.report(async move {
+            match start.await {
+                Ok(started) => Message::Launched { label, started: Launch(started) },
+                Err(error) => Message::LaunchFailed { id: label.id, error },
+            }
+        });
+    }
+
+    fn signal(&self, id: DynoId, signal: Signal) {
+        if let Some(Err(error)) = self.held.get(&id).map(|held| held.dyno.signal(signal)) {
+            tracing::warn!(dyno = %id, %error, "a dyno was not signalled");
+        }
+    }
+
+    fn clear(&self, id: DynoId) {
+        let Some(held) = self.held.get(&id) else { return };
+        let dyno = held.dyno.clone();
+        self.report(async move {
+            for attempt in 1..=CLEAR_ATTEMPTS {
+                match dyno.clear().await {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::warn!(dyno = %id, attempt, %error, "a container is not cleared away")
+                    }
+                }
+                tokio::time::sleep(CLEAR_PAUSE).await;
+            }
+            Message::Cleared { id }
+        });
+    }
+
+    /// Answers those who wait for dynos to be gone, and lets go of those who wait for one that is.
+    fn answer(&mut self) {
+        let fleet = &self.fleet;
+        self.starters.retain(|id, _| fleet.knows(*id));
+        let held = &self.held;
+        let is_gone = |app: AppId| !fleet.has_dynos_of(app) && held.values().all(|held| held.app != app);
+        let (gone, rest): (Vec<_>, Vec<_>) = self.forgetting.drain(..).partition(|(app, _)| is_gone(*app));
+        self.forgetting = rest;
+        gone.into_iter().for_each(|(_, done)| reply(done, ()));
+        if fleet.is_empty() && held.is_empty() {
+            self.stopping.drain(..).for_each(|done| reply(done, ()));
+        }
+    }
+}
+
+/// Waits until the dyno listens on its port. It polls for as long as the dyno lives: what is too late is for the
+/// fleet to judge.
+async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>) -> Message {
+    let polls = async {
+        loop {
+            if matches!(dyno.is_listening(port), Ok(true)) {
+                return;
+            }
+            tokio::time::sleep(BOOT_POLL).await;
+        }
+    };
+    tokio::select! {
+        () = polls => {}
+        // The end is reported by another task; a report of the port is then passed over.
+        _ = dyno.wait() => {}
+    }
+    Message::Listening { id }
+}
+
+/// Answers; one who asked and went away needs no answer.
+fn reply<T>(done: oneshot::Sender<T>, answer: T) {
+    let _ = done.send(answer);
+}
+
+#[cfg(test)]
+mod test;

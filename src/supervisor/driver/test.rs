@@ -1,0 +1,227 @@
+//! The driver over an engine of fakes: messages in, published state and orders out.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{ConfigVars, DynoSize, DynoState, Formation, FormationEntry, Version, WebState};
+use crate::logs::{Filter, Tail};
+use crate::supervisor::backoff::CrashDelays;
+use crate::supervisor::engine::fake::{FakeDyno, FakeEngine, Manners};
+use crate::supervisor::{Connection, ReleaseImage, StackImage, Supervisor, SupervisorConfig};
+
+const APP: AppId = AppId(Uuid::nil());
+/// How long a test waits for what should happen at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct World {
+    engine: FakeEngine,
+    supervisor: Supervisor,
+    logs: LogService,
+    _dir: tempfile::TempDir,
+}
+
+fn short() -> SupervisorConfig {
+    let timings = Timings {
+        boot: Duration::from_secs(2),
+        grace: Duration::from_millis(200),
+        kill_again: Duration::from_millis(50),
+        crash_delays: CrashDelays([
+            Duration::ZERO,
+            PATIENCE,
+            PATIENCE,
+            PATIENCE,
+            PATIENCE,
+            PATIENCE,
+            PATIENCE,
+        ]),
+        launch_retry: Duration::from_millis(50),
+        hangup: Duration::from_millis(50),
+        ..Timings::default()
+    };
+    SupervisorConfig { timings }
+}
+
+fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = LogService::open(dir.path().to_owned()).unwrap();
+    let engine = FakeEngine::new();
+    let supervisor = Supervisor::start(Arc::new(engine.clone()), logs.clone(), short());
+    World { engine, supervisor, logs, _dir: dir }
+}
+
+fn image() -> Arc<ReleaseImage> {
+    let stack = StackImage { name: Default::default(), version: "1".to_owned(), layers: vec![], env: vec![] };
+    Arc::new(ReleaseImage {
+        version: Version(1),
+        slug: "0".repeat(64).parse().unwrap(),
+        stack,
+        config: ConfigVars::default(),
+        commands: [("web".parse().unwrap(), "serve".to_owned())].into(),
+    })
+}
+
+fn app(quantity: u32) -> DesiredApp {
+    DesiredApp {
+        app: APP,
+        name: "sample".parse().unwrap(),
+        hostnames: vec!["sample.localhost".parse().unwrap()],
+        release: Some(image()),
+        formation: Formation::new([FormationEntry {
+            process_type: "web".parse().unwrap(),
+            quantity,
+            size: DynoSize::Basic,
+        }]),
+        maintenance: false,
+    }
+}
+
+fn one_off(connection: Connection) -> OneOff {
+    OneOff {
+        id: DynoId(Uuid::new_v4()),
+        name: "run.4711".parse().unwrap(),
+        app: APP,
+        release: image(),
+        command: "bash".to_owned(),
+        size: DynoSize::Basic,
+        env: BTreeMap::new(),
+        connection,
+        time_to_live: None,
+    }
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not so after {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+impl World {
+    fn web(&self) -> WebState {
+        self.supervisor.routes().borrow().routes["sample.localhost"].web.clone()
+    }
+
+    async fn running(&self, count: usize) -> Vec<FakeDyno> {
+        until("so many dynos run", || self.engine.running().len() == count).await;
+        self.engine.running()
+    }
+
+    async fn up(&self, count: usize) {
+        for dyno in self.running(count).await {
+            dyno.listen();
+        }
+        until("the dynos are up", || matches!(self.web(), WebState::Up(up) if up.len() == count)).await;
+    }
+
+    async fn log(&self) -> Vec<String> {
+        use futures_util::StreamExt;
+        self.logs.flush().await;
+        let lines = self.logs.session(APP, Filter::default(), 1500, Tail::End);
+        lines.map(|line| String::from_utf8_lossy(&line.message).into_owned()).collect().await
+    }
+}
+
+#[tokio::test]
+async fn an_app_comes_up_when_its_port_is_bound_and_leaves_the_table_before_it_stops() {
+    let world = world();
+    world.supervisor.apply(app(1)).await.unwrap();
+    world.running(1).await;
+    assert_eq!(world.web(), WebState::Booting);
+    world.up(1).await;
+    assert_eq!(world.supervisor.snapshot(APP)[0].state, DynoState::Up);
+    world.engine.set_manners(Manners::Stubborn);
+    world.supervisor.apply(app(0)).await.unwrap();
+    until("it has got SIGTERM", || !world.engine.signals().is_empty()).await;
+    assert_eq!(world.web(), WebState::NoneWanted);
+    until("it is killed and cleared away", || world.engine.containers() == 0).await;
+    assert!(world.log().await.iter().any(|line| line.starts_with("Error R12")));
+}
+
+#[tokio::test]
+async fn a_dyno_that_crashes_comes_back_once_at_once() {
+    let world = world();
+    world.supervisor.apply(app(1)).await.unwrap();
+    world.up(1).await;
+    world.running(1).await[0].exit(3);
+    until("it is started again", || world.engine.starts().len() == 2).await;
+    world.up(1).await;
+    world.running(1).await[0].exit(3);
+    until("it waits", || world.web() == WebState::Crashed).await;
+    assert_eq!(world.engine.starts().len(), 2);
+    let told = world.log().await;
+    assert_eq!(told.iter().filter(|line| *line == "Process exited with status 3").count(), 2);
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_told_and_tried_again() {
+    let world = world();
+    world.engine.fail_starts(2);
+    world.supervisor.apply(app(1)).await.unwrap();
+    world.up(1).await;
+    assert_eq!(world.engine.starts().len(), 3);
+    assert!(world.log().await.iter().any(|line| line.starts_with("Failed to start process")));
+}
+
+#[tokio::test]
+async fn a_new_supervisor_takes_over_and_starts_nothing_twice() {
+    let World { engine, supervisor, logs, _dir } = world();
+    let first = World { engine: engine.clone(), supervisor, logs: logs.clone(), _dir };
+    first.supervisor.apply(app(3)).await.unwrap();
+    first.up(3).await;
+    let dynos = engine.running();
+    let World { supervisor, _dir, .. } = first;
+    drop(supervisor);
+    dynos[1].exit(9);
+    let supervisor = Supervisor::start(Arc::new(engine.clone()), logs.clone(), short());
+    let second = World { engine, supervisor, logs, _dir };
+    second.supervisor.adopt(vec![app(3)]).await.unwrap();
+    until("two are up still", || matches!(second.web(), WebState::Up(up) if up.len() >= 2)).await;
+    second.running(3).await;
+    let names: Vec<_> = second.engine.starts()[3..].iter().map(|spec| spec.label.name.to_string()).collect();
+    assert_eq!(names, ["web.2"], "only the one that died meanwhile");
+    assert!(second.log().await.contains(&"Process exited with status 9".to_owned()));
+}
+
+#[tokio::test]
+async fn a_detached_one_off_reports_its_end() {
+    let world = world();
+    let started = world.supervisor.run(one_off(Connection::Log)).await.unwrap();
+    assert!(started.attached.is_none());
+    world.running(1).await[0].exit(7);
+    assert_eq!(started.exit.wait().await, Some(7));
+    until("it is gone", || world.supervisor.snapshot(APP).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_takes_its_dyno_with_it() {
+    let world = world();
+    let started = world.supervisor.run(one_off(Connection::Pipes)).await.unwrap();
+    world.engine.set_manners(Manners::Stubborn);
+    drop(started.attached);
+    assert_eq!(started.exit.wait().await, Some(137));
+    let hangups = world.engine.signals().iter().filter(|(_, signal)| *signal == Signal::HANGUP).count();
+    assert_eq!(hangups, 3);
+}
+
+#[tokio::test]
+async fn an_attached_dyno_that_cannot_start_says_so() {
+    let world = world();
+    world.engine.fail_starts(1);
+    let refused = world.supervisor.run(one_off(Connection::Pipes)).await;
+    assert!(matches!(refused, Err(SupervisorError::NotStarted(_))));
+}
+
+#[tokio::test]
+async fn forgetting_and_stopping_wait_for_the_last_container() {
+    let world = world();
+    world.supervisor.apply(app(2)).await.unwrap();
+    world.up(2).await;
+    world.supervisor.forget(APP).await.unwrap();
+    assert_eq!(world.engine.containers(), 0);
+    world.supervisor.apply(app(1)).await.unwrap();
+    world.up(1).await;
+    world.engine.set_manners(Manners::Stubborn);
+    world.supervisor.stop_all(Duration::from_millis(20)).await.unwrap();
+    assert_eq!(world.engine.containers(), 0);
+}

@@ -1,0 +1,174 @@
+//! What the driver needs of the world: something that runs dynos.
+//!
+//! Two honest implementations: [`native`] over our own containers, and [`fake`], a world of its own for tests and
+//! simulations.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+use thiserror::Error;
+
+use crate::domain::{AppId, DynoId, DynoName, DynoSize, NetnsAddress, Version};
+use crate::supervisor::lifecycle::Class;
+use crate::supervisor::{Connection, ReleaseImage};
+
+pub mod fake;
+
+/// A dyno to be run, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynoSpec {
+    /// What must be known of it to take it over after a restart of the node.
+    pub label: DynoLabel,
+    /// Slug and stack.
+    pub release: Arc<ReleaseImage>,
+    /// The environment, whole.
+    pub env: BTreeMap<String, String>,
+    /// Where its streams lead.
+    pub connection: Connection,
+}
+
+/// What a running dyno carries with it, so that whoever finds it knows what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DynoLabel {
+    /// Its app.
+    pub app: AppId,
+    /// Its identity.
+    pub id: DynoId,
+    /// Its name.
+    pub name: DynoName,
+    /// Its kind.
+    pub class: Class,
+    /// The release it runs.
+    pub release: Version,
+    /// What it runs, as written.
+    pub command: String,
+    /// How large it is.
+    pub size: DynoSize,
+    /// `$PORT`.
+    pub port: u16,
+    /// Its user within the container.
+    pub uid: u32,
+    /// Crashes in a row before this start.
+    pub crashes: u32,
+    /// Its age limit.
+    pub cycle_after: Duration,
+    /// When it was started.
+    pub started: SystemTime,
+}
+
+/// How to reach a dyno's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Its network namespace.
+    pub netns: NetnsAddress,
+    /// Its address there.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// How a dyno ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The shell's number: the exit code, or 128 and the signal.
+    pub status: u8,
+    /// Whether the kernel ended it for want of memory.
+    pub out_of_memory: bool,
+    /// When.
+    pub at: SystemTime,
+}
+
+/// The near ends of a dyno's streams.
+#[derive(Debug)]
+pub enum Streams {
+    /// None: output goes to the log ring.
+    Log,
+    /// A terminal's master.
+    Terminal(OwnedFd),
+    /// Three pipes.
+    Pipes {
+        /// To write to.
+        stdin: OwnedFd,
+        /// To read from.
+        stdout: OwnedFd,
+        /// To read from.
+        stderr: OwnedFd,
+    },
+}
+
+/// A signal for every process of a dyno, by its Linux number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal(pub u8);
+
+impl Signal {
+    /// The client has gone (`SIGHUP`).
+    pub const HANGUP: Self = Self(1);
+    /// Please end (`SIGTERM`).
+    pub const TERMINATE: Self = Self(15);
+}
+
+/// What the engine could not do.
+#[derive(Debug, Error)]
+#[error("cannot {attempt}: {cause}")]
+pub struct EngineError {
+    /// What was tried, and on what.
+    pub attempt: String,
+    /// Why it failed, with all causes.
+    pub cause: String,
+}
+
+/// A dyno just started.
+pub struct Started {
+    /// The dyno.
+    pub dyno: Arc<dyn Running>,
+    /// The near ends of its streams.
+    pub streams: Streams,
+}
+
+/// A dyno found at the start of the node.
+pub struct Found {
+    /// What it is.
+    pub label: DynoLabel,
+    /// The dyno.
+    pub dyno: Arc<dyn Running>,
+    /// How it ended meanwhile; `None` while it runs.
+    pub end: Option<End>,
+}
+
+/// A dyno that runs, or has run and is not cleared away yet.
+pub trait Running: Send + Sync {
+    /// Waits for its end. Resolves at once when it has ended; may be called often.
+    fn wait(&self) -> BoxFuture<'static, End>;
+    /// Sends a signal to every process of it.
+    ///
+    /// # Errors
+    /// The kernel refuses; not that there is no process left.
+    fn signal(&self, signal: Signal) -> Result<(), EngineError>;
+    /// Ends every process of it at once.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    fn kill(&self) -> Result<(), EngineError>;
+    /// Whether something in it listens on `port`.
+    ///
+    /// # Errors
+    /// Its sockets cannot be read.
+    fn is_listening(&self, port: u16) -> Result<bool, EngineError>;
+    /// How to reach it; `None` when it is gone.
+    fn reach(&self) -> Option<Reach>;
+    /// The ring its output is in; `None` when it is attached.
+    fn log_ring(&self) -> Option<PathBuf>;
+    /// Clears its remains away. After its end; may be repeated.
+    fn clear(&self) -> BoxFuture<'static, Result<(), EngineError>>;
+}
+
+/// Something that runs dynos.
+pub trait Engine: Send + Sync {
+    /// Starts a dyno. Resolves when its process is launched; leaves nothing behind when it fails.
+    fn start(&self, spec: DynoSpec) -> BoxFuture<'static, Result<Started, EngineError>>;
+    /// Finds the dynos of `known` apps that an earlier run of the node left, and ends and clears all others.
+    fn adopt(&self, known: BTreeSet<AppId>) -> BoxFuture<'static, Result<Vec<Found>, EngineError>>;
+}

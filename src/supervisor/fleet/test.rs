@@ -1,0 +1,269 @@
+//! The fleet by hand: what one wish or one event leads to.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{ConfigVars, Formation, FormationEntry, NetnsAddress, WebState};
+use crate::supervisor::StackImage;
+use crate::supervisor::lifecycle::Memory;
+
+const T0: Moment = Moment(1_795_415_284_000);
+const APP: AppId = AppId(Uuid::nil());
+
+fn image(version: u64) -> Arc<ReleaseImage> {
+    let stack = StackImage { name: Default::default(), version: "1".to_owned(), layers: vec![], env: vec![] };
+    let commands = [("web", "serve -p $PORT"), ("worker", "work")];
+    Arc::new(ReleaseImage {
+        version: Version(version),
+        slug: "0".repeat(64).parse().unwrap(),
+        stack,
+        config: ConfigVars::default(),
+        commands: commands.map(|(name, command)| (name.parse().unwrap(), command.to_owned())).into(),
+    })
+}
+
+fn app(version: u64, quantities: &[(&str, u32)]) -> DesiredApp {
+    DesiredApp {
+        app: APP,
+        name: "sample".parse().unwrap(),
+        hostnames: vec!["sample.localhost".parse().unwrap()],
+        release: Some(image(version)),
+        formation: Formation::new(quantities.iter().map(|(name, quantity)| FormationEntry {
+            process_type: name.parse().unwrap(),
+            quantity: *quantity,
+            size: DynoSize::Basic,
+        })),
+        maintenance: false,
+    }
+}
+
+fn fleet() -> Fleet {
+    Fleet::new(Timings::default(), 1)
+}
+
+fn launches(actions: &[Action]) -> Vec<DynoSpec> {
+    let launch = |action: &Action| match action {
+        Action::Launch(spec) => Some((**spec).clone()),
+        Action::Signal(..) | Action::Kill(_) | Action::Clear(_) | Action::Log(..) => None,
+    };
+    actions.iter().filter_map(launch).collect()
+}
+
+fn log(actions: &[Action]) -> Vec<String> {
+    let line = |action: &Action| match action {
+        Action::Log(_, line) => Some(format!("{}: {}", line.ps, String::from_utf8_lossy(&line.message))),
+        Action::Launch(_) | Action::Signal(..) | Action::Kill(_) | Action::Clear(_) => None,
+    };
+    actions.iter().filter_map(line).collect()
+}
+
+fn reach() -> Option<Reach> {
+    let netns = NetnsAddress { path: "/proc/7/ns/net".into(), device: 1, inode: 2 };
+    Some(Reach { netns, address: None })
+}
+
+/// Applies, and brings every dyno up.
+fn bring_up(fleet: &mut Fleet, desired: DesiredApp, now: Moment) -> Vec<DynoSpec> {
+    fleet.apply(desired, now);
+    let specs = launches(&fleet.take_actions());
+    for spec in &specs {
+        fleet.launched(spec.label.id, reach(), now);
+        fleet.observe(spec.label.id, Event::Listening, now);
+    }
+    specs
+}
+
+fn web_state(fleet: &Fleet) -> WebState {
+    fleet.routes().routes.values().next().unwrap().web.clone()
+}
+
+#[test]
+fn a_deploy_starts_what_the_formation_asks_for() {
+    let mut fleet = fleet();
+    let specs = bring_up(&mut fleet, app(1, &[("web", 2), ("worker", 1)]), T0);
+    let names: Vec<_> = specs.iter().map(|spec| spec.label.name.to_string()).collect();
+    assert_eq!(names, ["web.1", "web.2", "worker.1"]);
+    assert_eq!(specs[0].env["PORT"], specs[0].label.port.to_string());
+    assert!(matches!(web_state(&fleet), WebState::Up(up) if up.len() == 2));
+    assert!(fleet.views().iter().all(|view| view.state == DynoState::Up));
+}
+
+#[test]
+fn the_log_shows_the_command_with_its_port() {
+    let mut fleet = fleet();
+    fleet.apply(app(1, &[("web", 1)]), T0);
+    let actions = fleet.take_actions();
+    let port = launches(&actions)[0].label.port;
+    assert_eq!(
+        log(&actions),
+        [
+            "web.1: State changed from down to starting".to_owned(),
+            format!("web.1: Starting process with command `serve -p {port}`"),
+        ]
+    );
+}
+
+#[test]
+fn scaling_touches_only_the_difference() {
+    let mut fleet = fleet();
+    let before = bring_up(&mut fleet, app(1, &[("web", 2)]), T0);
+    let more = bring_up(&mut fleet, app(1, &[("web", 3)]), T0);
+    assert_eq!(more.len(), 1);
+    let _ = fleet.take_actions();
+    fleet.apply(app(1, &[("web", 1)]), T0);
+    let stopped: Vec<_> = fleet
+        .take_actions()
+        .into_iter()
+        .filter(|action| matches!(action, Action::Signal(_, Signal::TERMINATE)))
+        .collect();
+    assert_eq!(stopped.len(), 2);
+    assert!(!stopped.contains(&Action::Signal(before[0].label.id, Signal::TERMINATE)), "web.1 stays");
+}
+
+#[test]
+fn a_release_replaces_every_dyno_under_its_name_once() {
+    let mut fleet = fleet();
+    let old = bring_up(&mut fleet, app(1, &[("web", 1)]), T0);
+    let _ = fleet.take_actions();
+    fleet.apply(app(2, &[("web", 1)]), T0);
+    let actions = fleet.take_actions();
+    let new = launches(&actions);
+    assert_eq!(new.len(), 1);
+    assert_ne!(new[0].label.id, old[0].label.id);
+    let told = log(&actions);
+    assert_eq!(
+        told[..2],
+        ["web.1: State changed from up to starting", "web.1: Stopping all processes with SIGTERM"]
+    );
+    assert_eq!(told.len(), 3, "no line of a fresh start: {told:?}");
+    assert_eq!(web_state(&fleet), WebState::Booting, "the old one is out of the table before its end");
+}
+
+#[test]
+fn every_way_to_restart_starts_one_successor() {
+    for way in 0..3 {
+        let mut fleet = fleet();
+        let specs = bring_up(&mut fleet, app(1, &[("web", 1)]), T0);
+        let _ = fleet.take_actions();
+        match way {
+            0 => fleet.restart(APP, &Scope::All, T0).unwrap(),
+            1 => fleet.stop(APP, &Scope::Dyno("web.1".parse().unwrap()), T0).unwrap(),
+            _ => fleet.tick(T0.plus(specs[0].label.cycle_after)),
+        }
+        let actions = fleet.take_actions();
+        assert_eq!(launches(&actions).len(), 1, "way {way}");
+        assert!(actions.contains(&Action::Signal(specs[0].label.id, Signal::TERMINATE)), "way {way}");
+    }
+}
+
+#[test]
+fn a_crash_keeps_name_and_back_off_and_gets_a_new_identity() {
+    let mut fleet = fleet();
+    let first = bring_up(&mut fleet, app(1, &[("web", 1)]), T0).remove(0);
+    let exit = Event::Exited { status: 1, memory: Memory::Within };
+    fleet.observe(first.label.id, exit, T0);
+    assert_eq!(web_state(&fleet), WebState::Crashed);
+    let _ = fleet.take_actions();
+    fleet.tick(T0);
+    let second = launches(&fleet.take_actions()).remove(0);
+    assert_ne!(second.label.id, first.label.id);
+    assert_eq!((second.label.name.to_string().as_str(), second.label.crashes), ("web.1", 1));
+    fleet.launched(second.label.id, reach(), T0);
+    fleet.observe(second.label.id, exit, T0);
+    let _ = fleet.take_actions();
+    fleet.tick(T0.plus(Duration::from_secs(599)));
+    assert!(launches(&fleet.take_actions()).is_empty());
+    fleet.tick(T0.plus(Duration::from_secs(600)));
+    assert_eq!(launches(&fleet.take_actions()).len(), 1);
+}
+
+#[test]
+fn a_release_ends_the_back_off() {
+    let mut fleet = fleet();
+    let first = bring_up(&mut fleet, app(1, &[("worker", 1)]), T0).remove(0);
+    fleet.observe(first.label.id, Event::Exited { status: 1, memory: Memory::Within }, T0);
+    let _ = fleet.take_actions();
+    fleet.apply(app(2, &[("worker", 1)]), T0);
+    let next = launches(&fleet.take_actions()).remove(0);
+    assert_eq!((next.label.release, next.label.crashes), (Version(2), 0));
+}
+
+fn one_off(name: &str, connection: Connection) -> OneOff {
+    OneOff {
+        id: DynoId(Uuid::new_v4()),
+        name: name.parse().unwrap(),
+        app: APP,
+        release: image(1),
+        command: "worker --once".to_owned(),
+        size: DynoSize::Basic,
+        env: BTreeMap::from([("TERM".to_owned(), "xterm".to_owned())]),
+        connection,
+        time_to_live: None,
+    }
+}
+
+#[test]
+fn a_one_off_runs_once_and_releases_leave_it_alone() {
+    let mut fleet = fleet();
+    fleet.apply(app(1, &[("web", 0)]), T0);
+    fleet.run(one_off("run.4711", Connection::Log), T0).unwrap();
+    let spec = launches(&fleet.take_actions()).remove(0);
+    assert_eq!((spec.label.command.as_str(), spec.env["TERM"].as_str()), ("work --once", "xterm"));
+    let taken = fleet.run(one_off("run.4711", Connection::Log), T0);
+    assert_eq!(taken, Err(Refusal::NameTaken("run.4711".parse().unwrap())));
+    fleet.launched(spec.label.id, reach(), T0);
+    let _ = fleet.take_actions();
+    fleet.apply(app(2, &[("web", 0)]), T0);
+    fleet.restart(APP, &Scope::All, T0).unwrap();
+    assert_eq!(fleet.take_actions(), []);
+    fleet.observe(spec.label.id, Event::Exited { status: 0, memory: Memory::Within }, T0);
+    assert_eq!(
+        log(&fleet.take_actions()),
+        ["run.4711: Process exited with status 0", "run.4711: State changed from up to complete"]
+    );
+    assert!(fleet.is_empty());
+}
+
+#[test]
+fn dynos_that_run_already_are_taken_over_and_not_started_again() {
+    let mut fleet = fleet();
+    let specs = bring_up(&mut fleet, app(1, &[("web", 1), ("worker", 1)]), T0);
+    let later = T0.plus(Duration::from_secs(3600));
+    let mut next = Fleet::new(Timings::default(), 2);
+    next.expect(vec![app(1, &[("web", 2), ("worker", 1)])]);
+    for spec in &specs {
+        next.take_over(spec.label.clone(), reach(), later);
+        next.take_over_up(spec.label.id);
+    }
+    next.settle(later);
+    let started: Vec<_> =
+        launches(&next.take_actions()).iter().map(|spec| spec.label.name.to_string()).collect();
+    assert_eq!(started, ["web.2"], "only what is missing");
+    let views = next.views();
+    assert_eq!(views[0].since, SystemTime::from(T0), "up since it was started, not since it was found");
+    assert!(matches!(web_state(&next), WebState::Up(up) if up.len() == 1));
+}
+
+#[test]
+fn an_app_that_is_forgotten_leaves_nothing() {
+    let mut fleet = fleet();
+    let specs = bring_up(&mut fleet, app(1, &[("web", 1)]), T0);
+    fleet.forget(APP, T0);
+    assert!(fleet.routes().routes.is_empty());
+    assert!(fleet.has_dynos_of(APP));
+    fleet.observe(specs[0].label.id, Event::Exited { status: 143, memory: Memory::Within }, T0);
+    assert!(fleet.is_empty());
+}
+
+#[test]
+fn a_stopping_node_starts_nothing() {
+    let mut fleet = fleet();
+    bring_up(&mut fleet, app(1, &[("web", 1)]), T0);
+    fleet.stop_all(T0);
+    let _ = fleet.take_actions();
+    fleet.apply(app(2, &[("web", 3)]), T0);
+    assert_eq!(fleet.run(one_off("run.1000", Connection::Log), T0), Err(Refusal::Stopping));
+    assert_eq!(launches(&fleet.take_actions()).len(), 0);
+    fleet.kill_all(T0);
+    assert!(fleet.take_actions().iter().any(|action| matches!(action, Action::Kill(_))));
+}

@@ -1,0 +1,142 @@
+//! The supervisor as others hold it: messages to the driver, and snapshots of what it knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::domain::{AppId, RouteTable};
+use crate::logs::LogService;
+use crate::supervisor::attach::OneOffStarted;
+use crate::supervisor::driver::{self, Message};
+use crate::supervisor::engine::{Engine, EngineError};
+use crate::supervisor::fleet::Refusal;
+use crate::supervisor::lifecycle::Timings;
+use crate::supervisor::{DesiredApp, DynoView, OneOff, Scope};
+
+/// Messages that wait for the driver; senders wait for room when there are more.
+const DRIVER_QUEUE: usize = 1024;
+
+/// What a supervisor may be told when it is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SupervisorConfig {
+    /// The platform's spans; tests shorten them.
+    pub timings: Timings,
+}
+
+/// A handle to the one driver; clones share it. When the last one is dropped the driver ends and the dyno's go on.
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    driver: mpsc::Sender<Message>,
+    views: watch::Receiver<Arc<Vec<DynoView>>>,
+    routes: watch::Receiver<Arc<RouteTable>>,
+}
+
+/// What the supervisor could not do.
+#[derive(Debug, Error)]
+pub enum SupervisorError {
+    /// It will not; the text says why and what to do.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The dyno could not be started.
+    #[error("the dyno could not be started: {0}")]
+    NotStarted(String),
+    /// What runs could not be found out.
+    #[error("cannot take over the dynos that run")]
+    Adopt(#[source] EngineError),
+    /// Its driver has ended, as the node has.
+    #[error("the supervisor has ended")]
+    Ended,
+}
+
+impl Supervisor {
+    /// Starts the driver, a task of the current runtime. It ends when the last handle is dropped.
+    #[must_use]
+    pub fn start(engine: Arc<dyn Engine>, logs: LogService, config: SupervisorConfig) -> Self {
+        let (driver, messages) = mpsc::channel(DRIVER_QUEUE);
+        let (views_in, views) = watch::channel(Arc::default());
+        let (routes_in, routes) = watch::channel(Arc::default());
+        let outside = driver::Outside { engine, logs, views: views_in, routes: routes_in };
+        tokio::spawn(driver::drive(outside, config.timings, messages, driver.downgrade()));
+        Self { driver, views, routes }
+    }
+
+    /// Makes what runs of an app what is wanted, in its own time. A new release or size replaces dynos.
+    ///
+    /// # Errors
+    /// The supervisor has ended.
+    pub async fn apply(&self, desired: DesiredApp) -> Result<(), SupervisorError> {
+        self.ask(|done| Message::Apply { desired: Box::new(desired), done }).await
+    }
+
+    /// Takes over the dynos that an earlier run of the node left, once at the start, and ends those of no known app.
+    ///
+    /// # Errors
+    /// The engine cannot tell what runs: nothing is started then, or it might be started twice.
+    pub async fn adopt(&self, desired: Vec<DesiredApp>) -> Result<(), SupervisorError> {
+        self.ask(|done| Message::Adopt { desired, done }).await?
+    }
+
+    /// Stops everything of an app and forgets it; returns when its last container is cleared away.
+    ///
+    /// # Errors
+    /// The supervisor has ended.
+    pub async fn forget(&self, app: AppId) -> Result<(), SupervisorError> {
+        self.ask(|done| Message::Forget { app, done }).await
+    }
+
+    /// Restarts dynos of the formation; one-offs are left alone.
+    ///
+    /// # Errors
+    /// There is no such dyno.
+    pub async fn restart(&self, app: AppId, scope: Scope) -> Result<(), SupervisorError> {
+        self.ask(|done| Message::Restart { app, scope, done }).await?.map_err(SupervisorError::Refused)
+    }
+
+    /// Stops dynos. Those of the formation come back by themselves.
+    ///
+    /// # Errors
+    /// There is no such dyno.
+    pub async fn stop(&self, app: AppId, scope: Scope) -> Result<(), SupervisorError> {
+        self.ask(|done| Message::Stop { app, scope, done }).await?.map_err(SupervisorError::Refused)
+    }
+
+    /// Starts a one-off dyno. Detached it returns at once, attached when the process is launched.
+    ///
+    /// # Errors
+    /// It is refused, or an attached one could not be started.
+    pub async fn run(&self, one_off: OneOff) -> Result<OneOffStarted, SupervisorError> {
+        self.ask(|done| Message::Run { one_off: Box::new(one_off), done }).await?
+    }
+
+    /// Stops every dyno, by force after `grace`; returns when the last container is cleared away. Nothing is started
+    /// from then on.
+    ///
+    /// # Errors
+    /// The supervisor has ended.
+    pub async fn stop_all(&self, grace: Duration) -> Result<(), SupervisorError> {
+        self.ask(|done| Message::StopAll { grace, done }).await
+    }
+
+    /// What runs of an app, by name.
+    #[must_use]
+    pub fn snapshot(&self, app: AppId) -> Vec<DynoView> {
+        self.views.borrow().iter().filter(|dyno| dyno.app == app).cloned().collect()
+    }
+
+    /// The routing table, now and whenever it changes.
+    #[must_use]
+    pub fn routes(&self) -> watch::Receiver<Arc<RouteTable>> {
+        self.routes.clone()
+    }
+
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<T, SupervisorError> {
+        let (done, answer) = oneshot::channel();
+        self.driver.send(message(done)).await.map_err(|_| SupervisorError::Ended)?;
+        answer.await.map_err(|_| SupervisorError::Ended)
+    }
+}

@@ -1,0 +1,129 @@
+//! What the router is told: the apps, and which of their web dynos can be reached. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::domain::{Backend, DynoState, ProcessType, Route, RouteTable, WebState};
+use crate::supervisor::DesiredApp;
+
+/// Config var: page shown in place of the error page (platform reference 4.9).
+const ERROR_PAGE: &str = "ERROR_PAGE_URL";
+/// Config var: page shown in place of the maintenance page.
+const MAINTENANCE_PAGE: &str = "MAINTENANCE_PAGE_URL";
+
+/// A web dyno that holds its name.
+pub(super) struct Web {
+    /// What it is doing.
+    pub(super) state: DynoState,
+    /// How to reach it; only of use when it is up.
+    pub(super) backend: Option<Backend>,
+}
+
+/// The table of these apps, each with its web dynos.
+pub(super) fn table<'a>(apps: impl Iterator<Item = (&'a DesiredApp, Vec<Web>)>) -> RouteTable {
+    let mut routes = HashMap::new();
+    for (app, web) in apps {
+        let config =
+            |name: &str| app.release.as_ref().and_then(|release| release.config.get(name)).map(str::to_owned);
+        let route = Arc::new(Route {
+            app: app.app,
+            name: app.name.clone(),
+            maintenance: app.maintenance,
+            maintenance_page: config(MAINTENANCE_PAGE),
+            error_page: config(ERROR_PAGE),
+            web: web_state(app, web),
+        });
+        routes.extend(app.hostnames.iter().map(|host| (host.clone(), route.clone())));
+    }
+    RouteTable { routes }
+}
+
+fn web_state(app: &DesiredApp, web: Vec<Web>) -> WebState {
+    let Some(release) = &app.release else { return WebState::Blank };
+    let quantity = app.formation.entry(&ProcessType::web()).map_or(0, |entry| entry.quantity);
+    if quantity == 0 || !release.commands.contains_key(&ProcessType::web()) {
+        return WebState::NoneWanted;
+    }
+    let all_crashed = !web.is_empty() && web.iter().all(|dyno| dyno.state == DynoState::Crashed);
+    let up: Vec<Backend> =
+        web.into_iter().filter(|dyno| dyno.state == DynoState::Up).filter_map(|dyno| dyno.backend).collect();
+    if !up.is_empty() {
+        WebState::Up(up)
+    } else if all_crashed {
+        WebState::Crashed
+    } else {
+        WebState::Booting
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use std::collections::BTreeMap;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        AppId, ConfigVars, DynoId, DynoName, DynoSize, Formation, FormationEntry, NetnsAddress, Version,
+    };
+    use crate::supervisor::{ReleaseImage, StackImage};
+
+    fn app(quantity: u32, commands: &[&str]) -> DesiredApp {
+        let config = BTreeMap::from([(ERROR_PAGE.to_owned(), "//pages/error".to_owned())]);
+        let stack =
+            StackImage { name: Default::default(), version: "1".to_owned(), layers: vec![], env: vec![] };
+        DesiredApp {
+            app: AppId(Uuid::nil()),
+            name: "sample".parse().unwrap(),
+            hostnames: vec!["sample.localhost".parse().unwrap(), "www.example.com".parse().unwrap()],
+            release: Some(Arc::new(ReleaseImage {
+                version: Version(1),
+                slug: "0".repeat(64).parse().unwrap(),
+                stack,
+                config: ConfigVars::new(config).unwrap(),
+                commands: commands.iter().map(|name| (name.parse().unwrap(), "run".to_owned())).collect(),
+            })),
+            formation: Formation::new([FormationEntry {
+                process_type: ProcessType::web(),
+                quantity,
+                size: DynoSize::Basic,
+            }]),
+            maintenance: false,
+        }
+    }
+
+    fn web(state: DynoState) -> Web {
+        let netns = NetnsAddress { path: "/proc/1/ns/net".into(), device: 1, inode: 2 };
+        let dyno = DynoName::new(ProcessType::web(), 1);
+        let backend = Backend { id: DynoId(Uuid::nil()), dyno, netns, address: None, port: 5000 };
+        Web { state, backend: Some(backend) }
+    }
+
+    fn state_of(app: &DesiredApp, states: &[DynoState]) -> WebState {
+        let table = table([(app, states.iter().map(|state| web(*state)).collect())].into_iter());
+        assert_eq!(table.routes.len(), 2, "one route for each host name");
+        table.routes.values().next().unwrap().web.clone()
+    }
+
+    #[test]
+    fn an_app_answers_by_what_its_web_dynos_do() {
+        use DynoState::{Crashed, Starting, Up};
+        let one = app(1, &["web"]);
+        assert_eq!(state_of(&DesiredApp { release: None, ..one.clone() }, &[]), WebState::Blank);
+        assert_eq!(state_of(&app(0, &["web"]), &[]), WebState::NoneWanted);
+        assert_eq!(state_of(&app(1, &["worker"]), &[]), WebState::NoneWanted);
+        assert_eq!(state_of(&one, &[]), WebState::Booting, "the old dyno left, the new one is not here yet");
+        assert_eq!(state_of(&one, &[Starting]), WebState::Booting);
+        assert_eq!(state_of(&one, &[Crashed, Starting]), WebState::Booting);
+        assert_eq!(state_of(&one, &[Crashed, Crashed]), WebState::Crashed);
+        assert!(matches!(state_of(&one, &[Crashed, Up, Starting]), WebState::Up(up) if up.len() == 1));
+    }
+
+    #[test]
+    fn pages_come_from_config_vars() {
+        let table = table([(&app(1, &["web"]), vec![])].into_iter());
+        let route = &table.routes["sample.localhost"];
+        assert_eq!(route.error_page.as_deref(), Some("//pages/error"));
+        assert_eq!(route.maintenance_page, None);
+    }
+}
