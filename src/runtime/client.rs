@@ -198,6 +198,13 @@ impl Runtime {
         self.inner.facts
     }
 
+    /// The same runtime with other facts: to try on one kernel what is done on another.
+    #[must_use]
+    pub fn assuming(&self, facts: Facts) -> Runtime {
+        let Inner { config, cgroups, .. } = &*self.inner;
+        Runtime { inner: Arc::new(Inner { config: config.clone(), facts, cgroups: cgroups.clone() }) }
+    }
+
     /// The node's control groups.
     #[must_use]
     pub fn cgroups(&self) -> &Cgroups {
@@ -258,7 +265,9 @@ impl Runtime {
                     return Err(StartError::Step { id: id.clone(), source: source.into() });
                 }
                 Some((Reply::OtherFormat, _)) => self.retire().map_err(failed)?,
-                Some((Reply::Retired, _)) | None => std::thread::sleep(CONNECT_PAUSE),
+                // It began, and died: whether the container runs is for `adopt_all` to find out.
+                None if self.dir(id).path().exists() => break,
+                Some((Reply::Retired | Reply::Pong, _)) | None => std::thread::sleep(CONNECT_PAUSE),
             }
         }
         Err(silent(io::ErrorKind::ConnectionAborted.into()))
@@ -284,16 +293,20 @@ impl Runtime {
     }
 
     fn container(&self, record: record::Record, pidfd: Option<OwnedFd>) -> Container {
-        let dir = ContainerDir::of(&self.inner.config.run_dir, &record.id);
+        let dir = self.dir(&record.id);
         Container::new(record, dir, pidfd, self.inner.cgroups.clone())
     }
 
     /// Finds the containers of earlier processes by their records. Groups and directories that belong to no started container (a
-    /// start that was cut off) are removed.
+    /// start that was cut off) are removed. Blocks the thread; to be called before the first start of this process.
     ///
     /// # Errors
-    /// The directory of records cannot be read.
+    /// The spawner does not answer, or the directory of records cannot be read.
     pub fn adopt_all(&self) -> Result<Vec<Adopted>, RuntimeError> {
+        // A start that an earlier process asked for is over when this is answered.
+        let channel = self.channel()?;
+        protocol::say(&channel, &Request::Ping, &[]).map_err(RuntimeError::Silent)?;
+        protocol::hear::<Reply>(&channel, REPLY_TIMEOUT).map_err(RuntimeError::Silent)?;
         let dir = record::all(&self.inner.config.run_dir);
         let entries = std::fs::read_dir(&dir).map_err(access("list", &dir))?;
         let mut adopted = Vec::new();
@@ -305,7 +318,7 @@ impl Runtime {
                 crate::sys::fs::remove_tree(&entry.path()).map_err(access("remove", &entry.path()))?;
                 continue;
             };
-            let files = ContainerDir::of(&self.inner.config.run_dir, &id);
+            let files = self.dir(&id);
             match files.record() {
                 Ok(record) => {
                     let container = self.container(record, None);
@@ -317,6 +330,10 @@ impl Runtime {
             }
         }
         Ok(adopted)
+    }
+
+    fn dir(&self, id: &ContainerId) -> ContainerDir {
+        ContainerDir::of(&self.inner.config.run_dir, id)
     }
 
     fn sweep(&self, id: &ContainerId, files: &ContainerDir) -> Result<(), RuntimeError> {

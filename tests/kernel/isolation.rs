@@ -3,9 +3,13 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use dyno::runtime::spec::{IdMapped, SandboxMount};
+use std::os::fd::AsRawFd;
 
-use crate::support::container::{Node, USER, can_run};
+use dyno::runtime::facts::{Facts, OverlayLayers};
+use dyno::runtime::spec::{IdMapped, Network, Sandbox, SandboxMount};
+use dyno::sys::netns;
+
+use crate::support::container::{Node, USER, can_run, output, said, wait};
 
 #[tokio::test]
 async fn every_namespace_is_new() {
@@ -95,8 +99,8 @@ async fn a_writable_layer_is_private_and_what_lies_below_stays_untouched() {
         owner: (USER, USER),
     });
     let container = node.run(sandbox).await.container;
-    let exit = crate::support::container::wait(&container).await;
-    let said = crate::support::container::output(&container);
+    let exit = wait(&container).await;
+    let said = output(&container);
     assert!(exit.is_success(), "{said}");
     assert!(said.contains("1000     1000") && said.ends_with("new\n"), "{said}");
     assert_eq!(fs::read_to_string(slug.join("file")).unwrap(), "old\n");
@@ -124,4 +128,103 @@ async fn a_generated_file_is_laid_over_the_root() {
         said.contains("/etc/hosts: Read-only file system") || said.contains("Permission denied"),
         "{said}"
     );
+}
+
+/// A second root layer and a layer over two others.
+fn layered(node: &Node) -> Sandbox {
+    let dirs = ["upper-root", "one", "two"].map(|name| node.dir.path().join(name));
+    for dir in &dirs {
+        fs::create_dir_all(dir.join("data")).unwrap();
+    }
+    fs::write(dirs[0].join("data/root"), "second\n").unwrap();
+    fs::write(dirs[1].join("both"), "low\n").unwrap();
+    fs::write(dirs[2].join("both"), "high\n").unwrap();
+    let mut sandbox = node.shell("cat /data/root /app/both; echo w > /app/w && cat /app/w; touch /data/x");
+    sandbox.root_layers.push(dirs[0].clone());
+    let lower = |at: usize| IdMapped { path: dirs[at].clone(), disk: Some((0, USER)) };
+    sandbox.mounts.push(SandboxMount::Overlay {
+        lowers: vec![lower(1), lower(2)],
+        scratch: node.dir.path().join(format!("scratch-{}", sandbox.id)),
+        target: "/app".into(),
+        owner: (USER, USER),
+    });
+    sandbox
+}
+
+#[tokio::test]
+async fn layers_lie_in_order_whichever_way_the_kernel_takes_them() {
+    if !can_run("layers_lie_in_order_whichever_way_the_kernel_takes_them") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut ways = vec![OverlayLayers::ByPath];
+    if node.runtime.facts().overlay_layers == OverlayLayers::ByDescriptor {
+        ways.push(OverlayLayers::ByDescriptor);
+    }
+    for overlay_layers in ways {
+        let runtime = node.runtime.assuming(Facts { overlay_layers });
+        let container = match runtime.start(layered(&node)).await {
+            Ok(started) => started.container,
+            Err(error) => panic!("{overlay_layers:?}: {}", crate::support::container::full(&error)),
+        };
+        wait(&container).await;
+        let text = output(&container);
+        assert!(
+            text.starts_with("second\nhigh\nw\n") && text.contains("Read-only"),
+            "{overlay_layers:?}: {text}"
+        );
+        container.remove().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_network_made_by_the_caller_is_joined_and_cannot_be_changed() {
+    if !can_run("a_network_made_by_the_caller_is_joined_and_cannot_be_changed") {
+        return;
+    }
+    let node = Node::start().await;
+    let namespace = netns::create().unwrap();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
+    let wanted = fs::metadata(&path).unwrap();
+    let mut sandbox = node.shell("ls /sys/class/net; cat /proc/net/dev; echo up; sleep 100");
+    sandbox.network = Network::Joined(path.into());
+    let container = node.run(sandbox).await.container;
+    said(&container, "up").await;
+    drop(namespace);
+    let joined = container.netns();
+    assert_eq!((joined.dev, joined.ino), (wanted.dev(), wanted.ino()));
+    assert!(joined.open().is_ok());
+    assert!(output(&container).starts_with("lo\n"), "{}", output(&container));
+    container.kill().unwrap();
+    wait(&container).await;
+    assert!(joined.open().is_err(), "it is gone with its last process");
+}
+
+#[tokio::test]
+async fn init_has_no_rights_and_little_memory_and_is_another_user() {
+    if !can_run("init_has_no_rights_and_little_memory_and_is_another_user") {
+        return;
+    }
+    let node = Node::start().await;
+    let sandbox = node.shell("echo up; cat /proc/1/maps; ls /proc/1/fd; sleep 100");
+    let base = sandbox.ids.host_base;
+    let container = node.run(sandbox).await.container;
+    said(&container, "up").await;
+    let file = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", container.init_pid())).unwrap();
+    let status = file("status");
+    assert!(status.contains(&format!("Uid:\t{base}\t{base}\t{base}\t{base}")), "{status}");
+    for line in [
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        assert!(status.contains(line), "{line}: {status}");
+    }
+    let pss = file("smaps_rollup");
+    let pss = pss.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap().trim().to_owned();
+    println!("init: Pss {pss}");
+    container.kill().unwrap();
+    wait(&container).await;
 }

@@ -200,6 +200,70 @@ async fn containers_outlive_the_spawner_and_are_found_again() {
     assert!(output(&node.run(node.shell("true")).await.container).is_empty());
 }
 
+#[tokio::test]
+async fn a_retired_spawner_leaves_with_its_last_container_and_another_takes_over() {
+    if !can_run("a_retired_spawner_leaves_with_its_last_container_and_another_takes_over") {
+        return;
+    }
+    let node = Node::start().await;
+    let parent = |pid: u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().parse::<u32>().unwrap()
+    };
+    let first =
+        node.run(node.shell("trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done")).await.container;
+    said(&first, "up").await;
+    node.runtime.clone().shutdown().await.unwrap();
+    assert!(first.is_running());
+    let second = node.run(node.shell("sleep 100")).await.container;
+    assert_ne!(parent(first.init_pid()), parent(second.init_pid()));
+    let old = dyno::sys::process::open_pid(parent(first.init_pid())).unwrap();
+    first.signal_all(Signal::Terminate).unwrap();
+    assert_eq!(wait(&first).await.status, ExitStatus::Code(6));
+    let ended = dyno::sys::process::wait_readable(&[old.as_fd()], Some(Duration::from_secs(5))).unwrap();
+    assert_eq!(ended, [true], "the retired spawner has ended");
+    second.kill().unwrap();
+    assert_eq!(wait(&second).await.status, ExitStatus::Signal(9));
+}
+
+#[tokio::test]
+async fn a_name_in_use_is_refused_and_its_owner_left_alone() {
+    if !can_run("a_name_in_use_is_refused_and_its_owner_left_alone") {
+        return;
+    }
+    let node = Node::start().await;
+    let sandbox = node.shell("echo up; sleep 100");
+    let container = node.run(sandbox.clone()).await.container;
+    said(&container, "up").await;
+    let error = node.runtime.start(sandbox).await.unwrap_err();
+    assert!(full(&error).contains("claim the container's name"), "{}", full(&error));
+    assert!(container.is_running() && container.usage().unwrap().pids > 0);
+    assert!(matches!(container.remove().await, Err(dyno::runtime::ContainerError::Running { .. })));
+    container.kill().unwrap();
+    wait(&container).await;
+}
+
+#[tokio::test]
+async fn sockets_that_listen_inside_are_listed() {
+    if !can_run("sockets_that_listen_inside_are_listed") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut sandbox = node.shell("exec nc -l -p 8123 -s 127.0.0.1");
+    sandbox.process.argv = vec!["/bin/busybox".into(), "nc".into(), "-l".into(), "-p".into(), "8123".into()];
+    let container = node.run(sandbox).await.container;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let ports = || -> Vec<u16> {
+        container.listening().unwrap().iter().map(|socket| socket.address.port()).collect()
+    };
+    while ports() != [8123] {
+        assert!(Instant::now() < deadline, "{:?}", ports());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    container.kill().unwrap();
+    wait(&container).await;
+}
+
 fn count(dir: &str) -> usize {
     std::fs::read_dir(dir).unwrap().count()
 }

@@ -189,6 +189,7 @@ impl Spawner {
                 protocol::say(client, &Reply::OtherFormat, &[])
             }
             Request::Start { .. } => self.start(client, descriptors),
+            Request::Ping => protocol::say(client, &Reply::Pong, &[]),
             Request::Retire => {
                 self.close();
                 protocol::say(client, &Reply::Retired, &[])

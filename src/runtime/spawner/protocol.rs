@@ -23,6 +23,8 @@ pub(crate) enum Request {
         /// Form of the plan (`plan::PLAN_FORMAT`).
         format: u32,
     },
+    /// Answer, when all requests before this one are answered.
+    Ping,
     /// Take no more requests, and end when the last container has.
     Retire,
 }
@@ -41,6 +43,8 @@ pub(crate) enum Reply {
     Failed(StepFailed),
     /// The plan is of another form: retire this spawner and start one of one's own kind.
     OtherFormat,
+    /// Here.
+    Pong,
     /// Done.
     Retired,
 }
