@@ -1,4 +1,5 @@
 //! What an application can see and do: as little as the kernel allows.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how a failure is told")]
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

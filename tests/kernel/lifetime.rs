@@ -1,4 +1,5 @@
 //! Starting, ending and being found again.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is how a failure is told")]
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
