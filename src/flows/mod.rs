@@ -9,6 +9,7 @@
 
 mod access;
 mod apps;
+mod attach;
 mod build_list;
 mod config_change;
 mod error;
@@ -24,6 +25,7 @@ mod scale;
 
 pub use access::{Actor, Token, TokenError};
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, list, update};
+pub use attach::attach;
 pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use config_change::{change_config, config};
 pub use error::FlowError;
@@ -32,5 +34,5 @@ pub use node::{Node, Parts, Settings};
 pub use push::{Push, Transcript, begin_push, push};
 pub use releases::{ReleaseKey, ReleaseView, release, releases, rollback};
 pub use resume::resume;
-pub use run::{RunRequest, attach, dyno, dynos, restart, run_one_off, stop};
+pub use run::{RunRequest, dyno, dynos, restart, run_one_off, stop};
 pub use scale::{ScaleUpdate, formation, scale};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::domain::{App, AppId, AppName, StackName};
+use crate::flows::attach::Waiting;
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
 use crate::flows::ports::{Builder, Desired, Dynos};
@@ -91,6 +92,7 @@ struct Inner {
     parts: Parts,
     settings: Settings,
     locks: Locks,
+    waiting: Waiting,
 }
 
 /// The node; clones are handles to the same one.
@@ -101,7 +103,7 @@ impl Node {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self(Arc::new(Inner { parts, settings, locks: Locks::default() }))
+        Self(Arc::new(Inner { parts, settings, locks: Locks::default(), waiting: Waiting::default() }))
     }
 
     /// What never changes.
@@ -136,6 +138,10 @@ impl Node {
 
     pub(super) fn locks(&self) -> &Locks {
         &self.0.locks
+    }
+
+    pub(super) fn waiting(&self) -> &Waiting {
+        &self.0.waiting
     }
 
     /// Tells an app's log what a user did.

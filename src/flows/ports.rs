@@ -35,7 +35,7 @@ pub enum Scope {
     /// All of one type.
     Type(ProcessType),
     /// One.
-    Dyno(DynoId),
+    Dyno(DynoName),
 }
 
 /// One dyno as it is.
@@ -78,8 +78,10 @@ pub enum Connection {
 /// A dyno outside the formation.
 #[derive(Clone, Debug)]
 pub struct OneOff {
-    /// The type in its name.
-    pub process_type: ProcessType,
+    /// Its identity.
+    pub id: DynoId,
+    /// Its name.
+    pub name: DynoName,
     /// Its app.
     pub app: App,
     /// What it runs: slug, config and stack.
@@ -147,10 +149,8 @@ pub trait Dynos: Send + Sync {
     fn restart(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>>;
     /// Stops; dynos of the formation come back by themselves.
     fn stop(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>>;
-    /// Starts a one-off dyno; one that is connected to a client waits for it a short while.
-    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<DynoView, DynosError>>;
-    /// The ends of a one-off dyno that waits for its client; none when it does not wait (any more).
-    fn attach(&self, app: AppId, id: DynoId) -> BoxFuture<'_, Result<Option<Streams>, DynosError>>;
+    /// Starts a one-off dyno; streams only when it is attached.
+    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<Option<Streams>, DynosError>>;
     /// What runs of an app, by name.
     fn snapshot(&self, app: AppId) -> Vec<DynoView>;
 }

@@ -1,20 +1,26 @@
 //! One-off dynos, and what is asked of single dynos.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{App, DynoId, DynoSize, ProcessType};
+use rand::Rng;
+use uuid::Uuid;
+
+use crate::domain::{App, DynoId, DynoName, DynoSize, ProcessType};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
-use crate::flows::ports::{Connection, DynoView, OneOff, Scope, Streams};
+use crate::flows::ports::{Connection, DynoView, OneOff, Scope};
 use crate::wire::api_errors::{Missing, Refusal};
-use crate::wire::logline::ApiLine;
+use crate::wire::logline::{ApiLine, DynoLine, LogLine};
 
 /// The most one-off dynos of an app at once (platform reference 1.2).
 pub(super) const ONE_OFFS_MAX: usize = 50;
 
 /// The longest life of a one-off dyno, seconds (platform reference 1.12).
 pub(super) const TIME_TO_LIVE_MAX_S: u64 = 86_400;
+
+/// The four digits of a one-off dyno's name.
+const INDEX_RANGE: std::ops::Range<u32> = 1000..10_000;
 
 /// A one-off dyno somebody wants.
 #[derive(Clone, Debug)]
@@ -34,7 +40,7 @@ pub struct RunRequest {
 }
 
 /// Starts a one-off dyno on the app's current release. An attached one starts when its client comes
-/// ([`attach`]).
+/// ([`crate::flows::attach`]).
 ///
 /// # Errors
 /// No command, a type that is taken, nothing deployed, too many of them, or the node fails.
@@ -55,16 +61,13 @@ pub async fn run_one_off(
         return Err(Refusal::BadRequest(format!("{:?} cannot be an environment variable.", bad.0)).into());
     }
     let desired = node.desired(app).await?;
-    let in_formation = |dyno: &DynoView| desired.formation.entry(&dyno.name.process_type).is_some();
-    if node.dynos().snapshot(app.id).iter().filter(|dyno| !in_formation(dyno)).count() >= ONE_OFFS_MAX {
-        return Err(Refusal::TooManyOneOffs { limit: ONE_OFFS_MAX }.into());
-    }
     let process_type = one_off_type(request.process_type.as_deref(), &desired.release.process_types)?;
     if desired.release.slug.is_none() {
         return Err(Refusal::NotDeployed(app.name.to_string()).into());
     }
     let one_off = OneOff {
-        process_type,
+        id: DynoId(Uuid::new_v4()),
+        name: free_name(node, app, process_type)?,
         app: app.clone(),
         release: desired.release,
         command: request.command,
@@ -75,16 +78,15 @@ pub async fn run_one_off(
     };
     let line = ApiLine::OneOff { command: one_off.command.clone(), user: actor.0.clone() };
     node.tell(app.id, &line);
-    Ok(node.dynos().run(one_off).await?)
-}
-
-/// The ends of a one-off dyno whose client has come.
-///
-/// # Errors
-/// It is not waiting (any more), or cannot start.
-pub async fn attach(node: &Node, app: &App, id: DynoId) -> Result<Streams, FlowError> {
-    let streams = node.dynos().attach(app.id, id).await?;
-    streams.ok_or_else(|| Refusal::NotAttachable(id.to_string()).into())
+    let view = starting(&one_off);
+    if one_off.connection == Connection::Log {
+        node.dynos().run(one_off).await?;
+    } else {
+        let now = std::time::SystemTime::now();
+        node.logs().push(app.id, LogLine::dyno(now, &one_off.name, DynoLine::AwaitingClient));
+        node.waiting().add(node, one_off);
+    }
+    Ok(view)
 }
 
 /// An environment takes any bytes but NUL, and `=` only in values.
@@ -103,10 +105,43 @@ fn one_off_type(
     if declared.contains_key(&process_type) { Err(Refusal::OneOffType(shown)) } else { Ok(process_type) }
 }
 
+/// A name no dyno of the app has now.
+fn free_name(node: &Node, app: &App, process_type: ProcessType) -> Result<DynoName, Refusal> {
+    let mut taken: BTreeSet<u32> = node.waiting().indexes(app.id);
+    let running = node.dynos().snapshot(app.id);
+    taken.extend(running.iter().map(|dyno| dyno.name.index).filter(|index| INDEX_RANGE.contains(index)));
+    if taken.len() >= ONE_OFFS_MAX {
+        return Err(Refusal::TooManyOneOffs { limit: ONE_OFFS_MAX });
+    }
+    let mut random = rand::rng();
+    loop {
+        let index = random.random_range(INDEX_RANGE);
+        if !taken.contains(&index) {
+            return Ok(DynoName::new(process_type, index));
+        }
+    }
+}
+
+/// A dyno that is about to start.
+pub(super) fn starting(one_off: &OneOff) -> DynoView {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    DynoView {
+        id: one_off.id,
+        name: one_off.name.clone(),
+        state: crate::domain::DynoState::Starting,
+        created_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        since_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        command: one_off.command.clone(),
+        size: one_off.size,
+        release: one_off.release.version,
+    }
+}
+
 /// Every dyno of an app, by name; one-off dynos that wait for their client too.
 #[must_use]
 pub fn dynos(node: &Node, app: &App) -> Vec<DynoView> {
     let mut all = node.dynos().snapshot(app.id);
+    all.extend(node.waiting().views(app.id));
     all.sort_by(|a, b| a.name.cmp(&b.name));
     all
 }
@@ -130,7 +165,7 @@ async fn scope(node: &Node, app: &App, key: Option<&str>) -> Result<Scope, FlowE
         return Ok(Scope::Type(process_type));
     }
     if let Ok(found) = dyno(node, app, key) {
-        return Ok(Scope::Dyno(found.id));
+        return Ok(Scope::Dyno(found.name));
     }
     let shown: String = key.chars().take(150).collect();
     let missing = if key.contains(['.', '-']) { Missing::Dyno(shown) } else { Missing::ProcessType(shown) };
@@ -151,6 +186,11 @@ pub async fn restart(node: &Node, app: &App, key: Option<&str>) -> Result<(), Fl
 /// # Errors
 /// What is named does not exist, or the node fails.
 pub async fn stop(node: &Node, app: &App, key: &str) -> Result<(), FlowError> {
+    if let Ok(waiting) = dyno(node, app, key)
+        && node.waiting().take(app.id, waiting.id).is_some()
+    {
+        return Ok(());
+    }
     let scope = scope(node, app, Some(key)).await?;
     Ok(node.dynos().stop(app.id, scope).await?)
 }

@@ -1,0 +1,343 @@
+//! The front doors with nothing real behind them: git itself pushes over HTTP, the hook is this program, the API answers on
+//! its socket; only the builder and the dynos are stand-ins, so neither root nor a kernel's favour is needed.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may say so by a panic")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+
+use dyno::api::{Api, Door, PeerInfo};
+use dyno::domain::{AppId, Bytes, DynoId, DynoState, Slug};
+use dyno::flows::ports::{
+    BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, OneOff, Scope, Streams,
+};
+use dyno::flows::{Node, Parts, Settings, Token, resume};
+use dyno::git::{GitState, Repositories};
+use dyno::logs::LogService;
+use dyno::store::Store;
+use futures_util::future::BoxFuture;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{mpsc, watch};
+
+const TOKEN: &str = "a-token";
+
+/// Remembers what is wanted, and shows it as if it ran.
+#[derive(Default)]
+struct FakeDynos(Mutex<Vec<Desired>>);
+
+impl FakeDynos {
+    fn of(&self, app: AppId) -> Option<Desired> {
+        self.0.lock().unwrap().iter().rev().find(|desired| desired.app.id == app).cloned()
+    }
+}
+
+impl Dynos for FakeDynos {
+    fn apply(&self, desired: Desired) -> BoxFuture<'_, Result<(), DynosError>> {
+        self.0.lock().unwrap().push(desired);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<(), DynosError>> {
+        self.0.lock().unwrap().extend(desired);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn forget(&self, app: AppId) -> BoxFuture<'_, Result<(), DynosError>> {
+        self.0.lock().unwrap().retain(|desired| desired.app.id != app);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn restart(&self, _: AppId, _: Scope) -> BoxFuture<'_, Result<(), DynosError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn stop(&self, _: AppId, _: Scope) -> BoxFuture<'_, Result<(), DynosError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn run(&self, _: OneOff) -> BoxFuture<'_, Result<Option<Streams>, DynosError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn snapshot(&self, app: AppId) -> Vec<DynoView> {
+        let Some(desired) = self.of(app) else { return Vec::new() };
+        let entries = desired.formation.entries().iter();
+        let dynos = entries.flat_map(|entry| (1..=entry.quantity).map(move |index| (entry, index)));
+        dynos
+            .map(|(entry, index)| DynoView {
+                id: DynoId(uuid::Uuid::new_v4()),
+                name: dyno::domain::DynoName::new(entry.process_type.clone(), index),
+                state: DynoState::Up,
+                created_s: 0,
+                since_s: 0,
+                command: desired.release.process_types[&entry.process_type].clone(),
+                size: entry.size,
+                release: desired.release.version,
+            })
+            .collect()
+    }
+}
+
+/// Declares what the Procfile declares; refuses a source without one. A file named `wait` holds it up.
+struct FakeBuilder;
+
+impl Builder for FakeBuilder {
+    fn build(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Built, BuildFailure>> {
+        Box::pin(async move {
+            let tar = |member: &str| {
+                let source = order.source.to_str().unwrap();
+                Command::new("tar").args(["-xOf", source, member]).output().unwrap()
+            };
+            if tar("wait").status.success() {
+                tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            }
+            let procfile = tar("Procfile");
+            if !procfile.status.success() {
+                lines.send(" !     No Procfile, no app.".to_owned()).unwrap();
+                return Err(BuildFailure::Source);
+            }
+            lines.send("-----> It builds".to_owned()).unwrap();
+            let text = String::from_utf8(procfile.stdout).unwrap();
+            let types = text.lines().filter_map(|line| line.split_once(": "));
+            let slug = Slug {
+                digest: hex::encode([7; 32]).parse().unwrap(),
+                size: Bytes(42),
+                process_types: types.map(|(name, command)| (name.parse().unwrap(), command.to_owned())).collect(),
+                buildpack_description: Some("Test".to_owned()),
+                created_at_s: 0,
+            };
+            Ok(Built { slug, stack_version: "1".to_owned() })
+        })
+    }
+
+    fn stacks(&self) -> Vec<dyno::domain::StackName> {
+        vec![dyno::domain::StackName::default()]
+    }
+}
+
+struct Stage {
+    dir: tempfile::TempDir,
+    git: SocketAddr,
+    dynos: Arc<FakeDynos>,
+    node: Node,
+}
+
+impl Stage {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lib = dir.path().join("lib");
+        std::fs::create_dir_all(&lib).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let git = tcp.local_addr().unwrap();
+        let dynos = Arc::new(FakeDynos::default());
+        let parts = Parts {
+            store: Store::open(&lib.join("state.db")).unwrap(),
+            dynos: Arc::clone(&dynos) as Arc<dyn Dynos>,
+            builder: Arc::new(FakeBuilder),
+            logs: LogService::open(lib.join("logs")).unwrap(),
+        };
+        let settings = Settings {
+            lib_dir: lib.clone(),
+            owner: "me@example.com".to_owned(),
+            router_port: 8080,
+            git_address: git,
+            default_stack: dyno::domain::StackName::default(),
+        };
+        let node = Node::new(parts, settings);
+        resume(&node).await.unwrap();
+        let (shutdown, _) = watch::channel(false);
+        let api = Api::new(node.clone(), shutdown);
+        let socket = dir.path().join("api.sock");
+        let repositories =
+            Arc::new(Repositories { dir: lib.join("repos"), binary: env!("CARGO_BIN_EXE_dyno").into() });
+        let state =
+            GitState { node: node.clone(), token: Token::new(TOKEN), repositories, socket: socket.clone() };
+        let over_tcp = dyno::git::router(state).merge(dyno::api::router(api.clone(), Door::Tcp(Token::new(TOKEN))));
+        let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap());
+        let over_socket = dyno::api::router(api, Door::Socket { own_uid });
+        let unix = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move { axum::serve(tcp, over_tcp).await.unwrap() });
+        tokio::spawn(async move {
+            axum::serve(unix, over_socket.into_make_service_with_connect_info::<PeerInfo>()).await.unwrap();
+        });
+        Self { dir, git, dynos, node }
+    }
+
+    async fn dyno(&self, args: &[&str]) -> Output {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_dyno"));
+        command.env_clear().env("DYNO_SOCKET", self.dir.path().join("api.sock")).args(args);
+        command.output().await.unwrap()
+    }
+
+    async fn git(&self, at: &Path, args: &[&str]) -> Output {
+        let mut command = tokio::process::Command::new("git");
+        let home = self.dir.path();
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", home).current_dir(at);
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), "me").env(format!("GIT_{role}_EMAIL"), "me@example.com");
+        }
+        command.env("GIT_TERMINAL_PROMPT", "0").args(args).output().await.unwrap()
+    }
+
+    /// A work tree with one commit of these files.
+    async fn source(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+        let at = self.dir.path().join(name);
+        std::fs::create_dir(&at).unwrap();
+        for (file, text) in files {
+            std::fs::write(at.join(file), text).unwrap();
+        }
+        for args in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "--allow-empty", "-m", "1"]] {
+            let output = self.git(&at, args).await;
+            assert!(output.status.success(), "{}", err(&output));
+        }
+        at
+    }
+
+    fn remote(&self, app: &str) -> String {
+        format!("http://x:{TOKEN}@{}/{app}.git", self.git)
+    }
+
+    async fn push(&self, at: &Path, app: &str, refspec: &str) -> Output {
+        self.git(at, &["push", &self.remote(app), refspec]).await
+    }
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_builds_and_releases_and_can_be_cloned() {
+    let stage = Stage::open().await;
+    let created = stage.dyno(&["create", "example"]).await;
+    assert!(created.status.success(), "{}", err(&created));
+    let at = stage.source("src", &[("Procfile", "web: serve\nworker: work\n"), (".gitattributes", "* export-ignore\n")]).await;
+    let pushed = stage.push(&at, "example", "main").await;
+    let text = err(&pushed);
+    assert!(pushed.status.success(), "{text}");
+    for line in ["remote: -----> It builds", "Released v3", "http://example.localhost:8080/", "Verifying deploy... done."] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    let wanted = stage.dynos.of(app.id).unwrap();
+    assert_eq!(wanted.release.version.0, 3);
+    assert_eq!(wanted.formation.total(), 1, "the first deploy runs one web dyno");
+    let releases = stage.dyno(&["releases", "-a", "example", "--json"]).await;
+    assert!(out(&releases).contains("Deploy "), "{}", out(&releases));
+    let scaled = stage.dyno(&["ps:scale", "web=3", "worker=1", "-a", "example"]).await;
+    assert!(scaled.status.success(), "{}", err(&scaled));
+    assert_eq!(stage.dynos.of(app.id).unwrap().formation.total(), 4);
+    let ps = stage.dyno(&["ps", "-a", "example"]).await;
+    assert!(out(&ps).contains("web.3"), "{}", out(&ps));
+    let logs = stage.dyno(&["logs", "-a", "example", "-n", "100"]).await;
+    for line in ["Initial release by user me@example.com", "Release v3 created by user", "Build succeeded", "Scaled to web@3"] {
+        assert!(out(&logs).contains(line), "{line} in {}", out(&logs));
+    }
+    let clone = stage.git(stage.dir.path(), &["clone", "-q", &stage.remote("example"), "clone"]).await;
+    assert!(clone.status.success(), "{}", err(&clone));
+    assert!(stage.dir.path().join("clone/Procfile").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_build_moves_no_ref_and_makes_no_release() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("README", "nothing")]).await;
+    let pushed = stage.push(&at, "example", "main").await;
+    let text = err(&pushed);
+    assert!(!pushed.status.success(), "{text}");
+    assert!(text.contains("remote:  !     No Procfile, no app."), "{text}");
+    assert!(text.contains("Push rejected to example."), "{text}");
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    assert_eq!(stage.dynos.of(app.id).unwrap().release.version.0, 2);
+    let refs = stage.git(&at, &["ls-remote", &stage.remote("example")]).await;
+    assert_eq!(out(&refs), "", "the ref stayed away");
+    let sources = std::fs::read_dir(stage.dir.path().join("lib/sources")).unwrap().count();
+    assert_eq!(sources, 0, "the source is gone");
+    let empty = stage.source("empty", &[]).await;
+    let pushed = stage.push(&empty, "example", "main:main").await;
+    assert!(!pushed.status.success() && err(&pushed).contains("No Procfile"), "{}", err(&pushed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_branches_are_stored_and_the_deployed_one_stays() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("Procfile", "web: serve\n")]).await;
+    let pushed = stage.push(&at, "example", "main:topic").await;
+    assert!(pushed.status.success(), "{}", err(&pushed));
+    assert!(err(&pushed).contains("skipping build"), "{}", err(&pushed));
+    assert!(stage.push(&at, "example", "main").await.status.success());
+    let deleted = stage.push(&at, "example", ":main").await;
+    assert!(!deleted.status.success(), "{}", err(&deleted));
+    let refs = out(&stage.git(&at, &["ls-remote", &stage.remote("example")]).await);
+    assert!(refs.contains("refs/heads/main") && refs.contains("refs/heads/topic"), "{refs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_push_during_a_build_is_refused() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let slow = stage.source("slow", &[("Procfile", "web: serve\n"), ("wait", "")]).await;
+    let fast = stage.source("fast", &[("Procfile", "web: serve\n")]).await;
+    let second = async {
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        stage.push(&fast, "example", "main").await
+    };
+    let (first, second) = tokio::join!(stage.push(&slow, "example", "main"), second);
+    assert!(first.status.success(), "{}", err(&first));
+    assert!(!second.status.success());
+    assert!(err(&second).contains("Another build of example is running"), "{}", err(&second));
+    let destroyed = stage.dyno(&["apps:destroy", "-a", "example", "--confirm", "example"]).await;
+    assert!(destroyed.status.success(), "{}", err(&destroyed));
+    assert_eq!(std::fs::read_dir(stage.dir.path().join("lib/repos")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_told_so() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("Procfile", "web: serve\n")]).await;
+    let url = format!("http://x:wrong@{}/example.git", stage.git);
+    let refused = stage.git(&at, &["push", &url, "main"]).await;
+    assert!(!refused.status.success());
+    let unknown = stage.push(&at, "unknown", "main").await;
+    assert!(err(&unknown).contains("No such app as unknown."), "{}", err(&unknown));
+    let long = "a".repeat(300);
+    let created = stage.dyno(&["create", &long]).await;
+    assert!(!created.status.success() && err(&created).contains("3 to 30 characters"), "{}", err(&created));
+    let twice = stage.dyno(&["create", "example"]).await;
+    assert!(err(&twice).contains("already taken"), "{}", err(&twice));
+    let unscaled = stage.dyno(&["ps:scale", "workr=1", "-a", "example"]).await;
+    assert!(err(&unscaled).contains("workr"), "{}", err(&unscaled));
+    let back = stage.dyno(&["rollback", "-a", "example"]).await;
+    assert!(!back.status.success(), "{}", err(&back));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn config_is_a_release_and_can_be_rolled_back() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("Procfile", "web: serve\n")]).await;
+    assert!(stage.push(&at, "example", "main").await.status.success());
+    let set = stage.dyno(&["config:set", "A=1", "B=two words", "-a", "example"]).await;
+    assert!(set.status.success(), "{}", err(&set));
+    let get = stage.dyno(&["config:get", "B", "-a", "example"]).await;
+    assert_eq!(out(&get), "two words\n");
+    let back = stage.dyno(&["rollback", "v3", "-a", "example"]).await;
+    assert!(back.status.success(), "{}", err(&back));
+    assert_eq!(out(&stage.dyno(&["config:get", "B", "-a", "example"]).await), "\n");
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    assert_eq!(stage.dynos.of(app.id).unwrap().release.version.0, 5);
+    let failed = stage.dyno(&["run:detached", "-a", "nothing", "ls"]).await;
+    assert!(err(&failed).contains("Couldn't find that app."), "{}", err(&failed));
+}
