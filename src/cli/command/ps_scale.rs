@@ -14,7 +14,7 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     app: AppArgs,
     /// TYPE=QUANTITY[:SIZE], TYPE+MORE or TYPE-FEWER
-    #[arg(value_name = "CHANGE", allow_hyphen_values = true)]
+    #[arg(value_name = "CHANGE")]
     changes: Vec<String>,
 }
 
