@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags,
@@ -216,16 +216,26 @@ pub fn detach(path: &Path) -> io::Result<()> {
     Ok(rustix::mount::unmount(path, UnmountFlags::DETACH)?)
 }
 
-/// Makes the attached mount `root` the root of the process's mount namespace, and drops the old root with all below it.
+/// Makes the attached mount `root` the root of the process's mount namespace, and drops the old root with all below it. `root` must
+/// lie directly over the old root's top.
 ///
 /// # Errors
-/// The kernel's errno.
+/// The kernel's errno; any error, also if the old root can still be reached, must end the process.
 pub fn pivot(root: &impl AsFd) -> io::Result<()> {
     rustix::process::fchdir(root.as_fd())?;
     // The old root comes to lie over the new one, at the same place (pivot_root(2), "." twice); no directory is needed.
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
-    Ok(rustix::process::chdir("/")?)
+    rustix::process::chdir("/")?;
+    // ".." of the top leads to whatever is mounted over it: only if that is the top itself is the old root gone.
+    let (top, above) = (rustix::fs::stat("/")?, rustix::fs::stat("/..")?);
+    let own = rustix::fs::fstat(root.as_fd())?;
+    let is_same = |one: &Stat, other: &Stat| (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino);
+    if is_same(&top, &own) && is_same(&above, &own) {
+        Ok(())
+    } else {
+        Err(io::Error::other("the old root is still there"))
+    }
 }
 
 /// Makes a character device file in an open directory, usable by all.

@@ -229,3 +229,37 @@ async fn init_has_no_rights_and_little_memory_and_is_another_user() {
     container.kill().unwrap();
     wait(&container).await;
 }
+
+#[tokio::test]
+async fn nothing_of_the_host_is_mounted_and_no_way_leads_up_from_the_root() {
+    if !can_run("nothing_of_the_host_is_mounted_and_no_way_leads_up_from_the_root") {
+        return;
+    }
+    let node = Node::start().await;
+    let script = "cat /proc/self/mountinfo; for d in / /.. /dev/.. /proc/.. /sys/../.. /tmp/..; do \
+                  echo top $(ls -di $d) $(ls $d); done";
+    let mut layered = layered(&node);
+    layered.process.argv = vec!["/bin/sh".into(), "-c".into(), script.into()];
+    for sandbox in [node.shell(script), layered] {
+        let text = node.outcome(sandbox).await.1;
+        let points: Vec<_> = text.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+        let tops = text
+            .lines()
+            .filter(|line| !line.starts_with("top") && line.split(' ').nth(4) == Some("/"))
+            .count();
+        assert_eq!(tops, 1, "one root: {text}");
+        for point in points {
+            let known = ["/", "/app", "/tmp", "/dev", "/proc", "/sys"];
+            let top = point.splitn(3, '/').nth(1).map(|first| format!("/{first}")).unwrap_or_default();
+            assert!(!point.starts_with('/') || known.contains(&top.as_str()), "{point}: {text}");
+        }
+        let seen: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("top ")).collect();
+        let content =
+            |line: &str| line.split(' ').filter(|word| !word.starts_with('/')).collect::<Vec<_>>().join(" ");
+        assert_eq!(seen.len(), 6, "{text}");
+        for line in &seen {
+            assert_eq!(content(line), content(seen[0]), "{text}");
+            assert!(!line.contains("usr") && line.contains("app"), "{text}");
+        }
+    }
+}

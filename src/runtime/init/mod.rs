@@ -20,6 +20,8 @@ use crate::sys::{credentials, loopback, terminal};
 
 /// The spawner must have done its part of the start by then; its slowest is a burst of control group writes.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Directory of the host's root over which the masks are attached until the pivot, seen by init alone.
+const MASKS_PLACE: &str = "/sys";
 /// Exit code of a process that could not say what went wrong.
 const CODE_FAILED: u8 = 125;
 
@@ -103,7 +105,8 @@ impl Init<'_> {
             InitStep::ReceiveMounts => self.receive_mounts(),
             InitStep::AttachMasks(slot) => {
                 let masks = self.take(*slot)?;
-                mount::attach_at(&masks, Path::new("/"))?;
+                // Somewhere in the old root, with which they go. Not over its top: there they would lie between the two roots.
+                mount::attach_at(&masks, Path::new(MASKS_PLACE))?;
                 self.masks = Some(masks);
                 Ok(())
             }
