@@ -1,0 +1,73 @@
+// manifest.js BUILD_DIR QUESTION [ARGUMENT]: answers one question about the package.json of an app, on stdout.
+//
+// A manifest that cannot be used ends it with status 1 and the reason on stderr.
+'use strict';
+
+const fs = require('fs');
+const path = require('path');
+const { createRequire } = require('module');
+
+const [buildDir, question, argument] = process.argv.slice(2);
+
+function refuse(reason) {
+  process.stderr.write(`${reason}\n`);
+  process.exit(1);
+}
+
+function readManifest() {
+  let manifest;
+  try {
+    manifest = JSON.parse(fs.readFileSync(path.join(buildDir, 'package.json'), 'utf8').replace(/^\uFEFF/, ''));
+  } catch (error) {
+    refuse(error.message);
+  }
+  if (manifest === null || typeof manifest !== 'object' || Array.isArray(manifest)) {
+    refuse('package.json must hold a JSON object');
+  }
+  return manifest;
+}
+
+const manifest = readManifest();
+
+// A section of the manifest, empty when it is missing or of another kind.
+function section(name) {
+  const value = manifest[name];
+  return value !== null && typeof value === 'object' ? value : {};
+}
+
+// The rules of ranges are npm's: its own library is used, wherever this npm keeps it.
+function semver(npm) {
+  return createRequire(fs.realpathSync(npm))('semver');
+}
+
+// The command of the default web process: `npm start`, else the main file, else nothing.
+function startCommand() {
+  if (typeof section('scripts').start === 'string') return 'npm start';
+  const main = typeof manifest.main === 'string' ? manifest.main : 'index.js';
+  for (const file of [main, `${main}.js`, path.join(main, 'index.js'), 'server.js']) {
+    // Only what needs no quoting in a shell or in YAML; for anything else the user writes a Procfile.
+    const plain = /^[A-Za-z0-9_.\/][A-Za-z0-9_.\/@+-]*$/.test(file);
+    const whole = path.join(buildDir, file);
+    if (plain && fs.existsSync(whole) && fs.statSync(whole).isFile()) return `node ${file}`;
+  }
+  return '';
+}
+
+const answers = {
+  valid: () => '',
+  'start-command': startCommand,
+  'engine-range': () => (typeof section('engines').node === 'string' ? section('engines').node.trim() : ''),
+  // `yes`, `no`, or `invalid` when engines.node is no range; the argument is the path of npm.
+  'engine-fits': () => {
+    const range = section('engines').node;
+    if (range === undefined || range === '') return 'yes';
+    const rules = semver(argument);
+    if (typeof range !== 'string' || rules.validRange(range) === null) return 'invalid';
+    return rules.satisfies(process.versions.node, range) ? 'yes' : 'no';
+  },
+  'has-script': () => (typeof section('scripts')[argument] === 'string' ? 'yes' : 'no'),
+  'has-dev-dependencies': () => (Object.keys(section('devDependencies')).length > 0 ? 'yes' : 'no'),
+};
+
+if (!Object.hasOwn(answers, question)) refuse(`unknown question: ${question}`);
+process.stdout.write(`${answers[question]()}\n`);
