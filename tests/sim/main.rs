@@ -2,7 +2,12 @@
 //!
 //! `SIM_SEEDS=10000 cargo test --test sim` runs more histories. A failure prints its seed; `SIM_SEED=<seed>` replays it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on may stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on may stop"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

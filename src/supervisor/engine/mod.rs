@@ -18,6 +18,12 @@ use crate::supervisor::lifecycle::Class;
 use crate::supervisor::{Connection, ReleaseImage};
 
 pub mod fake;
+mod label;
+pub mod native;
+mod sandbox;
+
+pub use native::{NativeConfig, NativeEngine};
+pub use sandbox::STORE_ID;
 
 /// A dyno to be run, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,338 @@
+//! The real engine: dynos are containers of our own runtime.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::domain::{AppId, NetnsAddress};
+use crate::runtime::network::NodeNetwork;
+use crate::runtime::slots::{Slot, Slots};
+use crate::runtime::{self, Adopted, Container, Exit, Outcome, Runtime, StdioFds};
+use crate::supervisor::Connection;
+use crate::supervisor::engine::label::Tag;
+use crate::supervisor::engine::sandbox::{self, Loan, STORE_ID, TMP, VAR_TMP};
+use crate::supervisor::engine::{
+    DynoSpec, End, Engine, EngineError, Found, Reach, Running, Signal, Started, Streams,
+};
+use crate::sys::fs;
+
+/// Permission bits of a dyno's `/tmp`.
+const TMP_MODE: u32 = 0o1777;
+/// Permission bits of what lies between: passable, not to be listed.
+const SCRATCH_MODE: u32 = 0o711;
+
+/// What the engine must know of its node.
+#[derive(Clone, Debug)]
+pub struct NativeConfig {
+    /// Index of the node on its host.
+    pub index: u32,
+    /// The node's durable state: `slugs/<digest>/app` and `scratch/<container>` lie there.
+    pub lib_dir: PathBuf,
+    /// Who answers names for dynos.
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// Runs dynos as containers. Clones share it.
+#[derive(Clone, Debug)]
+pub struct NativeEngine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    runtime: Runtime,
+    network: Arc<NodeNetwork>,
+    slots: Slots,
+    config: NativeConfig,
+}
+
+/// A dyno in its container.
+struct NativeDyno {
+    container: Container,
+    address: Ipv4Addr,
+    connection: Output,
+    /// Free again when the last holder of the dyno lets go, after its container is cleared away.
+    _slot: Option<Slot>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    Ring,
+    Client,
+}
+
+impl NativeEngine {
+    /// An engine of this runtime and network. `slots` is shared with whoever else starts containers.
+    #[must_use]
+    pub fn new(runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots, config: NativeConfig) -> Self {
+        Self { shared: Arc::new(Shared { runtime, network, slots, config }) }
+    }
+}
+
+impl Engine for NativeEngine {
+    fn start(&self, spec: DynoSpec) -> BoxFuture<'static, Result<Started, EngineError>> {
+        let shared = self.shared.clone();
+        async move { shared.start(spec).await }.boxed()
+    }
+
+    fn adopt(&self, known: BTreeSet<AppId>) -> BoxFuture<'static, Result<Vec<Found>, EngineError>> {
+        let shared = self.shared.clone();
+        async move { shared.adopt(known).await }.boxed()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn start(&self, spec: DynoSpec) -> Result<Started, EngineError> {
+        let name = spec.label.name.to_string();
+        let slot = self
+            .slots
+            .take()
+            .ok_or_else(|| failed(format!("start {name}"), "every slot of the node is in use"))?;
+        let lease = self
+            .network
+            .allot(slot.number())
+            .await
+            .map_err(|error| failed(format!("give {name} a network"), chain(&error)))?;
+        let scratch = self.scratch(&spec.label.id.to_string());
+        let loan = self.loan(&spec, slot.number(), (lease.netns.clone(), lease.address), scratch.clone())?;
+        let started = self.start_lent(&spec, &loan).await;
+        let (container, streams) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                // The runtime leaves nothing behind; what we made ourselves is ours to remove.
+                let _ = fs::remove_tree(&scratch);
+                return Err(error);
+            }
+        };
+        // The namespace lives in its processes from here on.
+        drop(lease);
+        let connection = if spec.connection == Connection::Log { Output::Ring } else { Output::Client };
+        let dyno = NativeDyno { container, address: loan.address, connection, _slot: Some(slot) };
+        Ok(Started { dyno: Arc::new(dyno), streams })
+    }
+
+    async fn start_lent(&self, spec: &DynoSpec, loan: &Loan) -> Result<(Container, Streams), EngineError> {
+        let name = &spec.label.name;
+        let tag = Tag { label: spec.label.clone(), slot: loan.slot, address: loan.address };
+        let labels = tag.labels().map_err(|error| failed(format!("label {name}"), chain(&error)))?;
+        let id = spec.label.id.to_string().parse();
+        let id = id.map_err(|error| failed(format!("name the container of {name}"), chain(&error)))?;
+        let layers = spec.release.stack.layers.clone();
+        let sandbox = sandbox::sandbox(spec, loan).named(id, layers, labels);
+        self.prepare(loan)
+            .map_err(|error| failed(format!("make {} for {name}", loan.scratch.display()), chain(&error)))?;
+        let started = self
+            .runtime
+            .start(sandbox)
+            .await
+            .map_err(|error| failed(format!("start {name}"), chain(&error)))?;
+        let streams = match started.stdio {
+            StdioFds::Log => Streams::Log,
+            StdioFds::Terminal { master } => Streams::Terminal(master),
+            StdioFds::Pipes { stdin, stdout, stderr } => Streams::Pipes { stdin, stdout, stderr },
+        };
+        Ok((started.container, streams))
+    }
+
+    fn loan(
+        &self,
+        spec: &DynoSpec,
+        slot: u32,
+        (netns, address): (PathBuf, Ipv4Addr),
+        scratch: PathBuf,
+    ) -> Result<Loan, EngineError> {
+        let slug = self.config.lib_dir.join("slugs").join(spec.release.slug.as_str()).join("app");
+        let read = |name: &str| {
+            let path = sandbox::in_layers(&spec.release.stack.layers, Path::new(name));
+            path.map_or_else(|| Ok(String::new()), std::fs::read_to_string).map_err(|error| {
+                failed(format!("read {name} of the stack {}", spec.release.stack.name), chain(&error))
+            })
+        };
+        if !slug.is_dir() {
+            let attempt = format!("find the slug of release {}", spec.release.version);
+            return Err(failed(attempt, format!("{} is not there; deploy again", slug.display())));
+        }
+        Ok(Loan {
+            index: self.config.index,
+            slot,
+            netns,
+            address,
+            resolvers: self.config.resolvers.clone(),
+            slug,
+            scratch,
+            passwd: read("etc/passwd")?,
+            group: read("etc/group")?,
+        })
+    }
+
+    fn scratch(&self, container: &str) -> PathBuf {
+        self.config.lib_dir.join("scratch").join(container)
+    }
+
+    /// Makes the directories on disk that the dyno writes to.
+    fn prepare(&self, loan: &Loan) -> std::io::Result<()> {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+        std::fs::DirBuilder::new().recursive(true).mode(SCRATCH_MODE).create(&loan.scratch)?;
+        for name in [TMP, VAR_TMP] {
+            let dir = loan.scratch.join(name);
+            std::fs::create_dir(&dir)?;
+            chown(&dir, Some(STORE_ID), Some(STORE_ID))?;
+            // Set apart from the making, which the umask of this process would cut.
+            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(TMP_MODE))?;
+        }
+        Ok(())
+    }
+
+    async fn adopt(&self, known: BTreeSet<AppId>) -> Result<Vec<Found>, EngineError> {
+        let runtime = self.runtime.clone();
+        let adopted = tokio::task::spawn_blocking(move || runtime.adopt_all())
+            .await
+            .map_err(|error| failed("find running containers".to_owned(), chain(&error)))?
+            .map_err(|error| failed("find running containers".to_owned(), chain(&error)))?;
+        let present: BTreeSet<String> = adopted.iter().map(|found| found.id.to_string()).collect();
+        let mut found = vec![];
+        for Adopted { id, container, outcome } in adopted {
+            let tag = Tag::read(container.labels()).filter(|tag| known.contains(&tag.label.app));
+            let Some(tag) = tag else {
+                tracing::info!(container = %id, "ending a container that belongs to no app");
+                end(&container).await;
+                continue;
+            };
+            let slot = self.slots.claim(tag.slot);
+            if slot.is_none() {
+                tracing::warn!(container = %id, slot = tag.slot, "two containers hold one slot");
+            }
+            let output = match tag.label.class {
+                crate::supervisor::lifecycle::Class::Attached => Output::Client,
+                crate::supervisor::lifecycle::Class::Web
+                | crate::supervisor::lifecycle::Class::Worker
+                | crate::supervisor::lifecycle::Class::Detached => Output::Ring,
+            };
+            let end = match outcome {
+                Outcome::Alive => None,
+                Outcome::Gone(exit) => Some(end_of(exit)),
+            };
+            let dyno = NativeDyno { container, address: tag.address, connection: output, _slot: slot };
+            found.push(Found { label: tag.label, dyno: Arc::new(dyno), end });
+        }
+        self.sweep(&present);
+        Ok(found)
+    }
+
+    /// Removes scratch directories that no container has: of starts cut off, and of containers whose record went first.
+    fn sweep(&self, present: &BTreeSet<String>) {
+        let dir = self.config.lib_dir.join("scratch");
+        // No directory is no litter.
+        let Ok(entries) = std::fs::read_dir(&dir) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !present.contains(&name)
+                && let Err(error) = fs::remove_tree(&entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "a scratch directory is left over");
+            }
+        }
+    }
+}
+
+/// Ends a container and clears it away. What fails here is found again at the next start.
+async fn end(container: &Container) {
+    if container.is_running() {
+        if let Err(error) = container.kill() {
+            tracing::warn!(container = %container.id(), error = chain(&error), "a container was not ended");
+            return;
+        }
+        container.wait().await;
+    }
+    if let Err(error) = container.remove().await {
+        tracing::warn!(container = %container.id(), error = chain(&error), "a container was not cleared away");
+    }
+}
+
+fn end_of(exit: Exit) -> End {
+    End { status: exit.shell_status(), out_of_memory: exit.oom, at: exit.at }
+}
+
+fn failed(attempt: String, cause: impl Into<String>) -> EngineError {
+    EngineError { attempt, cause: cause.into() }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+// === impl NativeDyno ===
+
+impl Running for NativeDyno {
+    fn wait(&self) -> BoxFuture<'static, End> {
+        let container = self.container.clone();
+        async move { end_of(container.wait().await) }.boxed()
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), EngineError> {
+        let Some(signal) = signal_of(signal) else { return Ok(()) };
+        let sent = self.container.signal_all(signal);
+        sent.map(drop).map_err(|error| failed(format!("signal {}", self.container.id()), chain(&error)))
+    }
+
+    fn kill(&self) -> Result<(), EngineError> {
+        let killed = self.container.kill();
+        killed.map_err(|error| failed(format!("kill {}", self.container.id()), chain(&error)))
+    }
+
+    fn is_listening(&self, port: u16) -> Result<bool, EngineError> {
+        let sockets = self.container.listening();
+        let sockets = sockets
+            .map_err(|error| failed(format!("list sockets of {}", self.container.id()), chain(&error)))?;
+        Ok(sockets.iter().any(|socket| socket.address.port() == port))
+    }
+
+    fn reach(&self) -> Option<Reach> {
+        let netns = self.container.netns();
+        let netns = NetnsAddress { path: netns.path, device: netns.dev, inode: netns.ino };
+        Some(Reach { netns, address: Some(self.address) })
+    }
+
+    fn log_ring(&self) -> Option<PathBuf> {
+        (self.connection == Output::Ring).then(|| self.container.log_ring())
+    }
+
+    fn clear(&self) -> BoxFuture<'static, Result<(), EngineError>> {
+        let container = self.container.clone();
+        async move {
+            let removed = container.remove().await;
+            removed.map_err(|error| failed(format!("clear {} away", container.id()), chain(&error)))
+        }
+        .boxed()
+    }
+}
+
+/// The signals a dyno is ever sent; a client's other wishes come to nothing.
+fn signal_of(signal: Signal) -> Option<runtime::Signal> {
+    use runtime::Signal as To;
+    let all = [
+        To::Hangup,
+        To::Interrupt,
+        To::Quit,
+        To::Kill,
+        To::Terminate,
+        To::User1,
+        To::User2,
+        To::WindowChanged,
+    ];
+    all.into_iter().find(|known| known.number() == signal.0)
+}

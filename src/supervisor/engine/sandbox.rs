@@ -1,0 +1,221 @@
+//! From a dyno to the container it runs in. Decides only; the files of the stack that it builds on are handed in.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use crate::runtime::{
+    Access, Exec, IdMapped, IdRange, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
+};
+use crate::supervisor::Connection;
+use crate::supervisor::engine::DynoSpec;
+
+/// The unprivileged host id that owns slugs and scratch files on disk; mounts show them as the dyno's own.
+pub const STORE_ID: u32 = 0x6FFF_0000;
+/// The first host id that containers use.
+const IDS_BASE: u32 = 0x7000_0000;
+/// Ids of one container.
+const IDS_LEN: u32 = 65_536;
+/// Slots of one node: the ids of nodes side by side do not meet.
+const SLOTS: u32 = crate::runtime::slots::SLOTS;
+/// Permission bits of generated files.
+const FILE_MODE: u32 = 0o644;
+/// File mode creation mask of a dyno.
+const UMASK: u32 = 0o022;
+/// Open files of one process.
+const OPEN_FILES_MAX: u64 = 10_000;
+
+/// The start wrapper (platform reference 1.6): profile scripts may change the environment, or end the dyno; a failing
+/// command in them does not. The task limit is set as a limit of the user as well, because start scripts of buildpacks
+/// read `ulimit -u`. The command comes as an argument, so that nothing in it is interpreted twice.
+const WRAPPER: &str = r#"ulimit -u "$1" 2>/dev/null
+__dyno_command=$2
+set --
+for __dyno_file in /etc/profile.d/*.sh /app/.profile.d/*.sh /app/.profile; do
+  [ -f "$__dyno_file" ] && source "$__dyno_file"
+done
+unset __dyno_file
+exec /bin/bash -c "$__dyno_command"
+"#;
+
+/// What the node lends to one dyno.
+#[derive(Clone, Debug)]
+pub(super) struct Loan {
+    /// Index of the node on its host.
+    pub(super) index: u32,
+    /// The slot.
+    pub(super) slot: u32,
+    /// The network namespace to join.
+    pub(super) netns: PathBuf,
+    /// The dyno's address there.
+    pub(super) address: Ipv4Addr,
+    /// Who answers names.
+    pub(super) resolvers: Vec<IpAddr>,
+    /// The unpacked slug.
+    pub(super) slug: PathBuf,
+    /// The dyno's scratch directory; `tmp` and `vartmp` in it exist, and belong to the store.
+    pub(super) scratch: PathBuf,
+    /// The stack's `/etc/passwd`.
+    pub(super) passwd: String,
+    /// The stack's `/etc/group`.
+    pub(super) group: String,
+}
+
+/// The host ids of a slot's container.
+fn ids(index: u32, slot: u32) -> IdRange {
+    IdRange { host_base: IDS_BASE + (index * SLOTS + slot) * IDS_LEN, len: IDS_LEN }
+}
+
+/// The container of a dyno, but for its name and its labels.
+pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
+    let label = &spec.label;
+    let uid = label.uid;
+    let script = |text: &str| text.to_owned();
+    let tasks = label.size.tasks_max();
+    let argv = [
+        script("/bin/bash"),
+        script("-c"),
+        script(WRAPPER),
+        script("bash"),
+        tasks.to_string(),
+        label.command.clone(),
+    ];
+    Parts {
+        hostname: label.id.to_string(),
+        ids: ids(loan.index, loan.slot),
+        mounts: mounts(spec, loan),
+        process: Process {
+            argv: argv.into(),
+            env: spec.env.clone().into_iter().collect(),
+            cwd: PathBuf::from("/app"),
+            uid,
+            gid: uid,
+            umask: UMASK,
+        },
+        limits: Limits {
+            memory_bytes: Some(label.size.memory_max().0),
+            memory_swap_bytes: Some(0),
+            cpu_weight: label.size.cpu_weight(),
+            pids: Some(tasks),
+            nofile: OPEN_FILES_MAX,
+            ..Limits::default()
+        },
+        network: Network::Joined(loan.netns.clone()),
+        stdio: match spec.connection {
+            Connection::Log => StdioKind::Log,
+            Connection::Terminal { rows, cols } => StdioKind::Terminal { rows, cols },
+            Connection::Pipes => StdioKind::Pipes,
+        },
+    }
+}
+
+/// A [`Sandbox`] without its name.
+pub(super) struct Parts {
+    hostname: String,
+    ids: IdRange,
+    mounts: Vec<SandboxMount>,
+    process: Process,
+    limits: Limits,
+    network: Network,
+    stdio: StdioKind,
+}
+
+impl Parts {
+    /// Names it.
+    pub(super) fn named(
+        self,
+        id: crate::runtime::ContainerId,
+        root_layers: Vec<PathBuf>,
+        labels: std::collections::BTreeMap<String, String>,
+    ) -> Sandbox {
+        let Self { hostname, ids, mounts, process, limits, network, stdio } = self;
+        Sandbox { id, hostname, root_layers, ids, mounts, process, limits, network, stdio, labels }
+    }
+}
+
+fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
+    let uid = spec.label.uid;
+    let stored = |path: PathBuf| IdMapped { path, disk: Some((STORE_ID, uid)) };
+    let scratch = |name: &str, target: &str| SandboxMount::Bind {
+        source: stored(loan.scratch.join(name)),
+        target: target.into(),
+        access: Access::ReadWrite,
+        exec: Exec::Allowed,
+    };
+    let file = |target: &str, contents: String| SandboxMount::File {
+        target: target.into(),
+        contents: contents.into_bytes(),
+        mode: FILE_MODE,
+    };
+    let hostname = spec.label.id.to_string();
+    let resolvers: String = loan.resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
+    vec![
+        SandboxMount::Overlay {
+            lowers: vec![stored(loan.slug.clone())],
+            scratch: loan.scratch.clone(),
+            target: "/app".into(),
+            owner: (uid, uid),
+        },
+        scratch(TMP, "/tmp"),
+        scratch(VAR_TMP, "/var/tmp"),
+        file("/etc/passwd", passwd(&loan.passwd, uid)),
+        file("/etc/group", group(&loan.group, uid)),
+        file(
+            "/etc/hosts",
+            format!(
+                "127.0.0.1 localhost localhost.localdomain\n::1 localhost\n{} {hostname}\n",
+                loan.address
+            ),
+        ),
+        file("/etc/hostname", format!("{hostname}\n")),
+        file("/etc/resolv.conf", resolvers),
+    ]
+}
+
+/// Name of the directory of `/tmp` in a dyno's scratch directory.
+pub(super) const TMP: &str = "tmp";
+/// Name of the directory of `/var/tmp` there.
+pub(super) const VAR_TMP: &str = "vartmp";
+
+/// The stack's users and the dyno's own.
+fn passwd(stack: &str, uid: u32) -> String {
+    format!("{}u{uid}:x:{uid}:{uid}::/app:/bin/bash\n", lines(stack))
+}
+
+/// The stack's groups and the dyno's own.
+fn group(stack: &str, gid: u32) -> String {
+    format!("{}dyno:x:{gid}:\n", lines(stack))
+}
+
+/// The text, ending with a line feed when there is any.
+fn lines(text: &str) -> String {
+    let text = text.trim_end_matches('\n');
+    if text.is_empty() { String::new() } else { format!("{text}\n") }
+}
+
+/// The file `name` of a root made of layers: the topmost layer that has it wins.
+pub(super) fn in_layers(layers: &[PathBuf], name: &Path) -> Option<PathBuf> {
+    layers.iter().rev().map(|layer| layer.join(name)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn ids_of_slots_and_nodes_do_not_meet() {
+        let last = ids(31, SLOTS - 1);
+        assert_eq!(ids(0, 1).host_base, ids(0, 0).host_base + IDS_LEN);
+        assert_eq!(ids(1, 0).host_base, ids(0, SLOTS - 1).host_base + IDS_LEN);
+        assert!(last.host_base.checked_add(IDS_LEN).is_some(), "the last id is one");
+        assert!(STORE_ID < IDS_BASE);
+    }
+
+    #[test]
+    fn the_dynos_user_comes_after_the_stacks() {
+        assert_eq!(
+            passwd("root:x:0:0::/root:/bin/sh", 42856),
+            "root:x:0:0::/root:/bin/sh\nu42856:x:42856:42856::/app:/bin/bash\n"
+        );
+        assert_eq!(group("", 42856), "dyno:x:42856:\n");
+    }
+}
