@@ -250,7 +250,7 @@ async fn nothing_of_the_host_is_mounted_and_no_way_leads_up_from_the_root() {
         assert_eq!(tops, 1, "one root: {text}");
         for point in points {
             let known = ["/", "/app", "/tmp", "/dev", "/proc", "/sys"];
-            let top = point.splitn(3, '/').nth(1).map(|first| format!("/{first}")).unwrap_or_default();
+            let top = point.split('/').nth(1).map(|first| format!("/{first}")).unwrap_or_default();
             assert!(!point.starts_with('/') || known.contains(&top.as_str()), "{point}: {text}");
         }
         let seen: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("top ")).collect();
