@@ -1,11 +1,11 @@
 //! `/apps`.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use http::StatusCode;
 
-use crate::api::error::{ApiError, body};
+use crate::api::body::Input;
+use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
 use crate::flows::{self, AppUpdate, NewAppRequest};
@@ -18,9 +18,9 @@ pub(super) async fn list(State(api): State<Api>) -> Result<Json<Vec<App>>, ApiEr
 
 pub(super) async fn create(
     State(api): State<Api>,
-    bytes: Bytes,
+    Input(body): Input<CreateApp>,
 ) -> Result<(StatusCode, Json<App>), ApiError> {
-    let CreateApp { name, stack, region: _ } = body(&bytes)?;
+    let CreateApp { name, stack, region: _ } = body;
     let info = flows::create(&api.node, NewAppRequest { name, stack }, &api.actor()).await?;
     Ok((StatusCode::CREATED, Json(view::app(&api, &info))))
 }
@@ -33,10 +33,10 @@ pub(super) async fn show(State(api): State<Api>, Path(key): Path<String>) -> Res
 pub(super) async fn update(
     State(api): State<Api>,
     Path(key): Path<String>,
-    bytes: Bytes,
+    Input(body): Input<UpdateApp>,
 ) -> Result<Json<App>, ApiError> {
     let app = api.app(&key).await?;
-    let UpdateApp { build_stack, maintenance, name } = body(&bytes)?;
+    let UpdateApp { build_stack, maintenance, name } = body;
     let info = flows::update(&api.node, &app, AppUpdate { name, build_stack, maintenance }).await?;
     Ok(Json(view::app(&api, &info)))
 }

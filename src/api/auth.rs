@@ -7,11 +7,12 @@ use axum::response::Response;
 use axum::serve::IncomingStream;
 use http::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
-use crate::api::error::refused;
+use crate::api::error::{refused, told};
 use crate::api::state::Api;
 use crate::flows::Token;
+use crate::sys::peer;
 use crate::wire::api_errors::Refusal;
 use crate::wire::credentials;
 
@@ -41,7 +42,14 @@ pub struct PeerInfo {
 
 impl Connected<IncomingStream<'_, UnixListener>> for PeerInfo {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
+        Self::of(stream.io())
+    }
+}
+
+impl PeerInfo {
+    /// Who is at the other end of `stream`; nobody, when the kernel does not say.
+    pub(super) fn of(stream: &UnixStream) -> Self {
+        Self { uid: peer::credentials(stream).ok().map(|peer| peer.uid) }
     }
 }
 
@@ -92,7 +100,7 @@ fn speaks_version(headers: &HeaderMap, silence: Result<(), Refusal>) -> Result<(
     }
 }
 
-/// Gives every answer a `Request-Id`: a fresh one, after those the client brought.
+/// Gives every answer a `Request-Id`: a fresh one, after those the client brought. A fault is told under the fresh one.
 pub(super) async fn request_id(request: Request, next: Next) -> Response {
     let brought = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let fresh = uuid::Uuid::new_v4();
@@ -100,7 +108,7 @@ pub(super) async fn request_id(request: Request, next: Next) -> Response {
         Some(ids) if ids.len() <= REQUEST_ID_CHARS_MAX => format!("{ids},{fresh}"),
         Some(_) | None => fresh.to_string(),
     };
-    let mut response = next.run(request).await;
+    let mut response = told(next.run(request).await, &fresh.to_string());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -1,13 +1,11 @@
 //! `/apps/:app/builds` and `/apps/:app/buildpack-installations`.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
-use http::HeaderMap;
 
+use crate::api::body::Input;
 use crate::api::dynos::release_ids;
-use crate::api::error::{ApiError, body};
-use crate::api::range::ListRange;
+use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
 use crate::flows;
@@ -17,11 +15,10 @@ use crate::wire::api_errors::{Missing, Refusal};
 pub(super) async fn list(
     State(api): State<Api>,
     Path(key): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Vec<Build>>, ApiError> {
     let app = api.app(&key).await?;
     let releases = release_ids(&api, &app).await?;
-    let all = ListRange::of(&headers).select(flows::builds(&api.node, &app).await?);
+    let all = flows::builds(&api.node, &app).await?;
     Ok(Json(all.iter().map(|build| view::build(&app, build, &releases)).collect()))
 }
 
@@ -47,10 +44,9 @@ pub(super) async fn buildpacks(
 pub(super) async fn set_buildpacks(
     State(api): State<Api>,
     Path(key): Path<String>,
-    bytes: Bytes,
+    Input(body): Input<UpdateBuildpacks>,
 ) -> Result<Json<Vec<BuildpackInstallation>>, ApiError> {
     let app = api.app(&key).await?;
-    let UpdateBuildpacks { updates } = body(&bytes)?;
-    let urls = updates.into_iter().map(|update| update.buildpack).collect();
+    let urls = body.updates.into_iter().map(|update| update.buildpack).collect();
     Ok(Json(view::buildpacks(&flows::set_buildpacks(&api.node, &app, urls).await?)))
 }

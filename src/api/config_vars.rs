@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 
-use crate::api::error::{ApiError, body};
+use crate::api::body::Input;
+use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::domain::ConfigVars;
 use crate::flows;
@@ -26,9 +26,8 @@ pub(super) async fn show(State(api): State<Api>, Path(key): Path<String>) -> Res
 pub(super) async fn update(
     State(api): State<Api>,
     Path(key): Path<String>,
-    bytes: Bytes,
+    Input(changes): Input<BTreeMap<String, Option<String>>>,
 ) -> Result<Json<Vars>, ApiError> {
     let app = api.app(&key).await?;
-    let changes: BTreeMap<String, Option<String>> = body(&bytes)?;
     Ok(vars(&flows::change_config(&api.node, &app, &changes, &api.actor()).await?))
 }

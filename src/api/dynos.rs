@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::error::{ApiError, body};
+use crate::api::body::Input;
+use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::{App, DynoSize, Version};
@@ -43,10 +43,10 @@ pub(super) async fn show(
 pub(super) async fn create(
     State(api): State<Api>,
     Path(key): Path<String>,
-    bytes: Bytes,
+    Input(body): Input<CreateDyno>,
 ) -> Result<(StatusCode, Json<Dyno>), ApiError> {
     let app = api.app(&key).await?;
-    let request = parse(body(&bytes)?)?;
+    let request = parse(body)?;
     let is_attached = request.connection != Connection::Log;
     let dyno = flows::run_one_off(&api.node, &app, request, &api.actor()).await?;
     let mut shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);

@@ -1,11 +1,11 @@
 //! The one place that makes a failed answer.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde::de::DeserializeOwned;
 
 use crate::flows::FlowError;
 use crate::wire::api_errors::{ErrorId, Missing, Refusal, fault_body};
@@ -13,6 +13,13 @@ use crate::wire::api_errors::{ErrorId, Missing, Refusal, fault_body};
 /// Why a request was not answered with what it asked for.
 #[derive(Debug)]
 pub(super) struct ApiError(FlowError);
+
+/// A fault on its way out: [`told`] where the request's identity is known.
+#[derive(Clone)]
+struct Fault {
+    attempt: &'static str,
+    source: Arc<dyn Error + Send + Sync>,
+}
 
 impl From<FlowError> for ApiError {
     fn from(error: FlowError) -> Self {
@@ -38,18 +45,22 @@ impl IntoResponse for ApiError {
         match self.0 {
             FlowError::Refused(refusal) => refused(&refusal),
             FlowError::Fault { attempt, source } => {
-                let reference = uuid::Uuid::new_v4().to_string();
-                tracing::error!(
-                    attempt,
-                    request = reference,
-                    error = &*source as &dyn Error,
-                    "a request failed"
-                );
-                let body = fault_body(&format!("it cannot {attempt}"), &reference);
-                (status(ErrorId::InternalServerError), Json(body)).into_response()
+                let mut response = status(ErrorId::InternalServerError).into_response();
+                response.extensions_mut().insert(Fault { attempt, source: source.into() });
+                response
             }
         }
     }
+}
+
+/// Tells a fault under `request`, to the client and with its cause to the node's log; other answers pass unchanged.
+pub(super) fn told(mut response: Response, request: &str) -> Response {
+    let Some(Fault { attempt, source }) = response.extensions_mut().remove() else {
+        return response;
+    };
+    tracing::error!(attempt, request, error = &*source as &(dyn Error + 'static), "a request failed");
+    let body = fault_body(&format!("it cannot {attempt}"), request);
+    (status(ErrorId::InternalServerError), Json(body)).into_response()
 }
 
 /// The answer to a refused request.
@@ -66,9 +77,25 @@ pub(super) async fn no_route() -> Response {
     refused(&Refusal::NotFound(Missing::Route))
 }
 
-/// Reads a JSON body; an empty one is an empty object.
-pub(super) fn body<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::BadRequest(format!("The body cannot be read: {error}.")))
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fault_names_the_attempt_and_the_request_but_not_its_cause() {
+        let cause = std::io::Error::other("/a/secret/place");
+        let response = told(ApiError::fault("use the database")(cause).into_response(), "some-request");
+        assert_eq!(response.status(), 500);
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        let text = String::from_utf8_lossy(&body);
+        assert!(text.contains("use the database") && text.contains("some-request"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn every_refusal_has_the_status_of_its_kind() {
+        for id in ErrorId::ALL {
+            assert_eq!(status(id).as_u16(), id.status());
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! `/apps/:app/formation`.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 
-use crate::api::error::{ApiError, body};
+use crate::api::body::Input;
+use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::QuantityChange;
@@ -35,11 +35,10 @@ pub(super) async fn show(
 pub(super) async fn update(
     State(api): State<Api>,
     Path(key): Path<String>,
-    bytes: Bytes,
+    Input(body): Input<UpdateFormation>,
 ) -> Result<Json<Vec<FormationEntry>>, ApiError> {
     let app = api.app(&key).await?;
-    let UpdateFormation { updates } = body(&bytes)?;
-    let updates = updates.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let updates = body.updates.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let desired = flows::scale(&api.node, &app, &updates, &api.actor()).await?;
     Ok(Json(view::formation(&desired)))
 }
@@ -47,10 +46,10 @@ pub(super) async fn update(
 pub(super) async fn update_one(
     State(api): State<Api>,
     Path((key, name)): Path<(String, String)>,
-    bytes: Bytes,
+    Input(body): Input<FormationUpdate>,
 ) -> Result<Json<FormationEntry>, ApiError> {
     let app = api.app(&key).await?;
-    let update = FormationUpdate { process_type: Some(name.clone()), ..body(&bytes)? };
+    let update = FormationUpdate { process_type: Some(name.clone()), ..body };
     let desired = flows::scale(&api.node, &app, &[parse(update)?], &api.actor()).await?;
     one(view::formation(&desired), &name)
 }

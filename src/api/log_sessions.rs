@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -13,7 +13,8 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use uuid::Uuid;
 
-use crate::api::error::{ApiError, body};
+use crate::api::body::Input;
+use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::domain::AppId;
 use crate::logs::{Filter, HISTORY_LINES, Tail};
@@ -65,10 +66,9 @@ impl Sessions {
 pub(super) async fn create(
     State(api): State<Api>,
     Path(key): Path<String>,
-    bytes: Bytes,
+    Input(request): Input<CreateLogSession>,
 ) -> Result<(StatusCode, Json<LogSession>), ApiError> {
     let app = api.app(&key).await?;
-    let request: CreateLogSession = body(&bytes)?;
     let filter = Filter { ps: request.dyno.or(request.process_type), source: request.source };
     let lines = request.lines.unwrap_or(LINES_DEFAULT).min(HISTORY_LINES);
     let tail = if request.tail.unwrap_or(false) { Tail::Follow } else { Tail::End };
@@ -80,11 +80,12 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(LogSession { created_at: now.clone(), id, logplex_url, updated_at: now })))
 }
 
-/// Streams display lines; a session opens once.
+/// Streams display lines; a session opens once. A tail ends with its client, or when the node closes.
 pub(super) async fn open(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let session = id.parse().ok().and_then(|id| api.sessions.take(id));
     let session = session.ok_or(Refusal::NotFound(Missing::LogSession))?;
     let lines = api.node.logs().session(session.app, session.filter, session.lines, session.tail);
-    let bytes = lines.map(|line| Ok::<_, std::convert::Infallible>(line.to_bytes()));
+    let bytes =
+        lines.map(|line| Ok::<_, std::convert::Infallible>(line.to_bytes())).take_until(api.closing());
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(bytes)).into_response())
 }

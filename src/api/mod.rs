@@ -8,6 +8,7 @@ mod accounts;
 mod apps;
 mod attach;
 mod auth;
+mod body;
 mod builds;
 mod config_vars;
 mod dynos;
@@ -19,9 +20,13 @@ mod pushes;
 mod range;
 mod releases;
 mod routes;
+mod server;
 mod state;
+#[cfg(test)]
+mod test;
 mod view;
 
 pub use auth::{Door, PeerInfo};
 pub use routes::router;
+pub use server::serve_unix;
 pub use state::{Api, ShutdownSignal};

@@ -1,9 +1,11 @@
 //! `POST /apps/:app/pushes`: a source archive in, the transcript out, and at its end the verdict (`wire::api::PushVerdict`).
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -15,12 +17,15 @@ use uuid::Uuid;
 
 use crate::api::error::ApiError;
 use crate::api::state::Api;
-use crate::flows::{self, Push, Transcript};
-use crate::wire::api::{PushStatus, PushVerdict};
+use crate::flows::{self, BuildPermit, Push, Transcript};
+use crate::wire::api::{PushStatus, PushVerdict, VERDICT_MARK};
 use crate::wire::api_errors::Refusal;
 
 /// The largest source, unpacked, bytes (platform reference 3.2).
 const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How long a source may take to arrive, seconds.
+const RECEIVE_TIMEOUT_S: u64 = 600;
 
 /// What the hook tells of the push besides its source.
 #[derive(Deserialize)]
@@ -33,25 +38,69 @@ pub(super) struct PushQuery {
 pub(super) async fn create(
     State(api): State<Api>,
     Path(key): Path<String>,
-    Query(query): Query<PushQuery>,
+    query: Result<Query<PushQuery>, QueryRejection>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let app = api.app(&key).await?;
+    let mut body = body.into_data_stream();
+    match accept(&api, &key, query, &mut body).await {
+        Ok((push, permit)) => Ok(answer(&api, push, permit)),
+        Err(error) => {
+            // A client that still sends does not read why it should stop.
+            drain(body).await;
+            Err(error)
+        }
+    }
+}
+
+/// Takes the right to build before the source, so that a second push is refused at once.
+async fn accept(
+    api: &Api,
+    key: &str,
+    query: Result<Query<PushQuery>, QueryRejection>,
+    body: &mut BodyDataStream,
+) -> Result<(Push, BuildPermit), ApiError> {
+    let app = api.app(key).await?;
+    let Query(query) = query.map_err(|rejection| Refusal::BadRequest(rejection.body_text()))?;
     let commit = commit(query.new)?;
     let permit = flows::begin_push(&api.node, &app)?;
-    let source = receive(&api, body).await?;
+    let time = Duration::from_secs(RECEIVE_TIMEOUT_S);
+    let late = || Refusal::BadRequest(format!("The source did not arrive within {RECEIVE_TIMEOUT_S} s."));
+    let source = tokio::time::timeout(time, receive(api, body)).await.map_err(|_| late())??;
+    Ok((Push { app, source, commit, actor: api.actor() }, permit))
+}
+
+/// Reads what is left of a body, within the bounds of a good one.
+async fn drain(mut body: BodyDataStream) {
+    let rest = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = body.next().await
+            && bytes <= SOURCE_BYTES_MAX
+        {
+            bytes += chunk.len() as u64;
+        }
+    };
+    let _told_anyhow = tokio::time::timeout(Duration::from_secs(RECEIVE_TIMEOUT_S), rest).await;
+}
+
+fn answer(api: &Api, push: Push, permit: BuildPermit) -> Response {
     let (transcript, lines) = Transcript::new();
-    let push = Push { app, source, commit, actor: api.actor() };
     let node = api.node.clone();
     let verdict = tokio::spawn(async move { flows::push(&node, push, &transcript, permit).await });
-    let text = UnboundedReceiverStream::new(lines).map(|line| Bytes::from(format!("{line}\n")));
+    let text = UnboundedReceiverStream::new(lines).map(|line| encoded(&line));
     let end = futures_util::stream::once(async {
         // A build that panicked has changed nothing that counts.
         let status = verdict.await.unwrap_or(PushStatus::Failed);
         Bytes::from(PushVerdict { status }.encode())
     });
     let stream = text.chain(end).map(Ok::<_, std::convert::Infallible>);
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(stream)).into_response())
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(stream)).into_response()
+}
+
+/// A line of the transcript. Builds print what they like, but the mark of the verdict.
+fn encoded(line: &str) -> Bytes {
+    let mut bytes: Vec<u8> = line.bytes().filter(|byte| *byte != VERDICT_MARK).collect();
+    bytes.push(b'\n');
+    bytes.into()
 }
 
 /// A commit becomes part of texts and environments, so it is what git calls one.
@@ -60,25 +109,38 @@ fn commit(text: String) -> Result<String, Refusal> {
     if is_commit { Ok(text) } else { Err(Refusal::BadRequest("`new` is not a commit.".to_owned())) }
 }
 
-/// Writes the source to a file of its own; a broken or too large one leaves nothing behind.
-async fn receive(api: &Api, body: Body) -> Result<PathBuf, ApiError> {
-    let dir = api.node.settings().sources_dir();
-    let path = dir.join(format!("{}.tar", Uuid::new_v4()));
-    let result = write(&path, body).await;
-    if result.is_err() {
-        let _gone_or_never_made = tokio::fs::remove_file(&path).await;
+/// A file that is removed unless it is kept, also when its client goes away and nobody waits for it any more.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn keep(mut self) -> PathBuf {
+        std::mem::take(&mut self.0)
     }
-    result.map(|()| path)
 }
 
-async fn write(path: &std::path::Path, body: Body) -> Result<(), ApiError> {
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            let _gone_or_never_made = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// Writes the source to a file of its own; a broken or too large one leaves nothing behind.
+async fn receive(api: &Api, body: &mut BodyDataStream) -> Result<PathBuf, ApiError> {
+    let dir = api.node.settings().sources_dir();
+    let file = Unfinished(dir.join(format!("{}.tar", Uuid::new_v4())));
+    write(&file.0, body).await?;
+    Ok(file.keep())
+}
+
+async fn write(path: &FilePath, body: &mut BodyDataStream) -> Result<(), ApiError> {
     if let Some(dir) = path.parent() {
         tokio::fs::create_dir_all(dir).await.map_err(ApiError::fault("make the folder of sources"))?;
     }
     let mut file = tokio::fs::File::create(path).await.map_err(ApiError::fault("keep the source"))?;
-    let mut chunks = body.into_data_stream();
     let mut bytes = 0;
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| Refusal::BadRequest("The source ended early.".to_owned()))?;
         bytes += chunk.len() as u64;
         if bytes > SOURCE_BYTES_MAX {

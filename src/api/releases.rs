@@ -1,27 +1,35 @@
 //! `/apps/:app/releases`.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
+use crate::api::body::Input;
 use crate::api::config_vars::{Vars, vars};
-use crate::api::error::{ApiError, body};
-use crate::api::range::ListRange;
+use crate::api::error::ApiError;
+use crate::api::range::{ListRange, NEXT_RANGE, Page};
 use crate::api::state::Api;
 use crate::api::view;
 use crate::flows::{self, ReleaseKey};
 use crate::wire::api::{CreateRelease, Release, ReleaseName};
 use crate::wire::api_errors::Refusal;
 
+/// By version, ascending; a `Range` chooses order, ends and number.
 pub(super) async fn list(
     State(api): State<Api>,
     Path(key): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<Vec<Release>>, ApiError> {
+) -> Result<Response, ApiError> {
     let app = api.app(&key).await?;
-    let all = ListRange::of(&headers).select(flows::releases(&api.node, &app).await?);
-    Ok(Json(all.iter().map(|release| view::release(&app, release)).collect()))
+    let range = ListRange::of(&headers)?;
+    let Page { items, next } =
+        range.page(flows::releases(&api.node, &app).await?, |view| view.release.version.0);
+    let shown: Vec<Release> = items.iter().map(|release| view::release(&app, release)).collect();
+    Ok(match next {
+        Some(next) => (StatusCode::PARTIAL_CONTENT, [(NEXT_RANGE, next)], Json(shown)).into_response(),
+        None => Json(shown).into_response(),
+    })
 }
 
 pub(super) async fn show(
@@ -46,10 +54,10 @@ pub(super) async fn config_vars(
 pub(super) async fn create(
     State(api): State<Api>,
     Path(key): Path<String>,
-    bytes: Bytes,
+    Input(body): Input<CreateRelease>,
 ) -> Result<(StatusCode, Json<Release>), ApiError> {
     let app = api.app(&key).await?;
-    let CreateRelease { release, slug } = body(&bytes)?;
+    let CreateRelease { release, slug } = body;
     if slug.is_some() {
         return Err(Refusal::ReleaseSource.into());
     }

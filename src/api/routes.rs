@@ -1,7 +1,6 @@
 //! What there is: one row a path. Every row but the open log sessions needs the rights of an administrator (`auth`).
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 
@@ -12,12 +11,9 @@ use crate::api::{
     releases,
 };
 
-/// The most bytes of a JSON body.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-
 /// The API behind one door.
 pub fn router(api: Api, door: Door) -> Router {
-    let json = Router::new()
+    Router::new()
         .route("/account", get(accounts::show))
         .route("/users/~", get(accounts::show))
         .route("/stacks", get(accounts::stacks))
@@ -33,6 +29,7 @@ pub fn router(api: Api, door: Door) -> Router {
         .route("/apps/{app}/dynos/{dyno}", get(dynos::show).delete(dynos::restart_one))
         .route("/apps/{app}/dynos/{dyno}/actions/stop", post(dynos::stop))
         .route("/apps/{app}/dynos/{dyno}/attach", get(attach::open))
+        .route("/apps/{app}/pushes", post(pushes::create))
         .route("/apps/{app}/releases", get(releases::list).post(releases::create))
         .route("/apps/{app}/releases/{release}", get(releases::show))
         .route("/apps/{app}/releases/{release}/config-vars", get(releases::config_vars))
@@ -43,11 +40,6 @@ pub fn router(api: Api, door: Door) -> Router {
         .route("/logs/{session}", get(log_sessions::open))
         .route("/node", get(node::show))
         .route("/node/actions/shutdown", post(node::shutdown))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    // A source has a limit of its own, counted while it is received.
-    let streams =
-        Router::new().route("/apps/{app}/pushes", post(pushes::create)).layer(DefaultBodyLimit::disable());
-    json.merge(streams)
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
         .layer(from_fn_with_state((api.clone(), door), auth::guard))

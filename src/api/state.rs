@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::error::ApiError;
 use crate::api::log_sessions::Sessions;
@@ -19,13 +20,29 @@ pub struct Api {
     pub node: Node,
     pub(super) sessions: Arc<Sessions>,
     pub(super) shutdown: Arc<ShutdownSignal>,
+    closing: CancellationToken,
 }
 
 impl Api {
     /// The API of `node`; `shutdown` is told when a client asks the node to stop everything.
     #[must_use]
     pub fn new(node: Node, shutdown: ShutdownSignal) -> Self {
-        Self { node, sessions: Arc::default(), shutdown: Arc::new(shutdown) }
+        Self {
+            node,
+            sessions: Arc::default(),
+            shutdown: Arc::new(shutdown),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// Ends the streams that have no end of their own, wherever they are served.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Waits until the node closes.
+    pub(super) fn closing(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.closing.clone().cancelled_owned()
     }
 
     /// The app a path names, by name or identity.

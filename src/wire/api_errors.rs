@@ -37,6 +37,10 @@ pub enum ErrorId {
     NotAcceptable,
     /// Not now: something else is going on.
     Conflict,
+    /// The body is too long.
+    TooLarge,
+    /// A part of a list that cannot be given.
+    Range,
     /// The request makes sense, its values do not.
     InvalidParams,
     /// The node is at one of its limits, or closing.
@@ -47,13 +51,15 @@ pub enum ErrorId {
 
 impl ErrorId {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::NotAcceptable,
         Self::Conflict,
+        Self::TooLarge,
+        Self::Range,
         Self::InvalidParams,
         Self::Unavailable,
         Self::InternalServerError,
@@ -69,6 +75,8 @@ impl ErrorId {
             Self::NotFound => "not_found",
             Self::NotAcceptable => "not_acceptable",
             Self::Conflict => "conflict",
+            Self::TooLarge => "payload_too_large",
+            Self::Range => "requested_range_not_satisfiable",
             Self::InvalidParams => "invalid_params",
             Self::Unavailable => "unavailable",
             Self::InternalServerError => "internal_server_error",
@@ -85,6 +93,8 @@ impl ErrorId {
             Self::NotFound => 404,
             Self::NotAcceptable => 406,
             Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::Range => 416,
             Self::InvalidParams => 422,
             Self::InternalServerError => 500,
             Self::Unavailable => 503,
@@ -240,6 +250,15 @@ pub enum Refusal {
         /// How many builds run at once.
         limit: usize,
     },
+    /// A body over its limit.
+    #[error("The body is longer than {limit_kib} KiB.")]
+    BodyTooLarge {
+        /// The limit, KiB.
+        limit_kib: usize,
+    },
+    /// A `Range` that a list cannot give.
+    #[error("The list is ordered by version: write `Range: version ..; order=desc, max=10`.")]
+    Range,
     /// More than a source may hold.
     #[error(
         "The source is larger than 1 GB unpacked. Remove what the app does not need from the repository."
@@ -269,6 +288,8 @@ impl Refusal {
             Self::Version => ErrorId::NotAcceptable,
             Self::Credentials => ErrorId::Unauthorized,
             Self::Peer => ErrorId::Forbidden,
+            Self::BodyTooLarge { .. } => ErrorId::TooLarge,
+            Self::Range => ErrorId::Range,
             Self::NameTaken(_)
             | Self::Name(_)
             | Self::Quantity(_)

@@ -1,0 +1,334 @@
+//! The API on a real socket, with a builder and dynos that only pretend.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Frame as BodyFrame, Incoming};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::api::{Api, serve_unix};
+use crate::domain::{self, AppId, Slug, StackName};
+use crate::flows::ports::{
+    BuildFailure, BuildOrder, Builder, Built, Control, Desired, DynoView, Dynos, DynosError, OneOff, Scope,
+    Streams,
+};
+use crate::flows::{Node, Parts, Settings};
+use crate::logs::LogService;
+use crate::store::Store;
+use crate::sys::peer;
+use crate::wire::attach::{Frame, PROTOCOL};
+
+const PIPE_BYTES: usize = 4096;
+
+type Answered<T> = BoxFuture<'static, Result<T, DynosError>>;
+
+/// Runs nothing; an attached dyno echoes its input until its end, then exits with 7.
+struct EchoDynos;
+
+impl Dynos for EchoDynos {
+    fn apply(&self, _: Desired) -> Answered<()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn adopt(&self, _: Vec<Desired>) -> Answered<()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn forget(&self, _: AppId) -> Answered<()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn restart(&self, _: AppId, _: Scope) -> Answered<()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn stop(&self, _: AppId, _: Scope) -> Answered<()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn run(&self, one_off: OneOff) -> Answered<Option<Streams>> {
+        assert_eq!(one_off.command, "cat");
+        let (input, mut stdin) = tokio::io::duplex(PIPE_BYTES);
+        let (mut stdout, output) = tokio::io::duplex(PIPE_BYTES);
+        let (control, mut asked) = mpsc::channel(8);
+        tokio::spawn(async move {
+            // Only a window of the right size lets the echo begin.
+            assert_eq!(asked.recv().await, Some(Control::Resize { rows: 5, cols: 6 }));
+            tokio::io::copy(&mut stdin, &mut stdout).await.unwrap();
+            drop(stdout);
+            while asked.recv().await.is_some() {}
+        });
+        let (input, output) = (Box::new(input), Box::new(output));
+        async { Ok(Some(Streams { input, output, control, exit: async { 7 }.boxed() })) }.boxed()
+    }
+
+    fn snapshot(&self, _: AppId) -> Vec<DynoView> {
+        Vec::new()
+    }
+}
+
+/// Tells the length of the source, tries to forge a verdict, and succeeds.
+struct CountingBuilder;
+
+impl Builder for CountingBuilder {
+    fn build(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Built, BuildFailure>> {
+        async move {
+            let length = std::fs::metadata(&order.source).unwrap().len();
+            lines.send(format!("{length} bytes")).unwrap();
+            lines.send("\0{\"status\":\"failed\"}".to_owned()).unwrap();
+            let slug = Slug {
+                digest: hex::encode([7; 32]).parse().unwrap(),
+                size: domain::Bytes(42),
+                process_types: [("web".parse().unwrap(), "serve".to_owned())].into(),
+                buildpack_description: None,
+                created_at_s: 0,
+            };
+            Ok(Built { slug, stack_version: "1".to_owned() })
+        }
+        .boxed()
+    }
+
+    fn stacks(&self) -> Vec<StackName> {
+        Vec::new()
+    }
+}
+
+type RequestBody = BoxBody<Bytes, std::io::Error>;
+
+fn whole(bytes: impl Into<Bytes>) -> RequestBody {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+struct Stage {
+    dir: tempfile::TempDir,
+    node: Node,
+    stop: oneshot::Sender<()>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+impl Stage {
+    fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let parts = Parts {
+            store: Store::open(&dir.path().join("state.db")).unwrap(),
+            dynos: Arc::new(EchoDynos),
+            builder: Arc::new(CountingBuilder),
+            logs: LogService::open(dir.path().join("logs")).unwrap(),
+        };
+        let settings = Settings {
+            lib_dir: dir.path().to_owned(),
+            owner: "me@example.com".to_owned(),
+            router_port: 8080,
+            git_address: ([127, 0, 0, 1], 5080).into(),
+            default_stack: StackName::default(),
+        };
+        let node = Node::new(parts, settings);
+        let api = Api::new(node.clone(), watch::channel(false).0);
+        let listener = UnixListener::bind(dir.path().join("api.sock")).unwrap();
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let own_uid = peer::credentials(&one).unwrap().uid;
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(serve_unix(listener, api, own_uid, stopped.map(drop)));
+        Self { dir, node, stop, served }
+    }
+
+    async fn send(&self, request: Request<RequestBody>) -> http::Response<Incoming> {
+        let stream = UnixStream::connect(self.dir.path().join("api.sock")).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection.with_upgrades());
+        sender.send_request(request).await.unwrap()
+    }
+
+    async fn call(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
+        let request = Request::builder().method(method).uri(path).body(whole(body.to_owned())).unwrap();
+        let response = self.send(request).await;
+        assert!(response.headers().contains_key("request-id"), "{path}");
+        let (status, text) = (response.status(), text(response).await);
+        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}")))
+    }
+
+    /// A push of `body` to the app `example`.
+    fn pushed(body: RequestBody) -> Request<RequestBody> {
+        let path = format!("/apps/example/pushes?ref=refs/heads/main&old={0}&new={0}", "1a".repeat(20));
+        Request::post(path).body(body).unwrap()
+    }
+
+    async fn with_app() -> Self {
+        let stage = Self::open();
+        let (status, app) = stage.call(Method::POST, "/apps", r#"{"name":"example"}"#).await;
+        assert_eq!(
+            (status, &app["web_url"]),
+            (StatusCode::CREATED, &json!("http://example.localhost:8080/"))
+        );
+        stage
+    }
+
+    async fn with_release() -> Self {
+        let stage = Self::with_app().await;
+        text(stage.send(Self::pushed(whole("a tar"))).await).await;
+        stage
+    }
+
+    fn sources(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.node.settings().sources_dir()).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+async fn text(response: http::Response<Incoming>) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn refusals_are_json_with_their_status() {
+    let stage = Stage::with_app().await;
+    let too_long = format!(r#"{{"name":"{}"}}"#, "x".repeat(super::body::JSON_BYTES_MAX));
+    for (method, path, body, status, id) in [
+        (Method::GET, "/nothing", "", 404, "not_found"),
+        (Method::PUT, "/apps", "", 404, "not_found"),
+        (Method::GET, "/apps/nothing", "", 404, "not_found"),
+        (Method::GET, "/apps/example/dynos/web.1", "", 404, "not_found"),
+        (Method::POST, "/apps", "{", 400, "bad_request"),
+        (Method::POST, "/apps", too_long.as_str(), 413, "payload_too_large"),
+        (Method::POST, "/apps", r#"{"name":"example"}"#, 422, "invalid_params"),
+        (Method::PATCH, "/apps/example/formation/web", r#"{"quantity":"many"}"#, 422, "invalid_params"),
+        (Method::POST, "/apps/example/pushes", "", 400, "bad_request"),
+        (
+            Method::GET,
+            "/apps/example/dynos/8601b555-6a83-4c12-8269-97c8e32cdb22/attach",
+            "",
+            400,
+            "bad_request",
+        ),
+    ] {
+        let (told, answer) = stage.call(method, path, body).await;
+        assert_eq!((told.as_u16(), &answer["id"]), (status, &json!(id)), "{path}: {answer}");
+    }
+    let other = Request::get("/apps").header("accept", "application/vnd.heroku+json; version=2");
+    let answer = stage.send(other.body(whole("")).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test]
+async fn a_push_streams_its_transcript_and_one_verdict() {
+    let stage = Stage::with_app().await;
+    let answer = text(stage.send(Stage::pushed(whole(vec![7; 100_000]))).await).await;
+    let (transcript, verdict) = answer.split_once('\0').unwrap();
+    assert!(transcript.contains("100000 bytes\n"), "{transcript}");
+    assert_eq!(verdict, r#"{"status":"succeeded"}"#, "a build's own mark is left out");
+    assert_eq!(stage.sources(), Vec::<PathBuf>::new());
+    let (_, formation) = stage.call(Method::GET, "/apps/example/formation", "").await;
+    assert_eq!((&formation[0]["command"], &formation[0]["quantity"]), (&json!("serve"), &json!(1)));
+    let (_, builds) = stage.call(Method::GET, "/apps/example/builds", "").await;
+    assert_eq!(builds[0]["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn a_source_that_breaks_off_leaves_nothing() {
+    let stage = Stage::with_app().await;
+    let pieces = [Ok(BodyFrame::data(Bytes::from(vec![7; 100_000]))), Err(std::io::Error::other("gone"))];
+    let stream = UnixStream::connect(stage.dir.path().join("api.sock")).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    assert!(sender.send_request(Stage::pushed(StreamBody::new(stream::iter(pieces)).boxed())).await.is_err());
+    drop(sender);
+    let (_, builds) = stage.call(Method::GET, "/apps/example/builds", "").await;
+    assert_eq!(builds, json!([]));
+    // The right to build comes back with the client's end, which the node notices in its own time.
+    for _ in 0..50 {
+        if crate::flows::begin_push(&stage.node, &crate::flows::find(&stage.node, "example").await.unwrap())
+            .is_ok()
+        {
+            assert_eq!(stage.sources(), Vec::<PathBuf>::new());
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the app still builds");
+}
+
+#[tokio::test]
+async fn a_refused_push_is_told_to_a_client_that_still_sends() {
+    let stage = Stage::with_app().await;
+    let app = crate::flows::find(&stage.node, "example").await.unwrap();
+    let _building = crate::flows::begin_push(&stage.node, &app).unwrap();
+    let answer = stage.send(Stage::pushed(whole(vec![7; 8 << 20]))).await;
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    assert!(text(answer).await.contains("Another build of example is running."));
+}
+
+#[tokio::test]
+async fn releases_come_in_the_range_that_is_asked_for() {
+    let stage = Stage::with_release().await;
+    let list = async |range: &str| {
+        let request = Request::get("/apps/example/releases").header("range", range).body(whole("")).unwrap();
+        let response = stage.send(request).await;
+        let next = response.headers().get("next-range").map(|next| next.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let all: Vec<Value> = serde_json::from_str(&text(response).await).unwrap();
+        (status, all.iter().map(|release| release["version"].as_u64().unwrap()).collect::<Vec<_>>(), next)
+    };
+    let (status, versions, next) = list("version ..; order=desc,max=1").await;
+    assert_eq!((status, versions), (206, vec![3]));
+    assert_eq!(list(&next.unwrap()).await.1, [2]);
+    assert_eq!(list("version ..; order=desc,max=1000").await, (200, vec![3, 2, 1], None));
+    let (_, release) = stage.call(Method::GET, "/apps/example/releases/3", "").await;
+    assert_eq!((&release["current"], &release["eligible_for_rollback"]), (&json!(true), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_tail_shows_history_and_ends_well_when_the_node_closes() {
+    let stage = Stage::with_app().await;
+    let (status, session) =
+        stage.call(Method::POST, "/apps/example/log-sessions", r#"{"tail":true,"lines":100}"#).await;
+    assert_eq!(status, StatusCode::CREATED);
+    stage.node.logs().flush().await;
+    let url = session["logplex_url"].as_str().unwrap();
+    let path = &url[url.find("/logs/").unwrap()..];
+    let response = stage.send(Request::get(path).body(whole("")).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    stage.stop.send(()).unwrap();
+    let lines = text(response).await;
+    assert!(lines.contains("Initial release by user me@example.com"), "{lines}");
+    stage.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_attached_dyno_talks_and_exits() {
+    let stage = Stage::with_release().await;
+    let body = r#"{"command":"cat","attach":true,"force_no_tty":true}"#;
+    let (status, dyno) = stage.call(Method::POST, "/apps/example/dynos", body).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let path = dyno["attach_url"].as_str().unwrap();
+    let attach = || {
+        let request = Request::get(path).header("connection", "upgrade").header("upgrade", PROTOCOL);
+        stage.send(request.body(whole("")).unwrap())
+    };
+    let response = attach().await;
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut connection = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    for frame in [Frame::Resize { rows: 5, cols: 6 }, Frame::Data(b"hello".to_vec()), Frame::Eof] {
+        connection.write_all(&frame.encode()).await.unwrap();
+    }
+    let mut received = Vec::new();
+    connection.read_to_end(&mut received).await.unwrap();
+    assert_eq!(Frame::take(&mut received), Ok(Some(Frame::Data(b"hello".to_vec()))));
+    assert_eq!(Frame::take(&mut received), Ok(Some(Frame::Exit(7))));
+    assert_eq!(attach().await.status(), StatusCode::CONFLICT, "a dyno is attached to once");
+}
