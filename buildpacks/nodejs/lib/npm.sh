@@ -42,15 +42,18 @@ explain_npm_failure() {
       "Loosen or update one of them, run \`npm install\`, commit both files and push again."
   fi
   if line=$(grep -m1 -oE "'[^']+' is not in (this|the npm) registry|No matching version found for [^ ]+" "$log"); then
-    fail "The registry has no such package or version: ${line%.}." \
+    line=${line#No matching version found for }
+    line=${line#\'}
+    line=${line%%\'*}
+    fail "The registry has no \`${line%.}\`." \
       "Check its name and version in package.json, run \`npm install\`, commit and push again."
   fi
   if grep -q 'code EINTEGRITY' "$log"; then
     fail "A downloaded package is not the one the lock file names (EINTEGRITY above)." \
       "Delete the lock file, run \`npm install\`, commit the new one and push again."
   fi
-  fail "\`npm $step\` failed; its first error is above." \
-    "Try the same in a fresh clone of the app with Node.js $NODE_VERSION."
+  fail "\`npm $step\` failed; see its output above." \
+    "Try the same in a fresh clone of the app with Node.js $NODE_VERSION, correct it and push again."
 }
 
 install_packages() {
@@ -65,7 +68,7 @@ install_packages() {
     header "Installing packages with npm install"
     warn "There is no package-lock.json: versions may differ from one build to the next." \
       "Run \`npm install\` and commit package-lock.json."
-    npm_step install --include=dev --no-package-lock
+    npm_step install --include=dev
   fi
 }
 
@@ -92,7 +95,5 @@ prune_packages() {
     return
   fi
   header "Pruning the development packages"
-  local lock=()
-  has_lock || lock=(--no-package-lock)
-  npm_step prune --omit=dev --ignore-scripts "${lock[@]}"
+  npm_step prune --omit=dev --ignore-scripts
 }
