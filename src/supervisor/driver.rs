@@ -92,6 +92,8 @@ struct Driver {
     starters: HashMap<DynoId, Starter>,
     forgetting: Vec<(AppId, oneshot::Sender<()>)>,
     stopping: Vec<oneshot::Sender<()>>,
+    /// Given when the turn is done, so that whoever asked finds what was asked for published.
+    answers: Vec<Box<dyn FnOnce() + Send>>,
     /// Weak, so that the driver ends with the last handle.
     queue: mpsc::WeakSender<Message>,
 }
@@ -127,6 +129,7 @@ pub(super) async fn drive(
         starters: HashMap::new(),
         forgetting: vec![],
         stopping: vec![],
+        answers: vec![],
         queue,
     };
     loop {
@@ -158,15 +161,24 @@ impl Driver {
         match message {
             Message::Apply { desired, done } => {
                 self.fleet.apply(*desired, now);
-                reply(done, ());
+                self.reply(done, ());
             }
-            Message::Adopt { desired, done } => reply(done, self.adopt(desired).await),
+            Message::Adopt { desired, done } => {
+                let adopted = self.adopt(desired).await;
+                self.reply(done, adopted);
+            }
             Message::Forget { app, done } => {
                 self.fleet.forget(app, now);
                 self.forgetting.push((app, done));
             }
-            Message::Restart { app, scope, done } => reply(done, self.fleet.restart(app, &scope, now)),
-            Message::Stop { app, scope, done } => reply(done, self.fleet.stop(app, &scope, now)),
+            Message::Restart { app, scope, done } => {
+                let restarted = self.fleet.restart(app, &scope, now);
+                self.reply(done, restarted);
+            }
+            Message::Stop { app, scope, done } => {
+                let stopped = self.fleet.stop(app, &scope, now);
+                self.reply(done, stopped);
+            }
             Message::Run { one_off, done } => self.run(*one_off, done, now),
             Message::StopAll { grace, done } => {
                 self.fleet.stop_all(now);
@@ -179,7 +191,7 @@ impl Driver {
             Message::LaunchFailed { id, error } => {
                 tracing::warn!(dyno = %id, %error, "a dyno was not started");
                 if let Some(Starter::Launch { done, .. }) = self.starters.remove(&id) {
-                    reply(done, Err(SupervisorError::NotStarted(error.to_string())));
+                    self.reply(done, Err(SupervisorError::NotStarted(error.to_string())));
                 }
                 self.fleet.launch_failed(id, error.to_string(), now);
             }
@@ -203,10 +215,10 @@ impl Driver {
         let started =
             OneOffStarted { id, name: one_off.name.clone(), exit: ExitWatch(watch), attached: None };
         if let Err(refusal) = self.fleet.run(one_off, now) {
-            return reply(done, Err(refusal.into()));
+            return self.reply(done, Err(refusal.into()));
         }
         let starter = if connection == crate::supervisor::Connection::Log {
-            reply(done, Ok(started));
+            self.reply(done, Ok(started));
             Starter::Exit(exit)
         } else {
             Starter::Launch { done, started, exit }
@@ -232,7 +244,7 @@ impl Driver {
                     let _ = absence.await;
                     Message::ClientGone { id }
                 });
-                reply(done, Ok(one_off));
+                self.reply(done, Ok(one_off));
             }
             Some(exit @ Starter::Exit(_)) => {
                 self.starters.insert(id, exit);
@@ -243,7 +255,7 @@ impl Driver {
 
     fn exited(&mut self, id: DynoId, end: End, now: Moment) {
         if let Some(Starter::Exit(exit)) = self.starters.remove(&id) {
-            reply(exit, end.status);
+            self.reply(exit, end.status);
         }
         let memory = if end.out_of_memory { Memory::Exceeded } else { Memory::Within };
         self.fleet.observe(id, Event::Exited { status: end.status, memory }, now);
@@ -260,12 +272,19 @@ impl Driver {
             let id = label.id;
             self.fleet.take_over(label.clone(), dyno.reach(), now);
             self.held.insert(id, Held { app: label.app, dyno: dyno.clone() });
-            let bound = end.is_none() && matches!(dyno.is_listening(label.port), Ok(true));
-            if bound || end.is_some() {
+            if end.is_some() || matches!(dyno.is_listening(label.port), Ok(true)) {
                 self.fleet.take_over_up(id);
             }
+            if let Some(end) = end {
+                // Told before anything is published: the router never hears of a dyno that is no more.
+                if let Some(follow) = self.follow(&label, dyno.as_ref()) {
+                    follow.finish().await;
+                }
+                self.exited(id, end, now);
+                continue;
+            }
             self.watch(&label, dyno);
-            if label.class == Class::Attached && end.is_none() {
+            if label.class == Class::Attached {
                 // Its terminal went with the earlier run of the node.
                 self.fleet.observe(id, Event::ClientGone, now);
             }
@@ -291,6 +310,12 @@ impl Driver {
             }
             Message::Exited { id, end }
         });
+    }
+
+    /// Has a dyno's output collected, unless a client gets it.
+    fn follow(&self, label: &DynoLabel, dyno: &dyn Running) -> Option<FollowHandle> {
+        let ring = dyno.log_ring()?;
+        Some(self.outside.logs.follow_ring(label.app, label.name.to_string(), ring))
     }
 
     /// Sends what a future comes to. The task ends with the future, or with the runtime.
@@ -382,7 +407,12 @@ impl Driver {
         });
     }
 
-    /// Answers those who wait for dynos to be gone, and lets go of those who wait for one that is.
+    /// Answers when the turn is done; one who asked and went away needs no answer.
+    fn reply<T: Send + 'static>(&mut self, done: oneshot::Sender<T>, answer: T) {
+        self.answers.push(Box::new(move || drop(done.send(answer))));
+    }
+
+    /// Answers, also those who wait for dynos to be gone, and lets go of those who wait for one that is.
     fn answer(&mut self) {
         let fleet = &self.fleet;
         self.starters.retain(|id, _| fleet.knows(*id));
@@ -390,10 +420,16 @@ impl Driver {
         let is_gone = |app: AppId| !fleet.has_dynos_of(app) && held.values().all(|held| held.app != app);
         let (gone, rest): (Vec<_>, Vec<_>) = self.forgetting.drain(..).partition(|(app, _)| is_gone(*app));
         self.forgetting = rest;
-        gone.into_iter().for_each(|(_, done)| reply(done, ()));
-        if fleet.is_empty() && held.is_empty() {
-            self.stopping.drain(..).for_each(|done| reply(done, ()));
+        let is_over = fleet.is_empty() && held.is_empty();
+        for (_, done) in gone {
+            self.reply(done, ());
         }
+        if is_over {
+            for done in std::mem::take(&mut self.stopping) {
+                self.reply(done, ());
+            }
+        }
+        self.answers.drain(..).for_each(|answer| answer());
     }
 }
 
@@ -414,11 +450,6 @@ async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>) -> Message {
         _ = dyno.wait() => {}
     }
     Message::Listening { id }
-}
-
-/// Answers; one who asked and went away needs no answer.
-fn reply<T>(done: oneshot::Sender<T>, answer: T) {
-    let _ = done.send(answer);
 }
 
 #[cfg(test)]

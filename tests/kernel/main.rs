@@ -4,6 +4,7 @@
 mod support;
 
 mod cgroups;
+mod dynos;
 mod hold;
 mod isolation;
 mod lifetime;
