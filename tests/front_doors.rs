@@ -107,7 +107,9 @@ impl Builder for FakeBuilder {
             let slug = Slug {
                 digest: hex::encode([7; 32]).parse().unwrap(),
                 size: Bytes(42),
-                process_types: types.map(|(name, command)| (name.parse().unwrap(), command.to_owned())).collect(),
+                process_types: types
+                    .map(|(name, command)| (name.parse().unwrap(), command.to_owned()))
+                    .collect(),
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
@@ -157,7 +159,8 @@ impl Stage {
             Arc::new(Repositories { dir: lib.join("repos"), binary: env!("CARGO_BIN_EXE_dyno").into() });
         let state =
             GitState { node: node.clone(), token: Token::new(TOKEN), repositories, socket: socket.clone() };
-        let over_tcp = dyno::git::router(state).merge(dyno::api::router(api.clone(), Door::Tcp(Token::new(TOKEN))));
+        let over_tcp =
+            dyno::git::router(state).merge(dyno::api::router(api.clone(), Door::Tcp(Token::new(TOKEN))));
         let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap());
         let over_socket = dyno::api::router(api, Door::Socket { own_uid });
         let unix = UnixListener::bind(&socket).unwrap();
@@ -191,7 +194,9 @@ impl Stage {
         for (file, text) in files {
             std::fs::write(at.join(file), text).unwrap();
         }
-        for args in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "--allow-empty", "-m", "1"]] {
+        for args in
+            [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "--allow-empty", "-m", "1"]]
+        {
             let output = self.git(&at, args).await;
             assert!(output.status.success(), "{}", err(&output));
         }
@@ -220,11 +225,18 @@ async fn a_push_builds_and_releases_and_can_be_cloned() {
     let stage = Stage::open().await;
     let created = stage.dyno(&["create", "example"]).await;
     assert!(created.status.success(), "{}", err(&created));
-    let at = stage.source("src", &[("Procfile", "web: serve\nworker: work\n"), (".gitattributes", "* export-ignore\n")]).await;
+    let at = stage
+        .source("src", &[("Procfile", "web: serve\nworker: work\n"), (".gitattributes", "* export-ignore\n")])
+        .await;
     let pushed = stage.push(&at, "example", "main").await;
     let text = err(&pushed);
     assert!(pushed.status.success(), "{text}");
-    for line in ["remote: -----> It builds", "Released v3", "http://example.localhost:8080/", "Verifying deploy... done."] {
+    for line in [
+        "remote: -----> It builds",
+        "Released v3",
+        "http://example.localhost:8080/",
+        "Verifying deploy... done.",
+    ] {
         assert!(text.contains(line), "{line} in {text}");
     }
     let app = dyno::flows::find(&stage.node, "example").await.unwrap();
@@ -239,7 +251,12 @@ async fn a_push_builds_and_releases_and_can_be_cloned() {
     let ps = stage.dyno(&["ps", "-a", "example"]).await;
     assert!(out(&ps).contains("web.3"), "{}", out(&ps));
     let logs = stage.dyno(&["logs", "-a", "example", "-n", "100"]).await;
-    for line in ["Initial release by user me@example.com", "Release v3 created by user", "Build succeeded", "Scaled to web@3"] {
+    for line in [
+        "Initial release by user me@example.com",
+        "Release v3 created by user",
+        "Build succeeded",
+        "Scaled to web@3",
+    ] {
         assert!(out(&logs).contains(line), "{line} in {}", out(&logs));
     }
     let clone = stage.git(stage.dir.path(), &["clone", "-q", &stage.remote("example"), "clone"]).await;

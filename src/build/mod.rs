@@ -1,1 +1,119 @@
-//! Buildpacks: source code becomes a slug, inside a sandbox.
+//! Builds: source code becomes a slug.
+//!
+//! ```text
+//!   source.tar ─► unpack ─► .slugignore ─► detect ─► compile ─► release ─► Procfile ─► pack ─► <lib>/slugs/<digest>/
+//!                 └──────────── each arrow is one run in a sandbox on the stack's build layers ────────────┘
+//! ```
+//!
+//! Neither the source nor what a buildpack leaves is ever read, unpacked or packed by the host itself: the stack's own
+//! programs do it in sandboxes, and the host sees their output as bytes. The sandboxes of a build share three directories below
+//! `<lib>/scratch/build-<id>/`: what they see as `/tmp`, as `/app`, and as the cache.
+//!
+//! Contract: [`build`] makes a slug or nothing; what a failed or cancelled build has made is removed. [`sweep`] removes what
+//! a process that died has left. Not here: releases, and who may push (`flows`).
+
+mod buildpack;
+mod compile;
+mod detect;
+mod ignore;
+mod pack;
+mod release;
+mod request;
+mod sandbox;
+mod slug;
+mod source;
+mod sweep;
+mod transcript;
+
+pub use request::{BuildFailure, BuildRequest, BuiltSlug, NodeFailure, Sandboxes, Sink};
+pub use sweep::sweep;
+
+use std::time::Duration;
+
+use crate::wire::push_text;
+use buildpack::Chosen;
+use sandbox::Workshop;
+use transcript::Transcript;
+
+/// Longest build, in seconds (platform reference 3.2).
+pub const BUILD_TIMEOUT_S: u64 = 25 * 60;
+
+/// The id, user and group, that owns on disk what sandboxes leave for others: slugs and caches.
+pub const STORE_ID: u32 = 0x6FFF_0000;
+
+/// Why a build stops: the lines that tell the pusher, or the node's fault.
+enum Stop {
+    Source(Vec<String>),
+    Node(NodeFailure),
+}
+
+impl From<NodeFailure> for Stop {
+    fn from(failure: NodeFailure) -> Stop {
+        Stop::Node(failure)
+    }
+}
+
+/// Builds a slug. Every line the pusher should see goes to `sink`, those of a failure included. When the future is dropped
+/// before its end, the build's sandboxes are killed and its files removed in the background.
+///
+/// # Errors
+/// [`BuildFailure::Source`] if the source, its buildpack or a limit is the reason, [`BuildFailure::Node`] if this node is.
+pub async fn build(
+    request: BuildRequest,
+    sandboxes: &Sandboxes,
+    sink: &mut dyn Sink,
+) -> Result<BuiltSlug, BuildFailure> {
+    let mut transcript = Transcript::new(sink);
+    let stopped = match Workshop::open(&request, sandboxes).await {
+        Ok(workshop) => {
+            let timeout = Duration::from_secs(request.timeout_s);
+            let steps = tokio::time::timeout(timeout, steps(&request, &workshop, &mut transcript));
+            let outcome =
+                steps.await.unwrap_or_else(|_| Err(Stop::Source(push_text::timed_out(request.timeout_s))));
+            workshop.close().await;
+            outcome
+        }
+        Err(failure) => Err(Stop::Node(failure)),
+    };
+    match stopped {
+        Ok(built) => Ok(built),
+        Err(Stop::Source(lines)) => {
+            transcript.say_all(lines);
+            Err(BuildFailure::Source)
+        }
+        Err(Stop::Node(failure)) => {
+            transcript.say_all(push_text::node_failed(&failure.to_string()));
+            Err(BuildFailure::Node(failure))
+        }
+    }
+}
+
+async fn steps(
+    request: &BuildRequest,
+    workshop: &Workshop,
+    transcript: &mut Transcript<'_>,
+) -> Result<BuiltSlug, Stop> {
+    transcript.say(&push_text::building_on(&request.stack));
+    let candidates = buildpack::resolve(&request.buildpacks)?;
+    workshop.lay_out(request, &candidates).await?;
+    source::unpack(workshop, &request.source, transcript).await?;
+    source::restore_cache(workshop, &request.cache).await?;
+    let chosen = if request.buildpacks.is_empty() {
+        transcript.say(&push_text::determining_buildpack());
+        vec![detect::automatic(workshop, candidates).await?]
+    } else {
+        candidates.into_iter().map(Chosen::undetected).collect()
+    };
+    let names: Vec<String> = chosen.iter().map(|pack| pack.pack.name.clone()).collect();
+    transcript.say_all(push_text::using_buildpacks(&names));
+    let description = compile::all(workshop, &chosen, transcript).await?;
+    let process_types = release::process_types(workshop, chosen.last(), transcript).await?;
+    transcript.say(&push_text::compressing());
+    let packed = slug::store(workshop, sandboxes_slugs(workshop), transcript).await?;
+    workshop.keep_cache(&request.cache).await?;
+    Ok(BuiltSlug { digest: packed.digest, size: packed.size, process_types, description, buildpacks: names })
+}
+
+fn sandboxes_slugs(workshop: &Workshop) -> std::path::PathBuf {
+    workshop.lib_dir().join(slug::SLUGS_DIR)
+}

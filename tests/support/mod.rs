@@ -1,6 +1,11 @@
 //! What the kernel tests and the stories share.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part, and none exports it")]
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "in a test a panic is how a failure is told")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test a panic is how a failure is told"
+)]
 #![allow(
     clippy::allow_attributes,
     reason = "whether a part is unused depends on the binary that includes it"

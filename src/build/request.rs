@@ -1,0 +1,156 @@
+//! What a build is asked for, where it runs, and what comes of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::build::BUILD_TIMEOUT_S;
+use crate::domain::{Bytes, ConfigVars, ProcessType, SlugDigest, StackName};
+use crate::runtime::network::{NetworkError, NodeNetwork};
+use crate::runtime::slots::Slots;
+use crate::runtime::{ContainerError, Runtime, StartError};
+
+/// A source on its way to a slug.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The build's identity; scripts see it as `REQUEST_ID`.
+    pub id: Uuid,
+    /// The source as an uncompressed tar archive, its root being the app's. It is untrusted.
+    pub source: PathBuf,
+    /// Which commit it is; scripts see it as `SOURCE_VERSION`.
+    pub source_version: String,
+    /// The stack's name, for the transcript.
+    pub stack: StackName,
+    /// The stack's name as buildpacks know it; scripts see it as `STACK`.
+    pub stack_compat: String,
+    /// The stack's build layers, lowest first.
+    pub stack_layers: Vec<PathBuf>,
+    /// Environment of builds on the stack.
+    pub stack_env: BTreeMap<String, String>,
+    /// Buildpacks in order: built-in names or absolute paths on this host. None means detection.
+    pub buildpacks: Vec<String>,
+    /// Config vars; scripts see them as files in `ENV_DIR`.
+    pub config: ConfigVars,
+    /// Where the buildpacks' cache is kept from build to build; replaced when the build succeeds.
+    pub cache: PathBuf,
+    /// Longest build, in seconds; [`BUILD_TIMEOUT_S`] unless a test has no time.
+    pub timeout_s: u64,
+}
+
+impl BuildRequest {
+    /// The usual limit of time, in seconds.
+    pub const TIMEOUT_S: u64 = BUILD_TIMEOUT_S;
+}
+
+/// Where builds run.
+#[derive(Clone, Debug)]
+pub struct Sandboxes {
+    /// Makes containers.
+    pub runtime: Runtime,
+    /// The numbers containers are told apart by, shared with everything on the node that starts some.
+    pub slots: Slots,
+    /// How builds reach package registries; none leaves them without a network.
+    pub network: Option<Arc<NodeNetwork>>,
+    /// Which node of this host it is, 0 to 31.
+    pub node_index: u32,
+    /// The node's state directory: `scratch` and `slugs` are below it.
+    pub lib_dir: PathBuf,
+    /// Environment that the host's way to registries needs, over the stack's.
+    pub env: Vec<(String, String)>,
+    /// Files laid read-only over the stack's, such as `/etc/resolv.conf`: path inside (there in every stack), contents.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Directories of the host that builds see read-only at the same path: packages kept locally.
+    pub binds: Vec<PathBuf>,
+}
+
+/// What a build has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuiltSlug {
+    /// Its address: `<lib>/slugs/<digest>/app` holds the files, `slug.tar.zst` beside it the archive.
+    pub digest: SlugDigest,
+    /// Size of its compressed archive.
+    pub size: Bytes,
+    /// The commands of its process types.
+    pub process_types: BTreeMap<ProcessType, String>,
+    /// What the last buildpack calls the app: `Python`.
+    pub description: Option<String>,
+    /// The buildpacks that made it, in order.
+    pub buildpacks: Vec<String>,
+}
+
+/// Takes the lines of a build as they come, without line ends.
+pub trait Sink: Send {
+    /// One line.
+    fn line(&mut self, line: &str);
+}
+
+/// Why a build has made nothing.
+#[derive(Debug, Error)]
+pub enum BuildFailure {
+    /// The source, its buildpack, or a limit it went over; the transcript has told the pusher.
+    #[error("the source does not build")]
+    Source,
+    /// The node; the transcript has a short form of it.
+    #[error("the build could not be run")]
+    Node(#[source] NodeFailure),
+}
+
+/// What can go wrong on the node's side.
+#[derive(Debug, Error)]
+pub enum NodeFailure {
+    /// All slots are held.
+    #[error("all container slots of this node are taken; stop some dynos and push again")]
+    NoSlot,
+    /// No network.
+    #[error("no network could be made for it")]
+    Network(#[from] NetworkError),
+    /// A container does not start.
+    #[error("the sandbox for the step '{step}' did not start")]
+    Start {
+        /// Which step.
+        step: &'static str,
+        /// Why.
+        source: Box<StartError>,
+    },
+    /// A container does not go.
+    #[error("the sandbox of a step could not be removed")]
+    Remove(#[from] ContainerError),
+    /// A step of our own failed, such as packing.
+    #[error("the step '{step}' failed with status {status}: {said}")]
+    Step {
+        /// Which step.
+        step: &'static str,
+        /// As a shell would report it.
+        status: u8,
+        /// The end of what it wrote to its standard error.
+        said: String,
+    },
+    /// A file or directory of the node.
+    #[error("cannot {attempt} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        attempt: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The node is ending.
+    #[error("the node is shutting down")]
+    ShuttingDown,
+}
+
+impl NodeFailure {
+    /// For `map_err` on a file operation.
+    pub(super) fn file(
+        attempt: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> NodeFailure {
+        let path = path.into();
+        move |source| NodeFailure::File { attempt, path, source }
+    }
+}

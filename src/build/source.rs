@@ -1,0 +1,212 @@
+//! Before the buildpacks: the directories of a build, the source in them, and the cache of the build before.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::build::buildpack::Pack;
+use crate::build::ignore::{self, Entry, Patterns};
+use crate::build::sandbox::{CACHE_DIR, Input, Reach, SIDE_DIR, Step, Workshop, first};
+use crate::build::transcript::Transcript;
+use crate::build::{BuildRequest, NodeFailure, STORE_ID, Stop};
+use crate::domain::ConfigVars;
+use crate::runtime::Access;
+use crate::sys::mount::give_to;
+use crate::wire::push_text;
+
+/// The most that the list of a source's files may hold, in bytes; `.slugignore` is not applied to more.
+const LIST_BYTES_MAX: usize = 64 << 20;
+
+/// Directories of a build: the user's alone, for they hold secrets.
+const PRIVATE_DIR: u32 = 0o700;
+const PRIVATE_FILE: u32 = 0o600;
+const OPEN_DIR: u32 = 0o755;
+
+impl Workshop {
+    /// Makes the build's directories with config vars and buildpacks in them. No step has run before: from now on the
+    /// host touches nothing below them.
+    pub(super) async fn lay_out(&self, request: &BuildRequest, packs: &[Pack]) -> Result<(), NodeFailure> {
+        let dir = self.dir().to_owned();
+        let env_dir = self.env_dir();
+        let (config, packs) = (request.config.clone(), packs.to_vec());
+        let binds: Vec<_> = self.host_binds().cloned().collect();
+        let laid = tokio::task::spawn_blocking(move || {
+            make_dir(&dir, PRIVATE_DIR)?;
+            let targets = dir.join("targets");
+            make_dir(&targets, OPEN_DIR)?;
+            for bind in binds {
+                let mut path = targets.clone();
+                for part in bind.strip_prefix("/").unwrap_or(&bind) {
+                    path.push(part);
+                    make_dir(&path, OPEN_DIR)?;
+                }
+            }
+            let tmp = dir.join("tmp");
+            for shared in ["app", "cache", "tmp/codon/tmp/cache", "tmp/buildpacks"] {
+                make_dir(&dir.join(shared), OPEN_DIR)?;
+            }
+            for pack in packs {
+                pack.copy_to(&tmp.join("buildpacks").join(pack.index.to_string()))?;
+            }
+            let env_dir = dir.join(env_dir.trim_start_matches('/'));
+            make_dir(&env_dir, PRIVATE_DIR)?;
+            write_config(&env_dir, &config)?;
+            for shared in ["app", "cache", "tmp"] {
+                give_tree(&dir.join(shared))?;
+            }
+            Ok(())
+        });
+        laid.await.unwrap_or(Err(NodeFailure::ShuttingDown))
+    }
+
+    /// Makes the cache that the scripts have left the one of the next build. A build has succeeded without it as well.
+    pub(super) async fn keep_cache(&self, kept: &Path) -> Result<(), NodeFailure> {
+        let (new, old, kept) = (self.dir().join("cache"), self.dir().join("cache-before"), kept.to_owned());
+        let swapped = tokio::task::spawn_blocking(move || {
+            if let Some(parent) = kept.parent() {
+                fs::create_dir_all(parent).map_err(NodeFailure::file("make", parent))?;
+            }
+            if kept.exists() {
+                fs::rename(&kept, &old).map_err(NodeFailure::file("set aside", &kept))?;
+            }
+            fs::rename(&new, &kept).map_err(NodeFailure::file("put in place", &kept))
+        });
+        let swapped = swapped.await.unwrap_or(Err(NodeFailure::ShuttingDown));
+        if let Err(error) = swapped {
+            tracing::warn!(%error, "the cache of a build is lost");
+        }
+        Ok(())
+    }
+}
+
+/// A directory of exactly this mode, whatever the process masks; those above it are the user's alone where they are new.
+fn make_dir(path: &Path, mode: u32) -> Result<(), NodeFailure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(path);
+    made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(NodeFailure::file("make", path))
+}
+
+/// One file each. Names that no file can have are left out: they could only walk out of the directory.
+fn write_config(dir: &Path, config: &ConfigVars) -> Result<(), NodeFailure> {
+    for (name, value) in config.iter().filter(|(name, _)| is_file_name(name)) {
+        let path = dir.join(name);
+        let open = fs::OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&path);
+        open.and_then(|mut file| file.write_all(value.as_bytes()))
+            .map_err(NodeFailure::file("write", &path))?;
+    }
+    Ok(())
+}
+
+fn is_file_name(name: &str) -> bool {
+    const BYTES_MAX: usize = 255;
+    !name.contains('/') && !matches!(name, "." | "..") && name.len() <= BYTES_MAX
+}
+
+/// Gives a tree of our own making to the store.
+fn give_tree(path: &Path) -> Result<(), NodeFailure> {
+    give_to(path, STORE_ID, STORE_ID).map_err(NodeFailure::file("give away", path))?;
+    if !path.is_symlink() && path.is_dir() {
+        for entry in fs::read_dir(path).map_err(NodeFailure::file("list", path))? {
+            give_tree(&entry.map_err(NodeFailure::file("list", path))?.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks the source to `BUILD_DIR`, without its history and what `.slugignore` names.
+pub(super) async fn unpack(
+    workshop: &Workshop,
+    source: &Path,
+    transcript: &mut Transcript<'_>,
+) -> Result<(), Stop> {
+    fs::metadata(source).map_err(NodeFailure::file("read", source))?;
+    let dir = workshop.build_dir();
+    let script =
+        format!("mkdir {dir} && tar -x --no-same-owner -C {dir} -f - && rm -rf {dir}/.git {dir}/.gitmodules");
+    let ended =
+        workshop.run(own("unpack", script), Input::File(source.to_owned()), |out| first(out, 0)).await?;
+    ended.or_refuse(|_, said| {
+        tracing::debug!(said, "a source could not be unpacked");
+        Stop::Source(push_text::bad_source())
+    })?;
+    apply_ignore(workshop, transcript).await
+}
+
+async fn apply_ignore(workshop: &Workshop, transcript: &mut Transcript<'_>) -> Result<(), Stop> {
+    let (dir, name, max) = (workshop.build_dir(), ignore::FILE, ignore::FILE_BYTES_MAX);
+    let script = format!("cd {dir} && if [ -f {name} ]; then head -c {max} {name}; fi");
+    let text = workshop.run_own(own("read .slugignore", script), Input::Empty, max).await?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    let script = format!("cd {dir} && find . -mindepth 1 -printf '%y%P\\0'");
+    let list = workshop.run_own(own("list the source", script), Input::Empty, LIST_BYTES_MAX).await?;
+    if list.len() > LIST_BYTES_MAX {
+        let reason = format!("the source has too many files to apply {name}");
+        return Err(Stop::Source(push_text::declaration_refused(&reason)));
+    }
+    let doomed = Patterns::read(&String::from_utf8_lossy(&text)).doomed(&entries(&list));
+    if doomed.paths.is_empty() {
+        return Ok(());
+    }
+    transcript.say(&push_text::deleting_ignored(doomed.files));
+    let paths: Vec<u8> = doomed.paths.iter().flat_map(|path| format!("./{path}\0").into_bytes()).collect();
+    let script = format!("cd {dir} && xargs -0 rm -rf --");
+    workshop.run_own(own("delete ignored files", script), Input::Bytes(paths), 0).await?;
+    Ok(())
+}
+
+/// Of a list as `find` prints it: a letter for the kind, then the path, then NUL. What is not UTF-8 is never ignored.
+fn entries(list: &[u8]) -> Vec<Entry> {
+    let texts = list.split(|byte| *byte == 0).filter_map(|entry| std::str::from_utf8(entry).ok());
+    let entry = |text: &str| {
+        let path = text.get(1..).filter(|path| !path.is_empty())?;
+        Some(Entry { path: path.to_owned(), is_dir: text.starts_with('d') })
+    };
+    texts.filter_map(entry).collect()
+}
+
+/// Copies the cache of the build before; the scripts work on the copy.
+pub(super) async fn restore_cache(workshop: &Workshop, kept: &Path) -> Result<(), Stop> {
+    if !kept.is_dir() {
+        return Ok(());
+    }
+    let mut step = own("restore the cache", format!("cp -a --reflink=auto {SIDE_DIR}/. {CACHE_DIR}/"));
+    step.mounts = vec![workshop.cache(), Workshop::bind(kept.to_owned(), SIDE_DIR, Access::ReadOnly)];
+    workshop.run_own(step, Input::Empty, 0).await?;
+    Ok(())
+}
+
+/// A step of our own.
+pub(super) fn own(name: &'static str, script: String) -> Step {
+    Step { name, script, cwd: "/".to_owned(), reach: Reach::Nothing, mounts: Vec::new() }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn config_vars_become_files_and_never_paths() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = dir.path().join("env");
+        fs::create_dir(&env).unwrap();
+        let vars = [("A", "1\n"), ("../out", "x"), ("..", "x"), (".", "x"), ("B.c", "")];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        write_config(&env, &ConfigVars::new(vars.into()).unwrap()).unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(&env).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["A", "B.c"]);
+        assert_eq!(fs::read_to_string(env.join("A")).unwrap(), "1\n");
+        assert!(!dir.path().join("out").exists());
+    }
+
+    #[test]
+    fn the_list_of_find_is_read() {
+        let found = entries(b"dsrc\0fsrc/a b\0f\xff\0lx\0");
+        let found: Vec<_> = found.iter().map(|entry| (entry.path.as_str(), entry.is_dir)).collect();
+        assert_eq!(found, [("src", true), ("src/a b", false), ("x", false)]);
+    }
+}

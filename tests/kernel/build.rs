@@ -1,0 +1,252 @@
+//! Builds on a real stack: source in, slug out, and nothing left of those that fail.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use dyno::build::{self, BuildFailure, BuildRequest, BuiltSlug, STORE_ID, Sandboxes, Sink};
+use dyno::domain::{ConfigVars, StackName};
+use dyno::runtime::slots::Slots;
+use uuid::Uuid;
+
+use crate::support::container::{Node, can_run};
+use crate::support::skip;
+
+/// Where a node's stacks are unless the environment says otherwise.
+const LIB_DIR_DEFAULT: &str = "/var/lib/dyno";
+
+struct Bench {
+    node: Node,
+    sandboxes: Sandboxes,
+    request: BuildRequest,
+}
+
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl Sink for Lines {
+    fn line(&mut self, line: &str) {
+        self.0.push(line.to_owned());
+    }
+}
+
+impl Bench {
+    /// A node with a buildpack of these scripts and a source of these files; none, told loudly, without a stack.
+    async fn new(test: &str, scripts: &[(&str, &str)], source: &[(&str, &str)]) -> Option<Bench> {
+        if !can_run(test) {
+            return None;
+        }
+        let lib = std::env::var_os("DYNO_TEST_LIB").map_or_else(|| LIB_DIR_DEFAULT.into(), PathBuf::from);
+        let stack = match dyno::stack::Stack::current(&lib, &StackName::default()) {
+            Ok(stack) => stack,
+            Err(error) => {
+                skip::skip(test, &format!("needs a stack: {error}"));
+                return None;
+            }
+        };
+        let node = Node::start().await;
+        let (lib_dir, pack, app) =
+            (node.dir.path().join("lib"), node.dir.path().join("pack"), node.dir.path().join("src"));
+        write_all(&pack, scripts);
+        write_all(&app, source);
+        let tar = node.dir.path().join("source.tar");
+        let packed = Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&app).arg(".").status();
+        assert!(packed.expect("tar runs").success());
+        let vars = BTreeMap::from([("SECRET".to_owned(), "hunter2\n".to_owned())]);
+        let request = BuildRequest {
+            id: Uuid::new_v4(),
+            source: tar,
+            source_version: "0123abcd".into(),
+            stack: stack.name.clone(),
+            stack_compat: stack.compat.clone(),
+            stack_layers: stack.build_layers(),
+            stack_env: stack.build_env.clone(),
+            buildpacks: vec![pack.to_string_lossy().into_owned()],
+            config: ConfigVars::new(vars).expect("good config vars"),
+            cache: lib_dir.join("cache/app"),
+            timeout_s: 60,
+        };
+        let sandboxes = Sandboxes {
+            runtime: node.runtime.clone(),
+            slots: Slots::new(),
+            network: None,
+            node_index: 31,
+            lib_dir,
+            env: vec![
+                ("FROM_HOST".into(), "yes".into()),
+                ("PACKAGES".into(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel").into()),
+            ],
+            files: vec![("/etc/resolv.conf".into(), b"# ours\n".to_vec())],
+            binds: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel")],
+        };
+        Some(Bench { node, sandboxes, request })
+    }
+
+    async fn build(&mut self) -> (Result<BuiltSlug, BuildFailure>, String) {
+        self.request.id = Uuid::new_v4();
+        let mut lines = Lines::default();
+        let result = build::build(self.request.clone(), &self.sandboxes, &mut lines).await;
+        (result, lines.0.join("\n"))
+    }
+
+    fn app(&self, slug: &BuiltSlug) -> PathBuf {
+        self.sandboxes.lib_dir.join("slugs").join(slug.digest.as_str()).join("app")
+    }
+
+    fn assert_nothing_left(&self) {
+        assert_eq!(names(&self.sandboxes.lib_dir.join("scratch")), [""; 0]);
+        assert!(names(&self.sandboxes.lib_dir.join("slugs")).iter().all(|name| !name.ends_with(".new")));
+        assert!(names(&self.node.dir.path().join("run/containers")).is_empty());
+        assert_eq!(self.sandboxes.slots.held(), 0);
+    }
+}
+
+fn write_all(dir: &Path, files: &[(&str, &str)]) {
+    for (path, contents) in files {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(path, contents).expect("a file");
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let name =
+        |entry: Result<fs::DirEntry, _>| entry.expect("an entry").file_name().to_string_lossy().into_owned();
+    entries.map(name).collect()
+}
+
+const DETECT: (&str, &str) = ("bin/detect", "#!/bin/sh\n[ -f \"$1/app.txt\" ] && echo Text\n");
+const RELEASE: (&str, &str) = (
+    "bin/release",
+    "#!/bin/sh\nprintf -- '---\\ndefault_process_types:\\n  web: default\\n  console: sh\\n'\n",
+);
+const COMPILE: (&str, &str) = (
+    "bin/compile",
+    "#!/bin/bash\nset -e\necho '-----> Compiling'\necho \"       $STACK $SOURCE_VERSION $HOME $FROM_HOST ${SECRET:-unset}\" >&2\n\
+     cat \"$3/SECRET\" > \"$1/secret\"\nls -A \"$1\" | tr '\\n' ' '\necho\ncat /etc/resolv.conf\nls \"$PACKAGES\"\n\
+     echo run >> \"$2/runs\"\nwc -l < \"$2/runs\"\ntouch /app/scribble export\n\
+     ln \"$1/app.txt\" \"$1/hard\"\nln -s ./app.txt \"$1/soft\"\nchmod 0 \"$1/hard\"\ncat\n",
+);
+
+#[tokio::test]
+async fn a_source_becomes_a_slug_and_the_same_source_the_same_slug() {
+    let source = [
+        ("app.txt", "hello"),
+        ("Procfile", "web: cat app.txt\nworker: sleep 1\n"),
+        (".slugignore", "docs/\n*.psd\n"),
+        ("docs/a.md", ""),
+        ("docs/b.md", ""),
+        ("art.psd", ""),
+        (".git/config", ""),
+    ];
+    let name = "build::a_source_becomes_a_slug";
+    let Some(mut bench) = Bench::new(name, &[DETECT, COMPILE, RELEASE], &source).await else { return };
+    let (built, said) = bench.build().await;
+    let built = built.unwrap_or_else(|error| panic!("it builds: {error:?}\n{said}"));
+    for wanted in [
+        "-----> Building on the Cedar-13 stack",
+        "-----> Deleting 3 files matching .slugignore patterns.",
+        "-----> Text app detected",
+        "       heroku-24 0123abcd /app yes unset",
+        ".slugignore Procfile app.txt secret ",
+        "# ours",
+        "isolation.rs",
+        "       Procfile declares types     -> web, worker",
+        "       Default types for buildpack -> console",
+        "       Done: ",
+    ] {
+        assert!(said.contains(wanted), "{wanted:?} in\n{said}");
+    }
+    let types: Vec<_> =
+        built.process_types.iter().map(|(name, command)| format!("{name}={command}")).collect();
+    assert_eq!(types, ["console=sh", "web=cat app.txt", "worker=sleep 1"]);
+    assert_eq!(built.description.as_deref(), Some("Text"));
+    let app = bench.app(&built);
+    let mut found = names(&app);
+    found.sort();
+    assert_eq!(found, [".slugignore", "Procfile", "app.txt", "hard", "secret", "soft"]);
+    assert_eq!(fs::read_to_string(app.join("secret")).expect("a file"), "hunter2\n");
+    assert_eq!(fs::read_link(app.join("soft")).expect("a link"), Path::new("./app.txt"));
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::metadata(app.join("app.txt")).expect("a file"));
+    assert_eq!(owner, STORE_ID);
+    bench.assert_nothing_left();
+    let (again, said) = bench.build().await;
+    assert_eq!(again.map(|slug| slug.digest).ok(), Some(built.digest));
+    assert_eq!(
+        fs::read_to_string(bench.request.cache.join("runs")).expect("a cache"),
+        "run\nrun\n",
+        "{said}"
+    );
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_build_that_fails_leaves_nothing_and_keeps_the_old_cache() {
+    let compile = ("bin/compile", "#!/bin/sh\necho broken >> $2/runs\necho ' !     No luck'\nexit 3\n");
+    let name = "build::a_build_that_fails_leaves_nothing";
+    let Some(mut bench) = Bench::new(name, &[DETECT, compile], &[("app.txt", "")]).await else { return };
+    let (result, said) = bench.build().await;
+    assert!(matches!(result, Err(BuildFailure::Source)), "{result:?}");
+    assert!(said.contains(" !     No luck\n !     Push rejected, failed to compile Text app."), "{said}");
+    assert!(said.ends_with(" !     Push failed"), "{said}");
+    assert!(!bench.request.cache.exists() && names(&bench.sandboxes.lib_dir.join("slugs")).is_empty());
+    bench.assert_nothing_left();
+
+    bench.request.source = bench.node.dir.path().join("pack/bin/detect");
+    assert!(bench.build().await.1.contains("Failed decompressing source code"));
+    bench.request.buildpacks = vec!["heroku/python".into()];
+    write_all(&bench.node.dir.path().join("empty"), &[("x", "")]);
+    bench.request.source = bench.node.dir.path().join("source.tar");
+    assert!(bench.build().await.1.contains("App not compatible with buildpack: heroku/python"));
+    bench.request.buildpacks.clear();
+    assert!(bench.build().await.1.contains("No default language could be detected"));
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_build_that_takes_too_long_or_is_dropped_is_killed() {
+    let compile = ("bin/compile", "#!/bin/sh\necho begun\nsleep 1000 & trap '' TERM; sleep 1000\n");
+    let name = "build::a_build_that_takes_too_long";
+    let Some(mut bench) = Bench::new(name, &[DETECT, compile], &[("app.txt", "")]).await else { return };
+    bench.request.timeout_s = 1;
+    let (result, said) = bench.build().await;
+    assert!(matches!(result, Err(BuildFailure::Source)), "{result:?}");
+    assert!(
+        said.contains("begun\n !     Push rejected, the build took longer than 1 seconds and was ended."),
+        "{said}"
+    );
+    bench.assert_nothing_left();
+
+    bench.request.timeout_s = 60;
+    let dropped = tokio::time::timeout(Duration::from_millis(700), bench.build()).await;
+    assert!(dropped.is_err(), "it was dropped before its end");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while bench.sandboxes.slots.held() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn buildpacks_see_what_those_before_them_export() {
+    let first = ("bin/compile", "#!/bin/sh\necho 'export FROM_FIRST=set' > export\n");
+    let name = "build::buildpacks_see_exports";
+    let Some(mut bench) = Bench::new(name, &[DETECT, first, RELEASE], &[("app.txt", "")]).await else {
+        return;
+    };
+    let second = bench.node.dir.path().join("second");
+    let compile = ("bin/compile", "#!/bin/sh\necho \"first is ${FROM_FIRST:-unset}\"\n");
+    write_all(&second, &[DETECT, compile]);
+    bench.request.buildpacks.push(second.to_string_lossy().into_owned());
+    let (built, said) = bench.build().await;
+    assert!(said.contains("first is set"), "{said}");
+    assert!(
+        said.contains("       Procfile declares types -> (none)"),
+        "only the last one's release counts: {said}"
+    );
+    assert!(built.is_ok_and(|slug| slug.process_types.is_empty()));
+    bench.assert_nothing_left();
+}
