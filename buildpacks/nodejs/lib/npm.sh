@@ -9,7 +9,9 @@ prepare_npm() {
         "Run \`npm install --package-lock-only\`, commit package-lock.json and push again."
     done
   fi
-  export npm_config_cache="$CACHE_DIR/npm" npm_config_prefer_offline=true
+  export npm_config_cache="$CACHE_DIR/npm"
+  # With a lock file the cache cannot be out of date: every version is fixed.
+  ! has_lock || export npm_config_prefer_offline=true
   export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false npm_config_progress=false
   # Compiled add-ons use the headers of the stack's Node, where it has them, instead of fetching some.
   [[ ! -d /usr/include/node ]] || export npm_config_nodedir=/usr

@@ -81,7 +81,6 @@ pip_install() {
 
 create_environment() {
   local real=$BUILD_DIR/.heroku/python
-  find "$real/" -mindepth 1 -delete
   # venv refuses a link as its place, so it is made in the real one; few of its files name it.
   /usr/bin/python3 -m venv --without-pip "$real" 2>&1 | indent ||
     fail "The virtual environment could not be made; see above."
