@@ -47,6 +47,10 @@ pub(super) fn plan(spec: &ContainerSpec, ids: IdRange, facts: &Facts) -> Result<
     }
     let linux = spec.oci.linux().as_ref().ok_or(PlanError::Missing("the part 'linux'"))?;
     for path in linux.masked_paths().as_deref().unwrap_or_default() {
+        // What the caller has laid over a path hides the kernel's files as well as a mask does.
+        if spec.ext.mounts.iter().any(|mount| mount.target() == std::path::Path::new(path)) {
+            continue;
+        }
         build.init.push(InitStep::Mask(target(path.as_ref())?));
     }
     for path in linux.readonly_paths().as_deref().unwrap_or_default() {
