@@ -215,6 +215,7 @@ echo \"user $(id -un) group $(id -gn) host $(hostname) tasks $(ulimit -u)\"
 echo \"$DYNO $STACK $GREETING $FROM_STACK $FROM_SLUG pwd $PWD\"
 touch /app/new /tmp/new /var/tmp/new && echo owner $(stat -c %U /app /app/look /app/new /tmp/new /var/tmp/new)
 cat /etc/resolv.conf
+echo quota $(cat /sys/fs/cgroup/memory/memory.limit_in_bytes)
 touch /etc/new 2>/dev/null || echo the stack is read-only
 ";
     fs::write(app.join("look"), look).unwrap();
@@ -258,6 +259,7 @@ async fn a_dyno_boots_serves_survives_its_node_crashes_and_stops() {
         &format!(" group dyno host {} tasks 256", view.id),
         "web.1 heroku-24 hello $HOME 1 2 pwd /app",
         "nameserver 192.0.2.53",
+        "quota 536870912",
         "the stack is read-only",
         "State changed from starting to up",
     ] {

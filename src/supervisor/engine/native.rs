@@ -9,13 +9,13 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::domain::{AppId, NetnsAddress};
+use crate::domain::{AppId, Bytes, NetnsAddress};
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::{Slot, Slots};
 use crate::runtime::{self, Adopted, Container, Exit, Outcome, Runtime, StdioFds};
 use crate::supervisor::Connection;
 use crate::supervisor::engine::label::Tag;
-use crate::supervisor::engine::sandbox::{self, Loan, STORE_ID, TMP, VAR_TMP};
+use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT, STORE_ID, TMP, VAR_TMP};
 use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Found, Reach, Running, Signal, Started, Streams,
 };
@@ -23,6 +23,9 @@ use crate::sys::fs;
 
 /// Permission bits of a dyno's `/tmp`.
 const TMP_MODE: u32 = 0o1777;
+/// Permission bits of directories and files that a dyno may only read.
+const READABLE_DIR_MODE: u32 = 0o755;
+const READABLE_FILE_MODE: u32 = 0o444;
 /// Permission bits of what lies between: passable, not to be listed.
 const SCRATCH_MODE: u32 = 0o711;
 
@@ -126,7 +129,7 @@ impl Shared {
         let id = id.map_err(|error| failed(format!("name the container of {name}"), chain(&error)))?;
         let layers = spec.release.stack.layers.clone();
         let sandbox = sandbox::sandbox(spec, loan).named(id, layers, labels);
-        self.prepare(loan)
+        prepare(loan, spec.label.size.memory())
             .map_err(|error| failed(format!("make {} for {name}", loan.scratch.display()), chain(&error)))?;
         let started = self
             .runtime
@@ -174,20 +177,6 @@ impl Shared {
 
     fn scratch(&self, container: &str) -> PathBuf {
         self.config.lib_dir.join("scratch").join(container)
-    }
-
-    /// Makes the directories on disk that the dyno writes to.
-    fn prepare(&self, loan: &Loan) -> std::io::Result<()> {
-        use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-        std::fs::DirBuilder::new().recursive(true).mode(SCRATCH_MODE).create(&loan.scratch)?;
-        for name in [TMP, VAR_TMP] {
-            let dir = loan.scratch.join(name);
-            std::fs::create_dir(&dir)?;
-            chown(&dir, Some(STORE_ID), Some(STORE_ID))?;
-            // Set apart from the making, which the umask of this process would cut.
-            std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(TMP_MODE))?;
-        }
-        Ok(())
     }
 
     async fn adopt(&self, known: BTreeSet<AppId>) -> Result<Vec<Found>, EngineError> {
@@ -240,6 +229,28 @@ impl Shared {
             }
         }
     }
+}
+
+/// Makes the directories on disk that the dyno's mounts lead to.
+fn prepare(loan: &Loan, quota: Bytes) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+    // Set apart from the making, which the umask of this process would cut.
+    let set_mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode));
+    std::fs::DirBuilder::new().recursive(true).mode(SCRATCH_MODE).create(&loan.scratch)?;
+    for name in [TMP, VAR_TMP] {
+        let dir = loan.scratch.join(name);
+        std::fs::create_dir(&dir)?;
+        chown(&dir, Some(STORE_ID), Some(STORE_ID))?;
+        set_mode(&dir, TMP_MODE)?;
+    }
+    let cgroup = loan.scratch.join(CGROUP);
+    let limit = cgroup.join(MEMORY_LIMIT);
+    let memory = limit.parent().unwrap_or(&cgroup);
+    std::fs::create_dir_all(memory)?;
+    std::fs::write(&limit, format!("{}\n", quota.0))?;
+    set_mode(&cgroup, READABLE_DIR_MODE)?;
+    set_mode(memory, READABLE_DIR_MODE)?;
+    set_mode(&limit, READABLE_FILE_MODE)
 }
 
 /// Ends a container and clears it away. What fails here is found again at the next start.

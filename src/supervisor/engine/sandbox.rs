@@ -52,7 +52,7 @@ pub(super) struct Loan {
     pub(super) resolvers: Vec<IpAddr>,
     /// The unpacked slug.
     pub(super) slug: PathBuf,
-    /// The dyno's scratch directory; `tmp` and `vartmp` in it exist, and belong to the store.
+    /// The dyno's scratch directory; its directories for mounts exist.
     pub(super) scratch: PathBuf,
     /// The stack's `/etc/passwd`.
     pub(super) passwd: String,
@@ -157,6 +157,12 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
         },
         scratch(TMP, "/tmp"),
         scratch(VAR_TMP, "/var/tmp"),
+        SandboxMount::Bind {
+            source: IdMapped { path: loan.scratch.join(CGROUP), disk: None },
+            target: "/sys/fs/cgroup".into(),
+            access: Access::ReadOnly,
+            exec: Exec::Denied,
+        },
         file("/etc/passwd", passwd(&loan.passwd, uid)),
         file("/etc/group", group(&loan.group, uid)),
         file(
@@ -175,6 +181,11 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
 pub(super) const TMP: &str = "tmp";
 /// Name of the directory of `/var/tmp` there.
 pub(super) const VAR_TMP: &str = "vartmp";
+
+/// Name of the directory there that a dyno sees as `/sys/fs/cgroup`.
+pub(super) const CGROUP: &str = "cgroup";
+/// The one file in it: start scripts of buildpacks read the dyno's quota here, in bytes (platform reference 1.2).
+pub(super) const MEMORY_LIMIT: &str = "memory/memory.limit_in_bytes";
 
 /// The stack's users and the dyno's own.
 fn passwd(stack: &str, uid: u32) -> String {
