@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame as BodyFrame, Incoming};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Api, serve_unix};
 use crate::domain::{self, AppId, Slug, StackName};
@@ -242,25 +243,32 @@ async fn a_push_streams_its_transcript_and_one_verdict() {
 #[tokio::test]
 async fn a_source_that_breaks_off_leaves_nothing() {
     let stage = Stage::with_app().await;
-    let pieces = [Ok(BodyFrame::data(Bytes::from(vec![7; 100_000]))), Err(std::io::Error::other("gone"))];
+    let (pieces, body) = mpsc::channel::<Result<BodyFrame<Bytes>, std::io::Error>>(1);
     let stream = UnixStream::connect(stage.dir.path().join("api.sock")).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    assert!(sender.send_request(Stage::pushed(StreamBody::new(stream::iter(pieces)).boxed())).await.is_err());
-    drop(sender);
+    let body = StreamBody::new(ReceiverStream::new(body)).boxed();
+    let answer = tokio::spawn(async move { sender.send_request(Stage::pushed(body)).await });
+    pieces.send(Ok(BodyFrame::data(Bytes::from(vec![7; 100_000])))).await.unwrap();
+    until(|| stage.sources().len() == 1).await;
+    pieces.send(Err(std::io::Error::other("gone"))).await.unwrap();
+    assert!(answer.await.unwrap().is_err());
+    until(|| stage.sources().is_empty()).await;
+    let app = crate::flows::find(&stage.node, "example").await.unwrap();
+    assert!(crate::flows::begin_push(&stage.node, &app).is_ok(), "the right to build came back");
     let (_, builds) = stage.call(Method::GET, "/apps/example/builds", "").await;
     assert_eq!(builds, json!([]));
-    // The right to build comes back with the client's end, which the node notices in its own time.
-    for _ in 0..50 {
-        if crate::flows::begin_push(&stage.node, &crate::flows::find(&stage.node, "example").await.unwrap())
-            .is_ok()
-        {
-            assert_eq!(stage.sources(), Vec::<PathBuf>::new());
+}
+
+/// Waits for what happens in the node's own time.
+async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if condition() {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the app still builds");
+    panic!("it has not happened");
 }
 
 #[tokio::test]
@@ -304,7 +312,7 @@ async fn a_tail_shows_history_and_ends_well_when_the_node_closes() {
     let response = stage.send(Request::get(path).body(whole("")).unwrap()).await;
     assert_eq!(response.status(), StatusCode::OK);
     stage.stop.send(()).unwrap();
-    let lines = text(response).await;
+    let lines = tokio::time::timeout(Duration::from_secs(4), text(response)).await.unwrap();
     assert!(lines.contains("Initial release by user me@example.com"), "{lines}");
     stage.served.await.unwrap();
 }
