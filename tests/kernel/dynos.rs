@@ -278,6 +278,9 @@ async fn a_dyno_boots_serves_survives_its_node_crashes_and_stops() {
     assert_eq!((bench.inits(), again.id, again.state), (inits.clone(), view.id, DynoState::Up));
     assert!(get(&bench).ends_with("it serves\n"));
 
+    let log = bench.log().await;
+    assert_eq!(log.matches("the stack is read-only").count(), 1, "no line is told twice:\n{log}");
+
     for found in bench.node.runtime.adopt_all().unwrap() {
         found.container.signal_all(dyno::runtime::Signal::Kill).unwrap();
     }
