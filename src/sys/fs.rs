@@ -1,10 +1,15 @@
 //! Files that are whole or absent, whatever happens in between.
 
+use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
 
 /// Permission bits of files written here: the owner's alone.
 const PRIVATE_FILE: u32 = 0o600;
@@ -34,14 +39,91 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Removes a directory tree; fine if there is none. Does not follow symbolic links.
+/// How deep a removal descends before it moves what is deeper up; each level holds two descriptors.
+const DESCENT_MAX: u32 = 32;
+
+/// Removes a directory tree of whatever depth; fine if there is none. Does not follow symbolic links.
+///
+/// The standard library's own recurses as deep as the tree, so that whoever may make directories could overflow the stack.
 ///
 /// # Errors
 /// The kernel's errno for the first entry that would not go.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+    let root = match rustix::fs::open(path, DIRECTORY, Mode::empty()) {
+        Ok(root) => root,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::LOOP | Errno::NOTDIR) => return std::fs::remove_file(path),
+        Err(error) => return Err(error.into()),
+    };
+    let mut removal = Removal { root: &root, moved: 0, progress: 0 };
+    loop {
+        let before = removal.progress;
+        removal.empty(&root, 0)?;
+        match rustix::fs::rmdir(path) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            // What was moved up is left to the next pass.
+            Err(Errno::NOTEMPTY) if removal.progress > before => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+struct Removal<'a> {
+    root: &'a OwnedFd,
+    moved: u64,
+    progress: u64,
+}
+
+impl Removal<'_> {
+    /// Removes what is in a directory, or moves it to the root where it lies too deep.
+    fn empty(&mut self, dir: &OwnedFd, depth: u32) -> Result<(), Errno> {
+        for entry in rustix::fs::Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." || self.unlink(dir, name, AtFlags::empty(), Errno::ISDIR)? {
+                continue;
+            }
+            if self.unlink(dir, name, AtFlags::REMOVEDIR, Errno::NOTEMPTY)? {
+                continue;
+            }
+            if depth == DESCENT_MAX {
+                self.move_up(dir, name)?;
+                continue;
+            }
+            self.empty(&rustix::fs::openat(dir, name, DIRECTORY, Mode::empty())?, depth + 1)?;
+            self.unlink(dir, name, AtFlags::REMOVEDIR, Errno::NOTEMPTY)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the entry is gone; `unless` is the errno that says it needs more.
+    fn unlink(&mut self, dir: &OwnedFd, name: &CStr, flags: AtFlags, unless: Errno) -> Result<bool, Errno> {
+        match rustix::fs::unlinkat(dir, name, flags) {
+            Ok(()) | Err(Errno::NOENT) => {
+                self.progress += 1;
+                Ok(true)
+            }
+            Err(error) if error == unless => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn move_up(&mut self, dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+        loop {
+            self.moved += 1;
+            let free = format!(".deep-{}", self.moved);
+            match rustix::fs::renameat_with(dir, name, self.root, &free, RenameFlags::NOREPLACE) {
+                // The tree may hold such a name itself.
+                Err(Errno::EXIST) => {}
+                moved => {
+                    self.progress += 1;
+                    return moved;
+                }
+            }
+        }
     }
 }
 
@@ -90,6 +172,26 @@ mod test {
         write_atomically(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_tree_of_any_depth_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tree = dir.path().join("0");
+        std::fs::create_dir(&tree).unwrap();
+        // From the bottom up, because no path reaches that deep.
+        for level in 1..=10_000 {
+            let above = dir.path().join(level.to_string());
+            std::fs::create_dir(&above).unwrap();
+            std::fs::rename(&tree, above.join("d")).unwrap();
+            tree = above;
+        }
+        std::fs::create_dir(tree.join(".deep-1")).unwrap();
+        std::fs::write(tree.join(".deep-1/file"), "").unwrap();
+        std::os::unix::fs::symlink(dir.path(), tree.join("link")).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && dir.path().exists());
+        remove_tree(&tree).unwrap();
     }
 
     #[test]
