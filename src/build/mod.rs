@@ -109,11 +109,7 @@ async fn steps(
     let description = compile::all(workshop, &chosen, transcript).await?;
     let process_types = release::process_types(workshop, chosen.last(), transcript).await?;
     transcript.say(&push_text::compressing());
-    let packed = slug::store(workshop, sandboxes_slugs(workshop), transcript).await?;
+    let packed = slug::store(workshop, transcript).await?;
     workshop.keep_cache(&request.cache).await?;
     Ok(BuiltSlug { digest: packed.digest, size: packed.size, process_types, description, buildpacks: names })
-}
-
-fn sandboxes_slugs(workshop: &Workshop) -> std::path::PathBuf {
-    workshop.lib_dir().join(slug::SLUGS_DIR)
 }

@@ -35,11 +35,7 @@ pub(super) struct Stored {
 
 /// Packs what the buildpacks have left and puts it in its place. The same files make the same digest, whoever built them
 /// when; a slug that is there already is used.
-pub(super) async fn store(
-    workshop: &Workshop,
-    slugs: PathBuf,
-    transcript: &mut Transcript<'_>,
-) -> Result<Stored, Stop> {
+pub(super) async fn store(workshop: &Workshop, transcript: &mut Transcript<'_>) -> Result<Stored, Stop> {
     let archive = workshop.dir().join(ARCHIVE);
     let packed = pack(workshop, &archive).await?;
     if packed.size > SLUG_MAX {
@@ -53,7 +49,7 @@ pub(super) async fn store(
         .digest
         .parse()
         .map_err(|error| NodeFailure::file("name the slug", &archive)(io::Error::other(error)))?;
-    let place = slugs.join(digest.as_str());
+    let place = workshop.lib_dir().join(SLUGS_DIR).join(digest.as_str());
     if !place.is_dir() {
         unpack(workshop, &archive, &place).await?;
     }

@@ -1,4 +1,5 @@
 //! Builds on a real stack: source in, slug out, and nothing left of those that fail.
+#![expect(clippy::expect_used, clippy::panic, reason = "in a test a panic is how a failure is told")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -249,4 +250,25 @@ async fn buildpacks_see_what_those_before_them_export() {
     );
     assert!(built.is_ok_and(|slug| slug.process_types.is_empty()));
     bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn the_built_in_buildpacks_are_found_by_detection() {
+    let name = "build::the_built_in_buildpacks";
+    let package = r#"{"name":"a","version":"1.0.0","scripts":{"start":"node a.js"}}"#;
+    let node: &[_] = &[("package.json", package), ("a.js", "")];
+    let python: &[_] = &[("app.py", ""), ("requirements.txt", ""), ("Procfile", "web: python app.py\n")];
+    for (source, title, buildpack) in
+        [(node, "Node.js", "heroku/nodejs"), (python, "Python", "heroku/python")]
+    {
+        let Some(mut bench) = Bench::new(name, &[DETECT], source).await else { return };
+        bench.request.buildpacks.clear();
+        let (built, said) = bench.build().await;
+        let built = built.unwrap_or_else(|error| panic!("it builds: {error:?}\n{said}"));
+        assert!(said.contains("-----> Determining which buildpack to use for this app"), "{said}");
+        assert!(said.contains(&format!("-----> {title} app detected")), "{said}");
+        assert_eq!(built.buildpacks, [buildpack]);
+        assert!(built.process_types.keys().any(|name| name.as_str() == "web"), "{said}");
+        bench.assert_nothing_left();
+    }
 }
