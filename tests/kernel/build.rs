@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dyno::build::{self, BuildFailure, BuildRequest, BuiltSlug, STORE_ID, Sandboxes, Sink};
 use dyno::domain::{ConfigVars, StackName};
+use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 use dyno::runtime::slots::Slots;
 use uuid::Uuid;
 
@@ -17,6 +19,8 @@ use crate::support::skip;
 
 /// Where a node's stacks are unless the environment says otherwise.
 const LIB_DIR_DEFAULT: &str = "/var/lib/dyno";
+/// Index of the tests' node: none that serves, and none of other tests.
+const INDEX: u32 = 26;
 
 struct Bench {
     node: Node,
@@ -73,7 +77,7 @@ impl Bench {
             runtime: node.runtime.clone(),
             slots: Slots::new(),
             network: None,
-            node_index: 31,
+            node_index: INDEX,
             lib_dir,
             env: vec![
                 ("FROM_HOST".into(), "yes".into()),
@@ -271,4 +275,32 @@ async fn the_built_in_buildpacks_are_found_by_detection() {
         assert!(built.process_types.keys().any(|name| name.as_str() == "web"), "{said}");
         bench.assert_nothing_left();
     }
+}
+
+#[tokio::test]
+async fn scripts_have_a_network_and_our_own_steps_do_not_need_one() {
+    let routes = ("bin/compile", "#!/bin/sh\ngrep -c ^eth0 /proc/net/route\nid -u\n");
+    let name = "build::scripts_have_a_network";
+    let Some(mut bench) = Bench::new(name, &[DETECT, routes], &[("app.txt", "")]).await else { return };
+    let config = NetworkConfig {
+        index: INDEX,
+        base: Ipv4Net::default_of(INDEX),
+        resolvers: vec![],
+        egress: vec![],
+        state_file: bench.node.dir.path().join("network.json"),
+    };
+    let network = NodeNetwork::setup(config.clone()).await.expect("a network");
+    bench.sandboxes.network = Some(Arc::new(network));
+    let (built, said) = bench.build().await;
+    let link = format!("/sys/class/net/dy{INDEX}-0");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    // The kernel takes namespaces down in the background.
+    while Path::new(&link).exists() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let is_left = Path::new(&link).exists();
+    NodeNetwork::teardown(config).await.expect("it is taken down");
+    assert!(built.is_ok() && said.contains("Text app detected\n2\n1000\n"), "{said}");
+    assert!(!is_left, "the link has gone with the build");
+    bench.assert_nothing_left();
 }
