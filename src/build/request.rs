@@ -46,8 +46,8 @@ impl BuildRequest {
     pub const TIMEOUT_S: u64 = BUILD_TIMEOUT_S;
 }
 
-/// Where builds run.
-#[derive(Clone, Debug)]
+/// Where builds run. Not printable: environment and files hold secrets of the host.
+#[derive(Clone)]
 pub struct Sandboxes {
     /// Makes containers.
     pub runtime: Runtime,
@@ -129,6 +129,11 @@ pub enum NodeFailure {
         /// The end of what it wrote to its standard error.
         said: String,
     },
+    /// Nobody saw the end of a step.
+    #[error(
+        "nobody saw how a step ended; the process that makes containers was killed meanwhile; push again"
+    )]
+    Lost,
     /// A file or directory of the node.
     #[error("cannot {attempt} {}: {source}", path.display())]
     File {

@@ -20,8 +20,8 @@ use crate::domain::Bytes;
 use crate::runtime::network::NetworkLease;
 use crate::runtime::slots::{SLOTS, Slot};
 use crate::runtime::{
-    Access, Container, ContainerId, Exec, Exit, IdMapped, IdRange, Limits, Network, Process, Sandbox,
-    SandboxMount, StdioFds, StdioKind,
+    Access, Container, ContainerId, Exec, Exit, ExitStatus, IdMapped, IdRange, Limits, Network, Process,
+    Sandbox, SandboxMount, StdioFds, StdioKind,
 };
 use crate::sys::fs::remove_tree;
 use crate::wire::push_text;
@@ -100,6 +100,9 @@ impl<T> Ended<T> {
         }
         if self.exit.oom {
             return Err(Stop::Source(push_text::out_of_memory(BUILD_MEMORY)));
+        }
+        if self.exit.status == ExitStatus::Lost {
+            return Err(Stop::Node(NodeFailure::Lost));
         }
         let text = String::from_utf8_lossy(&self.stderr);
         let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
