@@ -40,6 +40,32 @@ pub struct ServeArgs {
     /// Port on which git pushes arrive, on loopback
     #[arg(long, value_name = "PORT")]
     pub git_port: Option<u16>,
+    /// Form of the node's own log on standard error
+    #[arg(long, value_enum, value_name = "FORM", default_value_t)]
+    pub log_format: LogFormat,
+    /// What becomes of running dynos when the node is told to end
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    pub on_exit: OnExit,
+}
+
+/// The form of the node's own log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What becomes of running dynos when the node gets SIGTERM or SIGINT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnExit {
+    /// They go on; the next start takes them over.
+    #[default]
+    LeaveDynos,
+    /// They are stopped, and nothing of the node is left on the host.
+    StopDynos,
 }
 
 /// The file's shape. Unknown keys fail, so that a misspelt one is not silently without effect.

@@ -25,6 +25,15 @@ pub fn open(devpts: &impl AsFd, (rows, cols): (u16, u16), uid: u32) -> io::Resul
     Ok((master, slave))
 }
 
+/// Gives the terminal another window size; its foreground processes get `SIGWINCH`.
+///
+/// # Errors
+/// The descriptor is no terminal.
+pub fn resize(terminal: &impl AsFd, (rows, cols): (u16, u16)) -> io::Result<()> {
+    let size = rustix::termios::Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(rustix::termios::tcsetwinsize(terminal.as_fd(), size)?)
+}
+
 /// Makes a terminal the controlling one of the caller's session, which must have none.
 ///
 /// # Errors

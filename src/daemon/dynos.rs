@@ -1,0 +1,168 @@
+//! The supervisor as the stories ask for it: domain values in, stacks found on disk, streams out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::BoxFuture;
+
+use crate::daemon::streams;
+use crate::domain::{AppId, Release};
+use crate::flows::ports::{self, Connection, Desired, DynoView, Dynos, DynosError, OneOff, Scope, Streams};
+use crate::stack::Stack;
+use crate::supervisor::{self, DesiredApp, ReleaseImage, StackImage, Supervisor, SupervisorError};
+
+/// The supervisor and the disk it needs answers from.
+pub(super) struct SupervisedDynos {
+    /// The one driver's handle.
+    pub(super) supervisor: Supervisor,
+    /// Where stacks are.
+    pub(super) lib_dir: PathBuf,
+}
+
+impl SupervisedDynos {
+    /// All that a dyno needs of a release; none before the first deploy.
+    fn image(&self, release: &Release) -> Result<Option<Arc<ReleaseImage>>, DynosError> {
+        let (Some(slug), Some(version)) = (&release.slug, &release.stack_version) else { return Ok(None) };
+        let stack = Stack::at(&self.lib_dir, &release.stack, version).map_err(|error| {
+            let (stack, number) = (&release.stack, release.version);
+            DynosError::Refused(format!("Release {number} needs stack {stack} ({version}): {error}."))
+        })?;
+        Ok(Some(Arc::new(ReleaseImage {
+            version: release.version,
+            slug: slug.clone(),
+            stack: StackImage {
+                name: stack.name.clone(),
+                version: stack.version.clone(),
+                layers: stack.run_layers(),
+                env: stack.env.into_iter().collect(),
+            },
+            config: release.config.clone(),
+            commands: release.process_types.clone(),
+        })))
+    }
+
+    fn desired(&self, desired: Desired) -> Result<DesiredApp, DynosError> {
+        let Desired { app, release, formation } = desired;
+        let hostname = format!("{}.localhost", app.name).parse();
+        Ok(DesiredApp {
+            app: app.id,
+            hostnames: hostname.into_iter().collect(),
+            name: app.name,
+            release: self.image(&release)?,
+            formation,
+            maintenance: app.maintenance,
+        })
+    }
+
+    fn one_off(&self, one_off: OneOff) -> Result<supervisor::OneOff, DynosError> {
+        let nothing = || DynosError::Refused("Nothing has been deployed yet.".to_owned());
+        Ok(supervisor::OneOff {
+            id: one_off.id,
+            name: one_off.name,
+            app: one_off.app.id,
+            release: self.image(&one_off.release)?.ok_or_else(nothing)?,
+            command: one_off.command,
+            size: one_off.size,
+            env: one_off.env,
+            connection: match one_off.connection {
+                Connection::Log => supervisor::Connection::Log,
+                Connection::Terminal { rows, cols } => supervisor::Connection::Terminal { rows, cols },
+                Connection::Pipes => supervisor::Connection::Pipes,
+            },
+            time_to_live: Some(Duration::from_secs(one_off.time_to_live_s)),
+        })
+    }
+}
+
+impl Dynos for SupervisedDynos {
+    fn apply(&self, desired: Desired) -> BoxFuture<'_, Result<(), DynosError>> {
+        Box::pin(async move { Ok(self.supervisor.apply(self.desired(desired)?).await?) })
+    }
+
+    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<(), DynosError>> {
+        Box::pin(async move {
+            let mut apps = Vec::new();
+            for one in desired {
+                let (app, bare) = (one.app.name.clone(), one.app.clone());
+                let formation = one.formation.clone();
+                match self.desired(one) {
+                    Ok(desired) => apps.push(desired),
+                    // One app without its stack must not keep all others down: it answers, and runs nothing.
+                    Err(error) => {
+                        tracing::error!(%app, %error, "an app cannot run");
+                        let hostname = format!("{app}.localhost").parse();
+                        apps.push(DesiredApp {
+                            app: bare.id,
+                            name: app,
+                            hostnames: hostname.into_iter().collect(),
+                            release: None,
+                            formation,
+                            maintenance: bare.maintenance,
+                        });
+                    }
+                }
+            }
+            Ok(self.supervisor.adopt(apps).await?)
+        })
+    }
+
+    fn forget(&self, app: AppId) -> BoxFuture<'_, Result<(), DynosError>> {
+        Box::pin(async move { Ok(self.supervisor.forget(app).await?) })
+    }
+
+    fn restart(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>> {
+        Box::pin(async move { Ok(self.supervisor.restart(app, scope_of(scope)).await?) })
+    }
+
+    fn stop(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>> {
+        Box::pin(async move { Ok(self.supervisor.stop(app, scope_of(scope)).await?) })
+    }
+
+    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<Option<Streams>, DynosError>> {
+        Box::pin(async move {
+            let started = self.supervisor.run(self.one_off(one_off)?).await?;
+            let Some(attached) = started.attached else { return Ok(None) };
+            streams::join(attached, started.exit)
+                .map_err(|error| DynosError::Refused(format!("The terminal cannot be used: {error}.")))
+        })
+    }
+
+    fn snapshot(&self, app: AppId) -> Vec<DynoView> {
+        let view = |dyno: supervisor::DynoView| ports::DynoView {
+            id: dyno.id,
+            name: dyno.name,
+            state: dyno.state,
+            created_s: unix_s(dyno.created),
+            since_s: unix_s(dyno.since),
+            command: dyno.command,
+            size: dyno.size,
+            release: dyno.release,
+        };
+        self.supervisor.snapshot(app).into_iter().map(view).collect()
+    }
+}
+
+impl From<SupervisorError> for DynosError {
+    fn from(error: SupervisorError) -> Self {
+        match error {
+            SupervisorError::Refused(refusal) => Self::Refused(format!("{refusal}.")),
+            SupervisorError::NotStarted(reason) => Self::Refused(format!("The dyno could not be started: {reason}.")),
+            SupervisorError::Adopt(cause) => Self::Refused(format!("The dynos that run cannot be found: {cause}.")),
+            SupervisorError::Ended => Self::Ended,
+        }
+    }
+}
+
+fn scope_of(scope: Scope) -> supervisor::Scope {
+    match scope {
+        Scope::All => supervisor::Scope::All,
+        Scope::Type(process_type) => supervisor::Scope::Type(process_type),
+        Scope::Dyno(name) => supervisor::Scope::Dyno(name),
+    }
+}
+
+fn unix_s(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

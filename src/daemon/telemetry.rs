@@ -1,0 +1,21 @@
+//! The node's own log, on standard error; not to be confused with the logs of apps.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::daemon::config::LogFormat;
+
+/// What is logged when `DYNO_LOG` says nothing.
+const FILTER: &str = "info";
+
+/// Starts the log; once a process.
+pub(super) fn start(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("DYNO_LOG").unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    if let Err(error) = started {
+        tracing::warn!(%error, "the log was started before");
+    }
+}
