@@ -14,6 +14,8 @@ fn main() -> ExitCode {
             let config = arguments.get(2).and_then(|config| config.to_str());
             spawned(spawner::main_from(config.unwrap_or_default()))
         }
+        Some("serve") => daemon::serve_role(arguments[1..].to_vec()),
+        Some("down") => daemon::down_role(arguments[1..].to_vec()),
         Some("doctor") => daemon::doctor(arguments[1..].to_vec()),
         _ => cli::main(arguments),
     }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
 use crate::domain::{AppId, Release};
-use crate::flows::ports::{self, Connection, Desired, DynoView, Dynos, DynosError, OneOff, Scope, Streams};
+use crate::flows::ports::{Connection, Desired, DynoView, Dynos, DynosError, OneOff, Scope, Streams};
 use crate::stack::Stack;
 use crate::supervisor::{self, DesiredApp, ReleaseImage, StackImage, Supervisor, SupervisorError};
 
@@ -129,7 +129,7 @@ impl Dynos for SupervisedDynos {
     }
 
     fn snapshot(&self, app: AppId) -> Vec<DynoView> {
-        let view = |dyno: supervisor::DynoView| ports::DynoView {
+        let view = |dyno: supervisor::DynoView| DynoView {
             id: dyno.id,
             name: dyno.name,
             state: dyno.state,
@@ -147,8 +147,12 @@ impl From<SupervisorError> for DynosError {
     fn from(error: SupervisorError) -> Self {
         match error {
             SupervisorError::Refused(refusal) => Self::Refused(format!("{refusal}.")),
-            SupervisorError::NotStarted(reason) => Self::Refused(format!("The dyno could not be started: {reason}.")),
-            SupervisorError::Adopt(cause) => Self::Refused(format!("The dynos that run cannot be found: {cause}.")),
+            SupervisorError::NotStarted(reason) => {
+                Self::Refused(format!("The dyno could not be started: {reason}."))
+            }
+            SupervisorError::Adopt(cause) => {
+                Self::Refused(format!("The dynos that run cannot be found: {cause}."))
+            }
             SupervisorError::Ended => Self::Ended,
         }
     }

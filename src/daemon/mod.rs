@@ -2,10 +2,21 @@
 //!
 //! It joins modules and decides nothing about the product; what branches on a product fact belongs elsewhere.
 
+mod builder;
+mod cleanup;
 mod config;
 mod doctor;
+mod down;
+mod dynos;
+mod error;
 mod instance;
+mod notify;
+mod role;
+mod serve;
+mod streams;
+mod telemetry;
 
-pub use config::{Config, ConfigError, INDEX_MAX, ServeArgs};
+pub use config::{Config, ConfigError, INDEX_MAX, LogFormat, OnExit, ServeArgs};
 pub use doctor::doctor;
 pub use instance::{Instance, InstanceError};
+pub use role::{down_role, serve_role};

@@ -98,12 +98,18 @@ fn merged(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<impl AsyncRead + Send 
 impl Terminal {
     fn watch(master: OwnedFd) -> io::Result<Self> {
         terminal::set_nonblocking(&master)?;
-        Ok(Self(Arc::new(AsyncFd::new(File::from(master))?)))
+        #[expect(deprecated, reason = "its successor is unsafe for descriptors that change; a File keeps its own")]
+        let watched = AsyncFd::new(File::from(master))?;
+        Ok(Self(Arc::new(watched)))
     }
 }
 
 impl AsyncRead for Terminal {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             let mut ready = ready!(self.0.poll_read_ready(context))?;
             match ready.try_io(|fd| fd.get_ref().read(into.initialize_unfilled())) {

@@ -30,7 +30,7 @@ pub fn open(devpts: &impl AsFd, (rows, cols): (u16, u16), uid: u32) -> io::Resul
 /// # Errors
 /// The descriptor is no terminal.
 pub fn resize(terminal: &impl AsFd, (rows, cols): (u16, u16)) -> io::Result<()> {
-    let size = rustix::termios::Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
     Ok(rustix::termios::tcsetwinsize(terminal.as_fd(), size)?)
 }
 

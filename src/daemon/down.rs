@@ -1,0 +1,70 @@
+//! `dyno down`: stops the node and everything it runs, and leaves nothing on the host but the node's state. Works without a
+//! living `dyno serve` too.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::daemon::cleanup;
+use crate::daemon::error::DaemonError;
+use crate::daemon::{Config, Instance, InstanceError};
+use crate::runtime::client::{Runtime, RuntimeConfig};
+use crate::runtime::spawner::LimitsPolicy;
+
+/// How long a living node may take to stop its dynos and end, seconds.
+const END_TIMEOUT_S: u64 = 90;
+
+/// Pause between two looks whether it has ended.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The request that asks a living node to go.
+const REQUEST: &[u8] =
+    b"POST /node/actions/shutdown HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Stops the node.
+///
+/// # Errors
+/// It does not end, or something of it cannot be removed.
+pub(super) async fn down(config: &Config) -> Result<(), DaemonError> {
+    if !config.run_dir.exists() {
+        return Ok(());
+    }
+    // No answer means no node: then what it left is cleared away from here.
+    let _no_node = ask(config);
+    let instance = claim(config).await?;
+    let runtime = Runtime::connect(RuntimeConfig {
+        run_dir: config.run_dir.clone(),
+        binary: std::env::current_exe().map_err(DaemonError::file(std::path::Path::new("/proc/self/exe")))?,
+        cgroup_root: config.host_name(),
+        limits: LimitsPolicy::WhereOffered,
+    })
+    .await?;
+    cleanup::everything(config, runtime).await?;
+    drop(instance);
+    Ok(())
+}
+
+fn ask(config: &Config) -> std::io::Result<()> {
+    let mut socket = UnixStream::connect(config.api_socket())?;
+    socket.set_read_timeout(Some(Duration::from_secs(END_TIMEOUT_S)))?;
+    socket.write_all(REQUEST)?;
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).map(|_| ())
+}
+
+/// Becomes the node, once the living one has let go.
+async fn claim(config: &Config) -> Result<Instance, DaemonError> {
+    let deadline = Instant::now() + Duration::from_secs(END_TIMEOUT_S);
+    loop {
+        match Instance::claim(config) {
+            Ok(instance) => return Ok(instance),
+            Err(InstanceError::RootTaken { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(POLL).await
+            }
+            Err(InstanceError::RootTaken { .. }) => return Err(DaemonError::StillRunning(END_TIMEOUT_S)),
+            Err(error @ (InstanceError::IndexTaken { .. } | InstanceError::Prepare { .. })) => {
+                return Err(error.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `dyno serve`: everything joined, in the order in which each needs the one before.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api, Door, PeerInfo};
+use crate::daemon::builder::SandboxedBuilder;
+use crate::daemon::cleanup;
+use crate::daemon::config::OnExit;
+use crate::daemon::dynos::SupervisedDynos;
+use crate::daemon::error::DaemonError;
+use crate::daemon::{Config, Instance, notify};
+use crate::domain::AppId;
+use crate::flows::{self, Node, Parts, Settings, Token};
+use crate::git::{self, GitState, Repositories};
+use crate::logs::LogService;
+use crate::router::{NetnsConnector, Router, RouterConfig, RouterLog};
+use crate::runtime::client::{Runtime, RuntimeConfig};
+use crate::runtime::network::NodeNetwork;
+use crate::runtime::slots::Slots;
+use crate::runtime::spawner::LimitsPolicy;
+use crate::store::Store;
+use crate::supervisor::engine::native::{NativeConfig, NativeEngine};
+use crate::supervisor::{Supervisor, SupervisorConfig};
+use crate::sys::{clock, fs, privilege};
+use crate::wire::logline::LogLine;
+use crate::wire::router_line::RouterLine;
+
+/// How long dynos have to end by themselves when the node goes and takes them along, seconds (platform reference 1.9).
+const STOP_GRACE_S: u64 = 30;
+
+/// The router's lines go to the log of their app.
+struct AppLogs(LogService);
+
+impl RouterLog for AppLogs {
+    fn line(&self, app: &AppId, line: RouterLine) {
+        self.0.push(*app, LogLine::router(clock::now(), line));
+    }
+}
+
+/// What must be there until the node ends.
+struct Running {
+    logs: LogService,
+    supervisor: Supervisor,
+    runtime: Runtime,
+    servers: JoinSet<()>,
+    router: tokio::task::JoinHandle<()>,
+    closing: CancellationToken,
+    asked_to_stop: watch::Receiver<bool>,
+}
+
+/// Serves until told to end.
+///
+/// # Errors
+/// Something the node cannot do without is missing or taken; the text says what to do.
+pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonError> {
+    let instance = Instance::claim(&config)?;
+    // Ports first: a port in use is the likeliest reason not to start, and the cheapest to find.
+    let git = TcpListener::bind(config.git)
+        .await
+        .map_err(|source| DaemonError::GitPort { address: config.git, source })?;
+    let mut running = start(&config, git).await?;
+    let pid = format!("{}\n", std::process::id());
+    fs::write_atomically(&config.run_dir.join("serve.pid"), pid.as_bytes())
+        .and_then(|()| fs::write_atomically(&config.run_dir.join("ready"), pid.as_bytes()))
+        .map_err(DaemonError::file(&config.run_dir))?;
+    notify::ready();
+    tracing::info!(router = ?config.router, git = %config.git, socket = %config.api_socket().display(), "ready");
+    let exit = wait_for_end(&mut running.asked_to_stop, on_exit).await?;
+    notify::stopping();
+    end(running, &config, exit).await?;
+    drop(instance);
+    Ok(())
+}
+
+async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError> {
+    let store = Store::open(&config.lib_dir.join("state.db"))?;
+    let logs = LogService::open(config.lib_dir.join("logs"))?;
+    let binary = std::env::current_exe().map_err(DaemonError::file(Path::new("/proc/self/exe")))?;
+    let runtime = Runtime::connect(RuntimeConfig {
+        run_dir: config.run_dir.clone(),
+        binary: binary.clone(),
+        cgroup_root: config.host_name(),
+        limits: LimitsPolicy::Required,
+    })
+    .await?;
+    let network_config = cleanup::network(config);
+    let resolvers = network_config.resolvers.clone();
+    let network = Arc::new(NodeNetwork::setup(network_config).await?);
+    let slots = Slots::new();
+    let native = NativeConfig { lib_dir: config.lib_dir.clone(), index: config.index, resolvers };
+    let engine = NativeEngine::new(runtime.clone(), Arc::clone(&network), slots.clone(), native);
+    let supervisor = Supervisor::start(Arc::new(engine), logs.clone(), SupervisorConfig::default());
+    let builder = SandboxedBuilder::new(config, runtime.clone(), network, slots);
+    let parts = Parts {
+        store,
+        dynos: Arc::new(SupervisedDynos { supervisor: supervisor.clone(), lib_dir: config.lib_dir.clone() }),
+        builder: Arc::new(builder),
+        logs: logs.clone(),
+    };
+    let node = Node::new(parts, settings(config));
+    let closing = CancellationToken::new();
+    let router = RouterConfig { listen: config.router.clone(), ..RouterConfig::default() };
+    let sink = Arc::new(AppLogs(logs.clone()));
+    let router = Router::bind(router, supervisor.routes(), sink, Arc::new(NetnsConnector)).await?;
+    let apps = flows::resume(&node).await?;
+    tracing::info!(apps, "taken up where the last process ended");
+    let closed = closing.clone();
+    let router = tokio::spawn(router.serve(async move { closed.cancelled().await }));
+    let (shutdown, asked_to_stop) = watch::channel(false);
+    let servers = doors(config, Api::new(node, shutdown), git, binary)?;
+    Ok(Running { logs, supervisor, runtime, servers, router, closing, asked_to_stop })
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        lib_dir: config.lib_dir.clone(),
+        owner: config.owner.clone(),
+        router_port: config.router.first().map_or(0, std::net::SocketAddr::port),
+        git_address: config.git,
+        default_stack: config.stack.clone(),
+    }
+}
+
+/// The two ways in: the socket for whoever administers this machine, TCP for whoever has the token.
+fn doors(
+    config: &Config,
+    api: Api,
+    tcp: TcpListener,
+    binary: std::path::PathBuf,
+) -> Result<JoinSet<()>, DaemonError> {
+    let socket = config.api_socket();
+    let unix = listen(&socket).map_err(DaemonError::file(&socket))?;
+    let token = Token::load(&config.lib_dir.join("token"))?;
+    let repositories = Arc::new(Repositories { dir: config.lib_dir.join("repos"), binary });
+    let state = GitState { node: api.node.clone(), token: token.clone(), repositories, socket };
+    let over_tcp = git::router(state).merge(api::router(api.clone(), Door::Tcp(token)));
+    let over_socket = api::router(api, Door::Socket { own_uid: privilege::effective_uid() });
+    let mut servers = JoinSet::new();
+    servers.spawn(async move {
+        if let Err(error) = axum::serve(tcp, over_tcp).await {
+            tracing::error!(%error, "the git endpoint has ended");
+        }
+    });
+    servers.spawn(async move {
+        let service = over_socket.into_make_service_with_connect_info::<PeerInfo>();
+        if let Err(error) = axum::serve(unix, service).await {
+            tracing::error!(%error, "the API's socket has ended");
+        }
+    });
+    Ok(servers)
+}
+
+/// Binds aside and moves into place, so that whoever finds the socket finds it closed to others.
+fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    let aside = path.with_extension("new");
+    match std::fs::remove_file(&aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&aside)?;
+    std::fs::set_permissions(&aside, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&aside, path)?;
+    Ok(listener)
+}
+
+/// Waits for a signal, or for a client that asks for an end that leaves nothing.
+async fn wait_for_end(asked: &mut watch::Receiver<bool>, on_exit: OnExit) -> Result<OnExit, DaemonError> {
+    let own = |source| DaemonError::Signals { source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(own)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(own)?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => on_exit,
+        _ = interrupt.recv() => on_exit,
+        _ = asked.wait_for(|asked| *asked) => OnExit::StopDynos,
+    })
+}
+
+async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), DaemonError> {
+    let Running { logs, supervisor, runtime, mut servers, router, closing, asked_to_stop: _ } = running;
+    let started = SystemTime::now();
+    let stop = async {
+        if exit == OnExit::StopDynos
+            && let Err(error) = supervisor.stop_all(Duration::from_secs(STOP_GRACE_S)).await
+        {
+            tracing::warn!(%error, "the dynos could not all be stopped in order");
+        }
+    };
+    closing.cancel();
+    let (_, routed) = tokio::join!(stop, router);
+    if let Err(error) = routed {
+        tracing::warn!(%error, "the router did not end in order");
+    }
+    servers.shutdown().await;
+    logs.flush().await;
+    for name in ["ready", "serve.pid", "api.sock"] {
+        let _not_there = std::fs::remove_file(config.run_dir.join(name));
+    }
+    if exit == OnExit::StopDynos {
+        drop(supervisor);
+        cleanup::everything(config, runtime).await?;
+    }
+    tracing::info!(seconds = started.elapsed().unwrap_or_default().as_secs(), "ended");
+    Ok(())
+}
