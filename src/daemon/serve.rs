@@ -46,6 +46,13 @@ impl RouterLog for AppLogs {
     }
 }
 
+/// For a router that only tries whether it could listen.
+struct Unlogged;
+
+impl RouterLog for Unlogged {
+    fn line(&self, _: &AppId, _: RouterLine) {}
+}
+
 /// What must be there until the node ends.
 struct Running {
     logs: LogService,
@@ -67,6 +74,7 @@ pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonE
     let git = TcpListener::bind(config.git)
         .await
         .map_err(|source| DaemonError::GitPort { address: config.git, source })?;
+    probe(&config).await?;
     let mut running = start(&config, git).await?;
     let pid = format!("{}\n", std::process::id());
     fs::write_atomically(&config.run_dir.join("serve.pid"), pid.as_bytes())
@@ -78,6 +86,15 @@ pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonE
     notify::stopping();
     end(running, &config, exit).await?;
     drop(instance);
+    Ok(())
+}
+
+/// Takes the router's ports and lets go of them again: nothing is started for a router that could not listen.
+async fn probe(config: &Config) -> Result<(), DaemonError> {
+    let nothing = watch::channel(Arc::default()).1;
+    let router = RouterConfig { listen: config.router.clone(), ..RouterConfig::default() };
+    let probe = Router::bind(router, nothing, Arc::new(Unlogged), Arc::new(NetnsConnector)).await?;
+    drop(probe);
     Ok(())
 }
 

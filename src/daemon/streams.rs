@@ -98,7 +98,10 @@ fn merged(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<impl AsyncRead + Send 
 impl Terminal {
     fn watch(master: OwnedFd) -> io::Result<Self> {
         terminal::set_nonblocking(&master)?;
-        #[expect(deprecated, reason = "its successor is unsafe for descriptors that change; a File keeps its own")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for descriptors that change; a File keeps its own"
+        )]
         let watched = AsyncFd::new(File::from(master))?;
         Ok(Self(Arc::new(watched)))
     }

@@ -3,6 +3,7 @@
 use tracing_subscriber::EnvFilter;
 
 use crate::daemon::config::LogFormat;
+use crate::sys::tty;
 
 /// What is logged when `DYNO_LOG` says nothing.
 const FILTER: &str = "info";
@@ -10,7 +11,10 @@ const FILTER: &str = "info";
 /// Starts the log; once a process.
 pub(super) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_env("DYNO_LOG").unwrap_or_else(|_| EnvFilter::new(FILTER));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(tty::stderr_is_terminal());
     let started = match format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
