@@ -75,7 +75,7 @@ pub(super) fn join(attached: Attached, exit: ExitWatch) -> io::Result<Option<Str
 
 /// Output and errors as one stream, each in its order. Both copies end with their pipes.
 fn merged(stdout: OwnedFd, stderr: OwnedFd) -> io::Result<impl AsyncRead + Send + Unpin> {
-    let (reader, writer) = tokio::io::simplex(MERGE_BYTES);
+    let (reader, writer) = tokio::io::duplex(MERGE_BYTES);
     let writer = Arc::new(tokio::sync::Mutex::new(writer));
     for end in [stdout, stderr] {
         let mut pipe = pipe::Receiver::from_owned_fd(end)?;
