@@ -1,36 +1,102 @@
-//! The builder as the stories ask for it.
+//! The builder as the stories ask for it: stacks found on disk, the host's way to registries laid in, lines passed on.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
+use crate::build::{self, BuildRequest, Sandboxes, Sink};
 use crate::daemon::Config;
-use crate::domain::StackName;
+use crate::domain::{Slug, StackName};
 use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built};
-use crate::runtime::client::Runtime;
+use crate::runtime::Runtime;
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::Slots;
+use crate::stack::host::HostSettings;
 use crate::stack::{self, Stack};
+use crate::wire::push_text;
 
+/// Builds in sandboxes of this node.
 pub(super) struct SandboxedBuilder {
     lib_dir: PathBuf,
+    sandboxes: Sandboxes,
+}
+
+/// Lines of a build on their way to the pusher, who may have gone.
+struct Lines(mpsc::UnboundedSender<String>);
+
+impl Sink for Lines {
+    fn line(&mut self, line: &str) {
+        let _nobody_reads = self.0.send(line.to_owned());
+    }
 }
 
 impl SandboxedBuilder {
-    pub(super) fn new(config: &Config, _: Runtime, _: Arc<NodeNetwork>, _: Slots) -> Self {
-        Self { lib_dir: config.lib_dir.clone() }
+    /// A builder beside the dynos, with whom it shares network and slots.
+    pub(super) fn new(config: &Config, runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots) -> Self {
+        let host = HostSettings::collect();
+        let sandboxes = Sandboxes {
+            runtime,
+            slots,
+            network: Some(network),
+            node_index: config.index,
+            lib_dir: config.lib_dir.clone(),
+            env: host.env,
+            files: host.files,
+            binds: host.binds,
+        };
+        Self { lib_dir: config.lib_dir.clone(), sandboxes }
+    }
+
+    fn request(&self, order: BuildOrder, stack: &Stack) -> BuildRequest {
+        BuildRequest {
+            id: order.id,
+            source: order.source,
+            source_version: order.commit,
+            stack: stack.name.clone(),
+            stack_compat: stack.compat.clone(),
+            stack_layers: stack.build_layers(),
+            stack_env: stack.build_env.clone(),
+            buildpacks: order.buildpacks,
+            config: order.config,
+            cache: order.cache,
+            timeout_s: BuildRequest::TIMEOUT_S,
+        }
     }
 }
 
 impl Builder for SandboxedBuilder {
     fn build(
         &self,
-        _order: BuildOrder,
-        _lines: mpsc::UnboundedSender<String>,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
     ) -> BoxFuture<'_, Result<Built, BuildFailure>> {
-        Box::pin(async { Err(BuildFailure::Node("no builder".to_owned())) })
+        Box::pin(async move {
+            let mut lines = Lines(lines);
+            let stack = Stack::current(&self.lib_dir, &order.app.build_stack).map_err(|error| {
+                push_text::node_failed(&error.to_string()).iter().for_each(|line| lines.line(line));
+                BuildFailure::Node(error.to_string())
+            })?;
+            let request = self.request(order, &stack);
+            let built =
+                build::build(request, &self.sandboxes, &mut lines).await.map_err(
+                    |failure| match failure {
+                        build::BuildFailure::Source => BuildFailure::Source,
+                        build::BuildFailure::Node(failure) => BuildFailure::Node(failure.to_string()),
+                    },
+                )?;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let slug = Slug {
+                digest: built.digest,
+                size: built.size,
+                process_types: built.process_types,
+                buildpack_description: built.description,
+                created_at_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+            };
+            Ok(Built { slug, stack_version: stack.version })
+        })
     }
 
     fn stacks(&self) -> Vec<StackName> {
