@@ -14,9 +14,12 @@ use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built};
 use crate::runtime::Runtime;
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::Slots;
-use crate::stack::host::HostSettings;
+use crate::stack::host::{HostSettings, Resolvers};
 use crate::stack::{self, Stack};
 use crate::wire::push_text;
+
+/// Where programs look for name servers (resolv.conf(5)).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Builds in sandboxes of this node.
 pub(super) struct SandboxedBuilder {
@@ -37,6 +40,8 @@ impl SandboxedBuilder {
     /// A builder beside the dynos, with whom it shares network and slots.
     pub(super) fn new(config: &Config, runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots) -> Self {
         let host = HostSettings::collect();
+        let mut files = host.files;
+        files.push((PathBuf::from(RESOLV_CONF), resolv_conf(config, &host.resolvers).into_bytes()));
         let sandboxes = Sandboxes {
             runtime,
             slots,
@@ -44,7 +49,7 @@ impl SandboxedBuilder {
             node_index: config.index,
             lib_dir: config.lib_dir.clone(),
             env: host.env,
-            files: host.files,
+            files,
             binds: host.binds,
         };
         Self { lib_dir: config.lib_dir.clone(), sandboxes }
@@ -64,6 +69,14 @@ impl SandboxedBuilder {
             cache: order.cache,
             timeout_s: BuildRequest::TIMEOUT_S,
         }
+    }
+}
+
+/// The name servers that were configured, or else the host's.
+fn resolv_conf(config: &Config, host: &Resolvers) -> String {
+    match &config.resolvers {
+        Some(addresses) => addresses.iter().map(|address| format!("nameserver {address}\n")).collect(),
+        None => host.resolv_conf(),
     }
 }
 

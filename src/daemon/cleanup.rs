@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::daemon::Config;
 use crate::daemon::error::DaemonError;
 use crate::runtime::client::{Outcome, Runtime};
-use crate::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork, resolvers};
+use crate::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
+use crate::stack::host::Resolvers;
 use crate::sys::fs;
 
 /// How long a container may take to end once it is killed, seconds.
@@ -23,7 +24,7 @@ pub(super) fn network(config: &Config) -> NetworkConfig {
     NetworkConfig {
         index: config.index,
         base: Ipv4Net::default_of(config.index),
-        resolvers: config.resolvers.clone().unwrap_or_else(resolvers::of_host),
+        resolvers: config.resolvers.clone().unwrap_or_else(|| Resolvers::of_host().addresses),
         egress: config.egress.clone(),
         // The kernel forgets the settings with a reboot, so the record of them may go then too.
         state_file: config.run_dir.join("network.json"),
