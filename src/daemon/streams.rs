@@ -100,7 +100,7 @@ impl Terminal {
         terminal::set_nonblocking(&master)?;
         #[expect(
             deprecated,
-            reason = "its successor is unsafe for descriptors that change; a File keeps its own"
+            reason = "its successor asks for a promise about descriptors that change; a File keeps its own"
         )]
         let watched = AsyncFd::new(File::from(master))?;
         Ok(Self(Arc::new(watched)))
