@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         }
         Some("serve") => daemon::serve_role(arguments[1..].to_vec()),
         Some("down") => daemon::down_role(arguments[1..].to_vec()),
+        Some("debug") => daemon::debug(arguments[1..].to_vec()),
         Some("doctor") => daemon::doctor(arguments[1..].to_vec()),
         _ => cli::main(arguments),
     }

@@ -5,6 +5,7 @@
 mod builder;
 mod cleanup;
 mod config;
+mod debug;
 mod doctor;
 mod down;
 mod dynos;
@@ -17,6 +18,7 @@ mod streams;
 mod telemetry;
 
 pub use config::{Config, ConfigError, INDEX_MAX, LogFormat, OnExit, ServeArgs};
+pub use debug::debug;
 pub use doctor::doctor;
 pub use instance::{Instance, InstanceError};
 pub use role::{down_role, serve_role};
