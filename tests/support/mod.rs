@@ -12,4 +12,5 @@
 )]
 
 pub mod container;
+pub mod node;
 pub mod skip;

@@ -1,0 +1,209 @@
+//! A whole node of one test: its own directory, index, ports; brought down when dropped.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Indices of test nodes; the low ones are left to people.
+const FIRST_INDEX: u32 = 24;
+
+/// A node.
+pub struct TestNode {
+    pub root: PathBuf,
+    pub router_port: u16,
+    index: u32,
+    git_port: u16,
+    serve: Option<Child>,
+}
+
+/// Where the default stack is built: once for all tests of a machine.
+pub fn stack_dir() -> PathBuf {
+    std::env::var_os("DYNO_TEST_LIB").map_or_else(|| "/var/lib/dyno".into(), PathBuf::from).join("stacks")
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl TestNode {
+    /// A node that serves. `number` tells the nodes of one test apart.
+    pub fn start(name: &str, number: u32) -> Self {
+        let root = PathBuf::from(format!("/var/tmp/dyno-test-{name}-{}", std::process::id()));
+        fs::create_dir_all(root.join("lib")).unwrap();
+        std::os::unix::fs::symlink(stack_dir(), root.join("lib/stacks")).unwrap();
+        let mut node = Self {
+            root,
+            router_port: free_port(),
+            index: FIRST_INDEX + number,
+            git_port: free_port(),
+            serve: None,
+        };
+        node.serve();
+        node
+    }
+
+    /// Starts the node's process, which must not run.
+    pub fn serve(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.root.join("serve.log")).unwrap();
+        let mut command = self.command();
+        command.args(["serve", "--index", &self.index.to_string()]);
+        command.args([
+            "--router-port",
+            &self.router_port.to_string(),
+            "--git-port",
+            &self.git_port.to_string(),
+        ]);
+        self.serve = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        eventually("the node serves", || {
+            if let Some(status) = self.serve.as_mut().unwrap().try_wait().unwrap() {
+                panic!("the node ended with {status}: {}", self.log());
+            }
+            self.dyno(&["apps"]).status.success()
+        });
+    }
+
+    /// What the node's process has said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.root.join("serve.log")).unwrap_or_default()
+    }
+
+    /// The process of `dyno serve`.
+    pub fn pid(&self) -> u32 {
+        self.serve.as_ref().unwrap().id()
+    }
+
+    /// Kills the process of `dyno serve` as nobody can prepare for.
+    pub fn kill(&mut self) {
+        let mut serve = self.serve.take().unwrap();
+        serve.kill().unwrap();
+        serve.wait().unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dyno"));
+        command.env("DYNO_ROOT", &self.root).current_dir(&self.root);
+        command
+    }
+
+    /// Runs a command of the command line against the node.
+    pub fn dyno(&self, args: &[&str]) -> Output {
+        self.command().args(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same, which must succeed; what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.dyno(args);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "dyno {args:?}: {out}{err}\n{}", self.log());
+        out.into_owned()
+    }
+
+    /// The same, which must fail; what it complained of.
+    pub fn refused(&self, args: &[&str]) -> String {
+        let output = self.dyno(args);
+        assert!(!output.status.success(), "dyno {args:?} did not fail");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    /// Creates an app from these files and gives the work tree, committed, with its remote.
+    pub fn app(&self, name: &str, files: &Path) -> PathBuf {
+        let source = self.root.join(name);
+        let copied = Command::new("cp").arg("-r").arg(files).arg(&source).status().unwrap();
+        assert!(copied.success());
+        git(&source, &["init", "-q", "-b", "main"]);
+        self.commit(&source);
+        let created = self.command().args(["create", name]).current_dir(&source).output().unwrap();
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        source
+    }
+
+    /// Commits what is in the work tree.
+    pub fn commit(&self, source: &Path) {
+        git(source, &["add", "-A"]);
+        git(
+            source,
+            &[
+                "-c",
+                "user.name=me",
+                "-c",
+                "user.email=me@localhost",
+                "commit",
+                "-q",
+                "--allow-empty",
+                "-m",
+                "x",
+            ],
+        );
+    }
+
+    /// Pushes main: whether it was taken, and what was said.
+    pub fn push(&self, source: &Path) -> (bool, String) {
+        let pushed = Command::new("git")
+            .args(["push", "heroku", "main"])
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .current_dir(source)
+            .output()
+            .unwrap();
+        (pushed.status.success(), String::from_utf8_lossy(&pushed.stderr).into_owned())
+    }
+
+    /// Pushes main, which must be taken.
+    pub fn deploy(&self, source: &Path) -> String {
+        let (taken, said) = self.push(source);
+        assert!(taken, "{said}\n{}", self.log());
+        said
+    }
+
+    /// One request through the router: status and body.
+    pub fn get(&self, app: &str, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.router_port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {app}.localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        (head.split_whitespace().nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+}
+
+/// Runs git, which must succeed.
+pub fn git(at: &Path, args: &[&str]) {
+    let done = Command::new("git").args(args).current_dir(at).output().unwrap();
+    assert!(done.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Waits until `holds` does.
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "it never came about that {what}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        let down = self.dyno(&["down", "--index", &self.index.to_string()]);
+        if let Some(mut serve) = self.serve.take() {
+            // Down has ended it, or it never came up; either way nothing may be left.
+            let _ended = serve.kill();
+            let _reaped = serve.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+            let _kept = fs::remove_file(self.root.join("lib/stacks"));
+        } else {
+            assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
+        }
+        // The link first: what it names belongs to all tests.
+        let _link = fs::remove_file(self.root.join("lib/stacks"));
+        let _gone = fs::remove_dir_all(&self.root);
+    }
+}
