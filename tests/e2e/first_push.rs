@@ -118,7 +118,7 @@ fn a_push_that_cannot_build_changes_nothing_and_says_why() {
     assert!(!taken && said.contains("No default language could be detected"), "{said}");
     let releases = node.ok(&["releases", "-a", "unknown"]);
     assert!(!releases.contains("Deploy"), "{releases}");
-    assert_eq!(node.get("unknown", "/").0, 502, "a blank app answers as one");
+    assert_eq!(node.get("unknown", "/").0, 503, "a blank app answers as one");
     let name = "a".repeat(300);
     assert!(node.refused(&["create", &name, "--no-remote"]).contains("30 characters"));
 }
