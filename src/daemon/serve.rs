@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api, Door, PeerInfo};
+use crate::build;
 use crate::daemon::builder::SandboxedBuilder;
 use crate::daemon::cleanup;
 use crate::daemon::config::OnExit;
@@ -109,6 +110,10 @@ async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError
         limits: LimitsPolicy::Required,
     })
     .await?;
+    // What resists costs room, not truth: the next start tries again.
+    if let Err(error) = build::sweep(&config.lib_dir, &runtime).await {
+        tracing::warn!(%error, "not all of what unfinished builds have left could be removed");
+    }
     let network_config = cleanup::network(config);
     let resolvers = network_config.resolvers.clone();
     let network = Arc::new(NodeNetwork::setup(network_config).await?);
