@@ -173,7 +173,9 @@ impl Stage {
 
     async fn dyno(&self, args: &[&str]) -> Output {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_dyno"));
-        command.env_clear().env("DYNO_SOCKET", self.dir.path().join("api.sock")).args(args);
+        // Away from any repository: `create` makes a remote in the one it finds itself in.
+        command.current_dir(self.dir.path()).env_clear();
+        command.env("DYNO_SOCKET", self.dir.path().join("api.sock")).args(args);
         command.output().await.unwrap()
     }
 
