@@ -25,11 +25,12 @@ mod source;
 mod sweep;
 mod transcript;
 
-pub use request::{BuildFailure, BuildRequest, BuiltSlug, NodeFailure, Sandboxes, Sink};
+pub use request::{BuildFailure, BuildLimits, BuildRequest, BuiltSlug, NodeFailure, Sandboxes, Sink};
 pub use sweep::sweep;
 
 use std::time::Duration;
 
+use crate::domain::Bytes;
 use crate::wire::push_text;
 use buildpack::Chosen;
 use sandbox::Workshop;
@@ -37,6 +38,9 @@ use transcript::Transcript;
 
 /// Longest build, in seconds (platform reference 3.2).
 pub const BUILD_TIMEOUT_S: u64 = 25 * 60;
+
+/// The most that a compressed slug may hold (platform reference 3.2).
+pub const SLUG_MAX: Bytes = Bytes::mib(500);
 
 /// The id, user and group, that owns on disk what sandboxes leave for others: slugs and caches.
 pub const STORE_ID: u32 = 0x6FFF_0000;
@@ -66,10 +70,11 @@ pub async fn build(
     let mut transcript = Transcript::new(sink);
     let stopped = match Workshop::open(&request, sandboxes).await {
         Ok(workshop) => {
-            let timeout = Duration::from_secs(request.timeout_s);
+            let timeout = Duration::from_secs(request.limits.timeout_s);
             let steps = tokio::time::timeout(timeout, steps(&request, &workshop, &mut transcript));
-            let outcome =
-                steps.await.unwrap_or_else(|_| Err(Stop::Source(push_text::timed_out(request.timeout_s))));
+            let outcome = steps
+                .await
+                .unwrap_or_else(|_| Err(Stop::Source(push_text::timed_out(request.limits.timeout_s))));
             workshop.close().await;
             outcome
         }
@@ -109,7 +114,7 @@ async fn steps(
     let description = compile::all(workshop, &chosen, transcript).await?;
     let process_types = release::process_types(workshop, chosen.last(), transcript).await?;
     transcript.say(&push_text::compressing());
-    let packed = slug::store(workshop, transcript).await?;
+    let packed = slug::store(workshop, request.limits.slug_max, transcript).await?;
     workshop.keep_cache(&request.cache).await?;
     Ok(BuiltSlug { digest: packed.digest, size: packed.size, process_types, description, buildpacks: names })
 }

@@ -32,19 +32,22 @@ pub(super) async fn process_types(
         Some(chosen) => defaults(workshop, chosen).await?,
         None => ProcessTypes::new(),
     };
-    let declared = declared(workshop).await?;
+    let (declared, ignored) = declared(workshop).await?;
     let only_defaults: Vec<_> = defaults.keys().filter(|name| !declared.contains_key(*name)).collect();
     transcript.say_all(push_text::discovering(&declared.keys().collect::<Vec<_>>(), &only_defaults));
+    transcript.say_all(push_text::procfile_lines_ignored(&ignored));
     Ok(defaults.into_iter().chain(declared).collect())
 }
 
-async fn declared(workshop: &Workshop) -> Result<ProcessTypes, Stop> {
+/// What the Procfile declares, and the numbers of lines that declare nothing.
+async fn declared(workshop: &Workshop) -> Result<(ProcessTypes, Vec<usize>), Stop> {
     let max = PROCFILE_BYTES_MAX + 1;
     let dir = workshop.build_dir();
     let script = format!("cd {dir} && if [ -f {PROCFILE_NAME} ]; then head -c {max} {PROCFILE_NAME}; fi");
     let ended = workshop.run(own("read the Procfile", script), Input::Empty, |out| first(out, max)).await?;
     let bytes = ended.or_refuse(|_, said| refused(&format!("the Procfile cannot be read: {said}")))?;
-    procfile::parse(&bytes).map_err(|error| refused(&error.to_string()))
+    let types = procfile::parse(&bytes).map_err(|error| refused(&error.to_string()))?;
+    Ok((types, procfile::ignored(&bytes)))
 }
 
 async fn defaults(workshop: &Workshop, chosen: &Chosen) -> Result<ProcessTypes, Stop> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::build::BUILD_TIMEOUT_S;
+use crate::build::{BUILD_TIMEOUT_S, SLUG_MAX};
 use crate::domain::{Bytes, ConfigVars, ProcessType, SlugDigest, StackName};
 use crate::runtime::network::{NetworkError, NodeNetwork};
 use crate::runtime::slots::Slots;
@@ -37,13 +37,24 @@ pub struct BuildRequest {
     pub config: ConfigVars,
     /// Where the buildpacks' cache is kept from build to build; replaced when the build succeeds.
     pub cache: PathBuf,
-    /// Longest build, in seconds; [`BUILD_TIMEOUT_S`] unless a test has no time.
-    pub timeout_s: u64,
+    /// How long it may take and how large its slug may be.
+    pub limits: BuildLimits,
 }
 
-impl BuildRequest {
-    /// The usual limit of time, in seconds.
-    pub const TIMEOUT_S: u64 = BUILD_TIMEOUT_S;
+/// What a build may not go over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildLimits {
+    /// Longest build, in seconds.
+    pub timeout_s: u64,
+    /// Largest compressed slug.
+    pub slug_max: Bytes,
+}
+
+impl Default for BuildLimits {
+    /// The platform's (reference 3.2).
+    fn default() -> Self {
+        Self { timeout_s: BUILD_TIMEOUT_S, slug_max: SLUG_MAX }
+    }
 }
 
 /// Where builds run. Not printable: environment and files hold secrets of the host.

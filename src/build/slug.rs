@@ -19,8 +19,6 @@ use crate::wire::push_text;
 pub(super) const SLUGS_DIR: &str = "slugs";
 /// How the name of a slug that is not whole yet ends.
 pub(super) const UNFINISHED: &str = ".new";
-/// The most that a compressed slug may hold (platform reference 3.2).
-pub(super) const SLUG_MAX: Bytes = Bytes::mib(500);
 /// Above this the pusher is warned.
 pub(super) const SLUG_WARNING: Bytes = Bytes::mib(300);
 
@@ -35,11 +33,15 @@ pub(super) struct Stored {
 
 /// Packs what the buildpacks have left and puts it in its place. The same files make the same digest, whoever built them
 /// when; a slug that is there already is used.
-pub(super) async fn store(workshop: &Workshop, transcript: &mut Transcript<'_>) -> Result<Stored, Stop> {
+pub(super) async fn store(
+    workshop: &Workshop,
+    max: Bytes,
+    transcript: &mut Transcript<'_>,
+) -> Result<Stored, Stop> {
     let archive = workshop.dir().join(ARCHIVE);
-    let packed = pack(workshop, &archive).await?;
-    if packed.size > SLUG_MAX {
-        return Err(Stop::Source(push_text::slug_too_large(packed.size, SLUG_MAX)));
+    let packed = pack(workshop, &archive, max).await?;
+    if packed.size > max {
+        return Err(Stop::Source(push_text::slug_too_large(packed.size, max)));
     }
     transcript.say(&push_text::compressed(packed.size));
     if packed.size > SLUG_WARNING {
@@ -57,14 +59,14 @@ pub(super) async fn store(workshop: &Workshop, transcript: &mut Transcript<'_>) 
 }
 
 /// The canonical archive: sorted, without times and owners.
-async fn pack(workshop: &Workshop, archive: &Path) -> Result<pack::Archive, Stop> {
+async fn pack(workshop: &Workshop, archive: &Path, max: Bytes) -> Result<pack::Archive, Stop> {
     let script = format!(
         "cd {} && chmod -R u+rwX . && exec tar -c -f - --sort=name --mtime=@315532800 --owner=0 --group=0 \
          --numeric-owner --format=gnu --anchored --exclude=./.git --transform='s,^\\.,./app,S' .",
         workshop.build_dir()
     );
     let ended =
-        workshop.run(own("pack", script), Input::Empty, |out| pack::compress(out, archive, SLUG_MAX)).await?;
+        workshop.run(own("pack", script), Input::Empty, |out| pack::compress(out, archive, max)).await?;
     ended.or_refuse(|_, said| {
         Stop::Source(push_text::declaration_refused(&format!("the app's files cannot be packed: {said}")))
     })

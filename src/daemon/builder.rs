@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::build::{self, BuildRequest, Sandboxes, Sink};
+use crate::build::{self, BuildLimits, BuildRequest, Sandboxes, Sink};
 use crate::daemon::Config;
 use crate::domain::{Slug, StackName};
 use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built};
@@ -25,6 +25,7 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 pub(super) struct SandboxedBuilder {
     lib_dir: PathBuf,
     sandboxes: Sandboxes,
+    limits: BuildLimits,
 }
 
 /// Lines of a build on their way to the pusher, who may have gone.
@@ -52,7 +53,7 @@ impl SandboxedBuilder {
             files,
             binds: host.binds,
         };
-        Self { lib_dir: config.lib_dir.clone(), sandboxes }
+        Self { lib_dir: config.lib_dir.clone(), sandboxes, limits: config.build }
     }
 
     fn request(&self, order: BuildOrder, stack: &Stack) -> BuildRequest {
@@ -67,7 +68,7 @@ impl SandboxedBuilder {
             buildpacks: order.buildpacks,
             config: order.config,
             cache: order.cache,
-            timeout_s: BuildRequest::TIMEOUT_S,
+            limits: self.limits,
         }
     }
 }

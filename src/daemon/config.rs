@@ -1,13 +1,18 @@
 //! What a node is told: one TOML file, and flags that win over it. Read once, at the start.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::domain::StackName;
+use crate::build::BuildLimits;
+use crate::domain::{Bytes, StackName};
+use crate::supervisor::backoff::CrashDelays;
+use crate::supervisor::lifecycle::Timings;
 
 /// Where a node keeps its state unless told otherwise.
 const LIB_DIR: &str = "/var/lib/dyno";
@@ -78,6 +83,8 @@ struct File {
     router: RouterSection,
     git: GitSection,
     network: NetworkSection,
+    build: BuildSection,
+    dynos: DynosSection,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -97,6 +104,24 @@ struct GitSection {
 struct NetworkSection {
     resolvers: Option<Vec<IpAddr>>,
     egress: Vec<SocketAddrV4>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BuildSection {
+    /// Longest build, in seconds.
+    timeout_s: Option<NonZeroU64>,
+    /// Largest compressed slug, in MiB.
+    slug_max_mib: Option<NonZeroU64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DynosSection {
+    /// How long a web dyno may take to bind its port, in seconds.
+    boot_timeout_s: Option<NonZeroU64>,
+    /// The waits after the first to the seventh crash in a row, in seconds.
+    crash_delays_s: Option<[u64; 7]>,
 }
 
 /// What a node runs with.
@@ -120,6 +145,10 @@ pub struct Config {
     pub resolvers: Option<Vec<IpAddr>>,
     /// Private destinations that dynos may reach all the same.
     pub egress: Vec<SocketAddrV4>,
+    /// What a build may not go over.
+    pub build: BuildLimits,
+    /// The spans of a dyno's life.
+    pub timings: Timings,
 }
 
 /// Why a node cannot be configured so.
@@ -208,6 +237,8 @@ impl Config {
             git,
             resolvers: file.network.resolvers,
             egress: file.network.egress,
+            build: file.build.limits(),
+            timings: file.dynos.timings(),
         })
     }
 
@@ -221,6 +252,28 @@ impl Config {
     #[must_use]
     pub fn host_name(&self) -> String {
         format!("dyno{}", self.index)
+    }
+}
+
+impl BuildSection {
+    fn limits(&self) -> BuildLimits {
+        let usual = BuildLimits::default();
+        BuildLimits {
+            timeout_s: self.timeout_s.map_or(usual.timeout_s, NonZeroU64::get),
+            slug_max: self.slug_max_mib.map_or(usual.slug_max, |mib| Bytes::mib(mib.get())),
+        }
+    }
+}
+
+impl DynosSection {
+    fn timings(&self) -> Timings {
+        let usual = Timings::default();
+        let delays = self.crash_delays_s.map(|delays| CrashDelays(delays.map(Duration::from_secs)));
+        Timings {
+            boot: self.boot_timeout_s.map_or(usual.boot, |limit| Duration::from_secs(limit.get())),
+            crash_delays: delays.unwrap_or(usual.crash_delays),
+            ..usual
+        }
     }
 }
 
@@ -273,6 +326,19 @@ mod test {
             Err(ConfigError::NowhereToListen)
         ));
         assert!(toml::from_str::<File>("indx = 1").unwrap_err().message().contains("indx"));
+    }
+
+    #[test]
+    fn limits_are_the_platforms_unless_the_file_sets_them() {
+        let usual = join(&ServeArgs::default(), "").unwrap();
+        assert_eq!((usual.build, usual.timings), (BuildLimits::default(), Timings::default()));
+        let text = "[build]\ntimeout_s = 5\nslug_max_mib = 2\n[dynos]\nboot_timeout_s = 90\n\
+                    crash_delays_s = [0, 1, 2, 3, 4, 5, 6]";
+        let set = join(&ServeArgs::default(), text).unwrap();
+        assert_eq!(set.build, BuildLimits { timeout_s: 5, slug_max: Bytes::mib(2) });
+        assert_eq!(set.timings.boot, Duration::from_secs(90));
+        assert_eq!(set.timings.crash_delays.after(1), Duration::from_secs(1));
+        assert!(toml::from_str::<File>("[dynos]\nboot_timeout_s = 0").is_err());
     }
 
     #[test]

@@ -523,7 +523,7 @@ fn tick(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
     match state {
         State::Booting { launched, crashes } if now >= launched.plus(traits.timings.boot) => {
             let effects = vec![
-                Effect::Fail(DynoError::BOOT_TIMEOUT),
+                Effect::Fail(DynoError::boot_timeout(traits.timings.boot.as_secs())),
                 Effect::Tell(DynoLine::StoppingProcessWithSigkill),
                 Effect::Kill,
             ];
@@ -543,7 +543,7 @@ fn tick(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
         State::HangingUp { .. } => terminate(traits, now, vec![Effect::Fail(DynoError::DETACHED)]),
         State::Stopping { .. } => {
             let effects = vec![
-                Effect::Fail(DynoError::EXIT_TIMEOUT),
+                Effect::Fail(DynoError::exit_timeout(traits.timings.grace.as_secs())),
                 Effect::Tell(DynoLine::StoppingRemainingWithSigkill),
                 Effect::Kill,
             ];

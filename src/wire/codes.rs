@@ -2,6 +2,7 @@
 //!
 //! One row per code. The enum, the log fragment, the HTTP status and `docs/codes.md` all come from this table.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Which part of the platform speaks with a code.
@@ -152,34 +153,45 @@ impl fmt::Display for Code {
 }
 
 /// What the dyno manager writes into the log under an R code (platform reference 6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DynoError {
     /// An R code.
     pub code: Code,
     /// The sentence after the arrow; empty where there is none.
-    pub sentence: &'static str,
+    pub sentence: Cow<'static, str>,
 }
 
 impl DynoError {
-    /// The web process did not listen in time.
-    pub const BOOT_TIMEOUT: Self =
-        Self { code: Code::R10, sentence: "Web process failed to bind to $PORT within 60 seconds of launch" };
-    /// The stop ran out of time.
-    pub const EXIT_TIMEOUT: Self = Self {
-        code: Code::R12,
-        sentence: "At least one process failed to exit within 30 seconds of SIGTERM",
-    };
     /// No terminal came.
-    pub const ATTACH_ERROR: Self = Self { code: Code::R13, sentence: "Failed to attach to process" };
+    pub const ATTACH_ERROR: Self =
+        Self { code: Code::R13, sentence: Cow::Borrowed("Failed to attach to process") };
     /// Over the quota.
-    pub const MEMORY_QUOTA_EXCEEDED: Self = Self { code: Code::R14, sentence: "" };
+    pub const MEMORY_QUOTA_EXCEEDED: Self = Self { code: Code::R14, sentence: Cow::Borrowed("") };
     /// Far over the quota.
-    pub const MEMORY_QUOTA_VASTLY_EXCEEDED: Self = Self { code: Code::R15, sentence: "" };
+    pub const MEMORY_QUOTA_VASTLY_EXCEEDED: Self = Self { code: Code::R15, sentence: Cow::Borrowed("") };
     /// The terminal is gone, the process is not.
     pub const DETACHED: Self = Self {
         code: Code::R16,
-        sentence: "An attached process is not responding to SIGHUP after its external connection was closed.",
+        sentence: Cow::Borrowed(
+            "An attached process is not responding to SIGHUP after its external connection was closed.",
+        ),
     };
+}
+
+impl DynoError {
+    /// The web process did not listen within so many seconds, 60 on the original platform.
+    #[must_use]
+    pub fn boot_timeout(limit_s: u64) -> Self {
+        let sentence = format!("Web process failed to bind to $PORT within {limit_s} seconds of launch");
+        Self { code: Code::R10, sentence: sentence.into() }
+    }
+
+    /// The stop took longer than so many seconds, 30 on the original platform.
+    #[must_use]
+    pub fn exit_timeout(limit_s: u64) -> Self {
+        let sentence = format!("At least one process failed to exit within {limit_s} seconds of SIGTERM");
+        Self { code: Code::R12, sentence: sentence.into() }
+    }
 }
 
 impl fmt::Display for DynoError {
@@ -257,8 +269,8 @@ mod test {
     fn the_dyno_managers_errors_are_the_published_ones() {
         insta::assert_snapshot!(
             [
-                DynoError::BOOT_TIMEOUT,
-                DynoError::EXIT_TIMEOUT,
+                DynoError::boot_timeout(60),
+                DynoError::exit_timeout(30),
                 DynoError::ATTACH_ERROR,
                 DynoError::MEMORY_QUOTA_EXCEEDED,
                 DynoError::MEMORY_QUOTA_VASTLY_EXCEEDED,

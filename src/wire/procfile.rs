@@ -56,6 +56,17 @@ pub fn parse(bytes: &[u8]) -> Result<BTreeMap<ProcessType, String>, ProcfileErro
     }
 }
 
+/// The numbers of the lines, from 1, that [`parse`] ignored although they are neither blank nor comments.
+#[must_use]
+pub fn ignored(bytes: &[u8]) -> Vec<usize> {
+    let says_something = |line: &[u8]| {
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+        !line.is_empty() && !line.starts_with(b"#") && declaration(line).is_none()
+    };
+    let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+    lines.filter(|(_, line)| says_something(line)).map(|(index, _)| index + 1).collect()
+}
+
 /// The type and command of one line, if it is a declaration. A NUL byte could never reach a program's arguments.
 fn declaration(line: &[u8]) -> Option<(ProcessType, String)> {
     let line = std::str::from_utf8(line).ok().filter(|line| !line.contains('\0'))?;
@@ -96,6 +107,12 @@ mod test {
             parsed("# comment: yes\n\nweb\nno space here\nweb:\n: x\nwe b: x\nä: x\n web : run \nw\0: x\n"),
             [pair("web", "run")]
         );
+    }
+
+    #[test]
+    fn what_was_ignored_is_known_by_its_line() {
+        assert_eq!(ignored(b"\xef\xbb\xbfweb: run\r\n\r\n# comment: yes\nweb run\nworker:\n"), [4, 5]);
+        assert!(ignored(b"").is_empty());
     }
 
     #[test]

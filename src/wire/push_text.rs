@@ -84,6 +84,22 @@ pub fn discovering(declared: &[&ProcessType], defaults: &[&ProcessType]) -> Vec<
     lines
 }
 
+/// Lines of the Procfile that declare nothing: a typing error must not pass in silence.
+#[must_use]
+pub fn procfile_lines_ignored(lines: &[usize]) -> Vec<String> {
+    const SHOWN_MAX: usize = 10;
+    let shown: Vec<String> = lines.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+    let more = if lines.len() > SHOWN_MAX { ", ..." } else { "" };
+    match shown.as_slice() {
+        [] => Vec::new(),
+        shown => vec![
+            error(&format!("Warning: ignored in the Procfile: line {}{more}.", shown.join(", "))),
+            error("A process type is declared as `web: command`."),
+            String::new(),
+        ],
+    }
+}
+
 /// The slug is being packed.
 #[must_use]
 pub fn compressing() -> String {
@@ -319,7 +335,7 @@ mod test {
 
     #[test]
     fn warnings_and_notes_read_as_published() {
-        let lines = [
+        let mut lines = vec![
             slug_large(Bytes::mib(346), Bytes::mib(300)),
             output_cut(Bytes::mib(300)),
             release_command_declared(),
@@ -327,6 +343,9 @@ mod test {
             tag_stored(),
             deleting_ignored(12),
         ];
+        lines.extend(procfile_lines_ignored(&[2, 5]));
+        lines.extend(procfile_lines_ignored(&(1..20).collect::<Vec<_>>()));
+        assert!(procfile_lines_ignored(&[]).is_empty());
         insta::assert_snapshot!(lines.join(
             "
 "

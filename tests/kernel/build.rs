@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dyno::build::{self, BuildFailure, BuildRequest, BuiltSlug, STORE_ID, Sandboxes, Sink};
+use dyno::build::{self, BuildFailure, BuildLimits, BuildRequest, BuiltSlug, STORE_ID, Sandboxes, Sink};
 use dyno::domain::{ConfigVars, StackName};
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 use dyno::runtime::slots::Slots;
@@ -71,7 +71,7 @@ impl Bench {
             buildpacks: vec![pack.to_string_lossy().into_owned()],
             config: ConfigVars::new(vars).expect("good config vars"),
             cache: lib_dir.join("cache/app"),
-            timeout_s: 60,
+            limits: BuildLimits { timeout_s: 60, ..BuildLimits::default() },
         };
         let sandboxes = Sandboxes {
             runtime: node.runtime.clone(),
@@ -216,7 +216,7 @@ async fn a_build_that_takes_too_long_or_is_dropped_is_killed() {
     let compile = ("bin/compile", "#!/bin/sh\necho begun\nsleep 1000 & trap '' TERM; sleep 1000\n");
     let name = "build::a_build_that_takes_too_long";
     let Some(mut bench) = Bench::new(name, &[DETECT, compile], &[("app.txt", "")]).await else { return };
-    bench.request.timeout_s = 1;
+    bench.request.limits.timeout_s = 1;
     let (result, said) = bench.build().await;
     assert!(matches!(result, Err(BuildFailure::Source)), "{result:?}");
     assert!(
@@ -225,7 +225,7 @@ async fn a_build_that_takes_too_long_or_is_dropped_is_killed() {
     );
     bench.assert_nothing_left();
 
-    bench.request.timeout_s = 60;
+    bench.request.limits.timeout_s = 60;
     let dropped = tokio::time::timeout(Duration::from_millis(700), bench.build()).await;
     assert!(dropped.is_err(), "it was dropped before its end");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
