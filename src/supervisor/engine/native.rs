@@ -5,6 +5,7 @@ use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -21,6 +22,8 @@ use crate::supervisor::engine::{
 };
 use crate::sys::fs;
 
+/// How often a dyno is looked at for a process that died for want of memory.
+const MEMORY_POLL: Duration = Duration::from_secs(1);
 /// Permission bits of a dyno's `/tmp`.
 const TMP_MODE: u32 = 0o1777;
 /// Permission bits of directories and files that a dyno may only read.
@@ -267,6 +270,27 @@ async fn end(container: &Container) {
     }
 }
 
+/// Waits for the end of a dyno, and brings it about once a process of it has died for want of memory: where memory is
+/// limited through version 1 hierarchies the kernel ends that process alone, and the platform ends the dyno (R15).
+async fn whole_end(container: Container) -> Exit {
+    while !has_died_for_memory(&container) {
+        if let Ok(exit) = tokio::time::timeout(MEMORY_POLL, container.wait()).await {
+            return exit;
+        }
+    }
+    let group = container.cgroup();
+    // Its last words are still to be relayed: init is spared. A group that is gone has ended.
+    let killing = tokio::task::spawn_blocking(move || group.and_then(|group| group.kill_app()));
+    if let Ok(Err(error)) = killing.await {
+        tracing::debug!(container = %container.id(), error = chain(&error), "a dyno past its memory has ended already");
+    }
+    container.wait().await
+}
+
+fn has_died_for_memory(container: &Container) -> bool {
+    container.cgroup().and_then(|group| group.events()).is_ok_and(|events| events.oom_kills > 0)
+}
+
 fn end_of(exit: Exit) -> End {
     End { status: exit.shell_status(), out_of_memory: exit.oom, at: exit.at }
 }
@@ -291,7 +315,7 @@ fn chain(error: &dyn Error) -> String {
 impl Running for NativeDyno {
     fn wait(&self) -> BoxFuture<'static, End> {
         let container = self.container.clone();
-        async move { end_of(container.wait().await) }.boxed()
+        async move { end_of(whole_end(container).await) }.boxed()
     }
 
     fn signal(&self, signal: Signal) -> Result<(), EngineError> {
