@@ -2,55 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::support::node::{TestNode, eventually, stack_dir};
-use crate::support::skip::{is_root_or_skip, skip};
-
-/// Root and a stack, or a skip that is counted.
-fn is_possible(test: &str) -> bool {
-    if !is_root_or_skip(test) {
-        return false;
-    }
-    let has_stack = stack_dir().join("cedar-13/current").exists();
-    if !has_stack {
-        skip(test, "the stack cedar-13 is not built");
-    }
-    has_stack
-}
-
-fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
-}
-
-/// All on the host that a node could leave behind.
-fn host() -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    seen.extend(mounts.lines().map(|line| format!("mount {line}")));
-    for (what, program, args) in
-        [("link", "ip", ["-o", "-br", "link"].as_slice()), ("rule", "nft", ["list", "ruleset"].as_slice())]
-    {
-        let listed = Command::new(program).args(args).output().unwrap();
-        seen.extend(String::from_utf8_lossy(&listed.stdout).lines().map(|line| format!("{what} {line}")));
-    }
-    let groups =
-        Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", "dyno*"]).output().unwrap();
-    seen.extend(String::from_utf8_lossy(&groups.stdout).lines().map(|line| format!("cgroup {line}")));
-    for entry in fs::read_dir("/proc/sys/net/ipv4/conf").unwrap() {
-        let path = entry.unwrap().path().join("forwarding");
-        seen.insert(format!("{} {}", path.display(), fs::read_to_string(&path).unwrap_or_default().trim()));
-    }
-    seen
-}
+use crate::support::host;
+use crate::support::node::{TestNode, eventually};
+use crate::{example, is_possible};
 
 #[test]
 fn a_python_app_is_pushed_served_scaled_and_leaves_no_trace() {
     if !is_possible("a_python_app_is_pushed_served_scaled_and_leaves_no_trace") {
         return;
     }
-    let before = host();
+    let before = host::traces();
     {
         let node = TestNode::start("python", 0);
         let source = node.app("sample", &example("python"));
@@ -80,9 +42,7 @@ fn a_python_app_is_pushed_served_scaled_and_leaves_no_trace() {
         let logs = node.ok(&["logs", "-a", "sample", "-n", "500"]);
         assert!(logs.contains("State changed from starting to up") && logs.contains("status=200"), "{logs}");
     }
-    let after = host();
-    let left: Vec<_> = after.symmetric_difference(&before).collect();
-    assert!(left.is_empty(), "left on the host: {left:#?}");
+    host::assert_untouched(&before);
 }
 
 #[test]

@@ -12,5 +12,6 @@
 )]
 
 pub mod container;
+pub mod host;
 pub mod node;
 pub mod skip;

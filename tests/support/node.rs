@@ -34,9 +34,15 @@ fn free_port() -> u16 {
 impl TestNode {
     /// A node that serves. `number` tells the nodes of one test apart.
     pub fn start(name: &str, number: u32) -> Self {
+        Self::configured(name, number, "")
+    }
+
+    /// A node that serves with this configuration file.
+    pub fn configured(name: &str, number: u32, config: &str) -> Self {
         let root = PathBuf::from(format!("/var/tmp/dyno-test-{name}-{}", std::process::id()));
         fs::create_dir_all(root.join("lib")).unwrap();
         std::os::unix::fs::symlink(stack_dir(), root.join("lib/stacks")).unwrap();
+        fs::write(root.join("config.toml"), config).unwrap();
         let mut node = Self {
             root,
             router_port: free_port(),
@@ -52,7 +58,7 @@ impl TestNode {
     pub fn serve(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.root.join("serve.log")).unwrap();
         let mut command = self.command();
-        command.args(["serve", "--index", &self.index.to_string()]);
+        command.args(["serve", "--index", &self.index.to_string(), "--config", "config.toml"]);
         command.args([
             "--router-port",
             &self.router_port.to_string(),
