@@ -19,6 +19,28 @@ need_rust() {
   command -v cargo >/dev/null || die "cargo was not found: install a Rust toolchain (1.95 or later) and put it on PATH"
 }
 
+need_linux() {
+  [ -e /proc/self/ns/user ] || die "this kernel has no user namespaces, without which dynos cannot be isolated"
+  [ "$(cat /proc/sys/user/max_user_namespaces)" -gt 0 ] \
+    || die "user namespaces are switched off here: raise the setting user.max_user_namespaces (sysctl)"
+}
+
+# Where cargo puts the release binary.
+binary() {
+  local target
+  target=$(cargo metadata --format-version 1 --no-deps | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+  echo "$target/$(rustc -vV | sed -n 's/^host: //p')/release/dyno"
+}
+
+# Waits until the node that process $2 runs answers, or has ended.
+await_node() {
+  for _ in $(seq 60); do
+    "$1" wait --timeout 1 2>/dev/null && return
+    kill -0 "$2" 2>/dev/null || return 1
+  done
+  return 1
+}
+
 # Mebibytes free where the path's file system is.
 need_disk() {
   local free

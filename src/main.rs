@@ -8,18 +8,12 @@ use dyno::{cli, daemon};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    match arguments.get(1).and_then(|role| role.to_str()) {
-        // Before anything else: this role must not have a second thread.
-        Some(spawner::ROLE) => {
-            let config = arguments.get(2).and_then(|config| config.to_str());
-            spawned(spawner::main_from(config.unwrap_or_default()))
-        }
-        Some("serve") => daemon::serve_role(arguments[1..].to_vec()),
-        Some("down") => daemon::down_role(arguments[1..].to_vec()),
-        Some("debug") => daemon::debug(arguments[1..].to_vec()),
-        Some("doctor") => daemon::doctor(arguments[1..].to_vec()),
-        _ => cli::main(arguments),
+    // Before anything else: this role must not have a second thread.
+    if arguments.get(1).is_some_and(|role| role == spawner::ROLE) {
+        let config = arguments.get(2).and_then(|config| config.to_str());
+        return spawned(spawner::main_from(config.unwrap_or_default()));
     }
+    cli::main(arguments, &daemon::roles())
 }
 
 fn spawned(result: std::io::Result<()>) -> ExitCode {

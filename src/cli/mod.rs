@@ -15,7 +15,9 @@ mod output;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
@@ -86,9 +88,14 @@ enum Command {
     GitHook(command::git_hook::Args),
     #[command(name = "completions")]
     Completions(command::completions::Args),
+    #[command(name = "wait")]
+    Wait(command::wait::Args),
     #[command(name = "version")]
     Version(command::version::Args),
 }
+
+/// A subcommand that is no client of a node, and what plays it with its arguments.
+pub type Role = (clap::Command, fn(&ArgMatches) -> ExitCode);
 
 /// What every command works with.
 struct Context {
@@ -96,22 +103,34 @@ struct Context {
     client: Client,
 }
 
-/// Runs the command line `args`, program name first, and tells the exit status.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+/// Runs the command line `args`, program name first, and tells the exit status. `roles` are the subcommands that are
+/// played by others.
+pub fn main(args: impl IntoIterator<Item = OsString>, roles: &[Role]) -> ExitCode {
+    let mut grammar = grammar(roles);
+    let matches = match grammar.try_get_matches_from_mut(args) {
+        Ok(matches) => matches,
+        Err(help_or_failure) => return unparsed(&help_or_failure),
+    };
+    if let Some((name, given)) = matches.subcommand()
+        && let Some((role, play)) = roles.iter().find(|(role, _)| role.get_name() == name)
+    {
+        return match meaningless(role, given) {
+            Some(flag) => {
+                let text = format!("--{flag} means nothing to dyno {name}");
+                unparsed(&grammar.error(ErrorKind::UnknownArgument, text))
+            }
+            None => play(given),
+        };
+    }
+    let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(help_or_failure) => {
-            let status = u8::try_from(help_or_failure.exit_code()).unwrap_or(1);
-            // Help goes to standard output, failures to standard error; where neither is read, nothing is lost.
-            let _ = help_or_failure.print();
-            return ExitCode::from(status);
-        }
+        Err(failure) => return unparsed(&failure),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(source) => return report(&Failure::Local { attempt: "start".to_owned(), source }),
     };
-    let result = runtime.block_on(run(cli));
+    let result = runtime.block_on(run(cli, roles));
     // A thread may still wait for a key; it must not hold up the end.
     runtime.shutdown_background();
     match result {
@@ -120,10 +139,28 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The command line's grammar, for completions and for whoever adds commands of their own.
-#[must_use]
-pub fn grammar() -> clap::Command {
-    Cli::command()
+/// The command line's grammar, with the roles that others play.
+fn grammar(roles: &[Role]) -> clap::Command {
+    Cli::command().subcommands(roles.iter().map(|(role, _)| role.clone()))
+}
+
+/// A flag of every client that was given to a role which does not know it.
+fn meaningless(role: &clap::Command, given: &ArgMatches) -> Option<String> {
+    // A role of several forms has its flags one level deeper.
+    let (role, given) = match given.subcommand() {
+        Some((form, deeper)) => (role.find_subcommand(form).unwrap_or(role), deeper),
+        None => (role, given),
+    };
+    let own = |id: &str| role.get_arguments().any(|argument| argument.get_id() == id);
+    let common = Cli::command();
+    let mut flags = common.get_arguments().map(|flag| flag.get_id().as_str());
+    flags.find(|id| !own(id) && given.value_source(id) == Some(ValueSource::CommandLine)).map(str::to_owned)
+}
+
+/// Help goes to standard output, failures to standard error; where neither is read, nothing is lost.
+fn unparsed(help_or_failure: &clap::Error) -> ExitCode {
+    let _ = help_or_failure.print();
+    ExitCode::from(u8::try_from(help_or_failure.exit_code()).unwrap_or(1))
 }
 
 fn report(failure: &Failure) -> ExitCode {
@@ -131,7 +168,7 @@ fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.status())
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
     let context = Context { client: Client::new(cli.node.socket()), node: cli.node };
     let done = |()| ExitCode::SUCCESS;
     match cli.command {
@@ -160,7 +197,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::GitRemote(args) => args.run(&context).await.map(done),
         Command::GitCredentials(args) => args.run(&context).map(done),
         Command::GitHook(args) => args.run(&context).await,
-        Command::Completions(args) => args.run().map(done),
+        Command::Completions(args) => args.run(grammar(roles)).map(done),
+        Command::Wait(args) => args.run(&context).await.map(done),
         Command::Version(args) => args.run(&context).map(done),
     }
 }
@@ -171,7 +209,7 @@ mod test {
 
     #[test]
     fn the_grammar_is_consistent() {
-        grammar().debug_assert();
+        grammar(&[]).debug_assert();
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! `dyno debug plan`: what would be done to start a dyno's container, step by step, without doing it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Subcommand;
 
 use crate::build::STORE_ID;
 use crate::daemon::{Config, ServeArgs};
@@ -19,9 +18,8 @@ use crate::runtime::{
 use crate::stack::Stack;
 
 /// Look at what the node does without doing it
-#[derive(Debug, Parser)]
-#[command(name = "dyno debug")]
-struct Args {
+#[derive(Debug, clap::Args)]
+pub(super) struct Debug {
     #[command(subcommand)]
     what: What,
 }
@@ -47,16 +45,9 @@ const UID: u32 = 42_424;
 /// The first of the host's ids that containers use, and how many one of them has.
 const IDS: IdRange = IdRange { host_base: 0x7000_0000, len: 65_536 };
 
-/// Runs `dyno debug` with the arguments after the program's name.
-#[must_use]
-pub fn debug(arguments: Vec<OsString>) -> ExitCode {
-    let What::Plan { node, size, command } = match Args::try_parse_from(arguments) {
-        Ok(args) => args.what,
-        Err(error) => {
-            let _unprintable = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
-    };
+/// Plays `dyno debug`.
+pub(super) fn debug(args: Debug) -> ExitCode {
+    let What::Plan { node, size, command } = args.what;
     match text(&node, &size, command) {
         Ok(text) => {
             let _closed = std::io::stdout().write_all(text.as_bytes());

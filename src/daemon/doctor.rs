@@ -3,15 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::daemon::{Config, ServeArgs};
 use crate::oci;
 
 /// Look at this machine and say what a node would miss
-#[derive(Debug, Parser)]
-#[command(name = "dyno doctor")]
-struct Args {
+#[derive(Debug, clap::Args)]
+pub(super) struct Doctor {
     #[command(flatten)]
     node: ServeArgs,
     /// Print data as JSON
@@ -19,16 +16,8 @@ struct Args {
     json: bool,
 }
 
-/// Runs the doctor with the arguments after its name.
-#[must_use]
-pub fn doctor(arguments: Vec<std::ffi::OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(arguments) {
-        Ok(args) => args,
-        Err(error) => {
-            let _unprintable = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
-    };
+/// Looks, and says what it saw.
+pub(super) fn doctor(args: Doctor) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     let config = match Config::load(&args.node) {
         Ok(config) => config,

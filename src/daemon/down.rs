@@ -40,8 +40,7 @@ pub(super) async fn down(config: &Config) -> Result<(), DaemonError> {
     })
     .await?;
     cleanup::everything(config, runtime).await?;
-    drop(instance);
-    Ok(())
+    instance.retire().map_err(DaemonError::file(&config.run_dir))
 }
 
 fn ask(config: &Config) -> std::io::Result<()> {

@@ -17,7 +17,7 @@ const INDEX_LOCKS_DIR: &str = "/run/lock";
 #[derive(Debug)]
 pub struct Instance {
     _root: Lock,
-    _index: Lock,
+    index: Lock,
 }
 
 /// Why this process may not be the node.
@@ -54,6 +54,14 @@ impl Instance {
         Self::claim_with(config, Path::new(INDEX_LOCKS_DIR))
     }
 
+    /// Gives the claim up, leaving no trace of it outside of the node's directory.
+    ///
+    /// # Errors
+    /// The trace cannot be removed; the claim is given up all the same.
+    pub fn retire(self) -> io::Result<()> {
+        self.index.remove()
+    }
+
     fn claim_with(config: &Config, index_locks: &Path) -> Result<Self, InstanceError> {
         for dir in [&config.lib_dir, &config.run_dir] {
             private_dir(dir).map_err(|source| InstanceError::Prepare { path: dir.clone(), source })?;
@@ -63,7 +71,7 @@ impl Instance {
             .ok_or_else(|| InstanceError::RootTaken { run_dir: config.run_dir.clone() })?;
         let index = lock(index_locks.join(format!("{}.lock", config.host_name())))?
             .ok_or(InstanceError::IndexTaken { index: config.index })?;
-        Ok(Self { _root: root, _index: index })
+        Ok(Self { _root: root, index })
     }
 }
 

@@ -18,7 +18,5 @@ mod streams;
 mod telemetry;
 
 pub use config::{Config, ConfigError, INDEX_MAX, LogFormat, OnExit, ServeArgs};
-pub use debug::debug;
-pub use doctor::doctor;
 pub use instance::{Instance, InstanceError};
-pub use role::{down_role, serve_role};
+pub use role::{Role, roles};

@@ -1,58 +1,62 @@
-//! The roles `serve` and `down` of the binary: arguments, the async runtime, and the words for a failure.
+//! The roles of the binary that are no clients of a node: arguments, the async runtime, and the words for a failure.
 
 use std::error::Error;
-use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::daemon::error::DaemonError;
-use crate::daemon::{Config, ServeArgs, down, serve, telemetry};
+use crate::daemon::{Config, ServeArgs, debug, doctor, down, serve, telemetry};
+
+/// A subcommand and what plays it with its arguments.
+pub type Role = (Command, fn(&ArgMatches) -> ExitCode);
 
 /// Run the node: the API, the git endpoint, the router and every dyno
-#[derive(Debug, Parser)]
-#[command(name = "dyno serve")]
+#[derive(Debug, Args)]
 struct Serve {
     #[command(flatten)]
     node: ServeArgs,
 }
 
 /// Stop the node and everything it runs, leaving only its state
-#[derive(Debug, Parser)]
-#[command(name = "dyno down")]
+#[derive(Debug, Args)]
 struct Down {
     #[command(flatten)]
     node: ServeArgs,
 }
 
-/// Plays `dyno serve` with the arguments after the program's name.
+/// The roles, in the order of the help.
 #[must_use]
-pub fn serve_role(arguments: Vec<OsString>) -> ExitCode {
-    play(Serve::try_parse_from(arguments).map(|args| args.node), async |args: ServeArgs| {
-        serve::serve(Config::load(&args)?, args.on_exit).await
-    })
+pub fn roles() -> Vec<Role> {
+    vec![
+        (Serve::augment_args(Command::new("serve")), |matches| {
+            parsed(matches, |args: Serve| {
+                play(args.node, async |args| serve::serve(Config::load(&args)?, args.on_exit).await)
+            })
+        }),
+        (Down::augment_args(Command::new("down")), |matches| {
+            parsed(matches, |args: Down| {
+                play(args.node, async |args| down::down(&Config::load(&args)?).await)
+            })
+        }),
+        (doctor::Doctor::augment_args(Command::new("doctor")), |matches| parsed(matches, doctor::doctor)),
+        (debug::Debug::augment_args(Command::new("debug")), |matches| parsed(matches, debug::debug)),
+    ]
 }
 
-/// Plays `dyno down` with the arguments after the program's name.
-#[must_use]
-pub fn down_role(arguments: Vec<OsString>) -> ExitCode {
-    play(Down::try_parse_from(arguments).map(|args| args.node), async |args: ServeArgs| {
-        down::down(&Config::load(&args)?).await
-    })
-}
-
-fn play(
-    args: Result<ServeArgs, clap::Error>,
-    role: impl AsyncFnOnce(ServeArgs) -> Result<(), DaemonError>,
-) -> ExitCode {
-    let args = match args {
-        Ok(args) => args,
+/// Reads a role's arguments out of the command line that the grammar has taken.
+fn parsed<A: FromArgMatches>(matches: &ArgMatches, play: impl FnOnce(A) -> ExitCode) -> ExitCode {
+    match A::from_arg_matches(matches) {
+        Ok(args) => play(args),
         Err(error) => {
             let _unprintable = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
-    };
+    }
+}
+
+fn play(args: ServeArgs, role: impl AsyncFnOnce(ServeArgs) -> Result<(), DaemonError>) -> ExitCode {
     telemetry::start(args.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

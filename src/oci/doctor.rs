@@ -1,5 +1,7 @@
 //! The doctor: looks at the host once and says, line by line, what is there, what is missing and what to do about it.
 
+mod forwarding;
+
 use std::fmt;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -84,6 +86,7 @@ pub fn examine(subject: &Subject) -> Vec<Finding> {
     let mut findings = vec![rights(), kernel(), user_namespaces(), seccomp()];
     findings.extend([file_system("overlay"), cgroups(), name_servers()]);
     findings.push(program("nft", "nftables", Verdict::Fail));
+    findings.extend(forwarding::finding());
     findings.push(program("git", "git", Verdict::Fail));
     findings.push(program("mmdebstrap", "mmdebstrap", Verdict::Warn));
     findings.push(space(&subject.lib_dir));

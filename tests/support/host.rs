@@ -10,20 +10,31 @@ pub fn traces() -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     seen.extend(mounts.lines().map(|line| format!("mount {line}")));
-    for (what, program, args) in
-        [("link", "ip", ["-o", "-br", "link"].as_slice()), ("rule", "nft", ["list", "ruleset"].as_slice())]
-    {
-        let listed = Command::new(program).args(args).output().unwrap();
-        seen.extend(String::from_utf8_lossy(&listed.stdout).lines().map(|line| format!("{what} {line}")));
-    }
-    let groups =
-        Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", "dyno*"]).output().unwrap();
-    seen.extend(String::from_utf8_lossy(&groups.stdout).lines().map(|line| format!("cgroup {line}")));
+    seen.extend(listed("link", "ip", &["-o", "-br", "link"]));
+    seen.extend(listed("rule", "nft", &["list", "ruleset"]));
+    seen.extend(listed("cgroup", "find", &["/sys/fs/cgroup", "-type", "d", "-name", "dyno*"]));
+    seen.extend(listed("lock", "find", &["/run/lock", "-name", "dyno*"]));
     for entry in fs::read_dir("/proc/sys/net/ipv4/conf").unwrap() {
         let path = entry.unwrap().path().join("forwarding");
         seen.insert(format!("{} {}", path.display(), fs::read_to_string(&path).unwrap_or_default().trim()));
     }
+    seen.extend(namespaces());
     seen
+}
+
+fn listed(what: &str, program: &str, args: &[&str]) -> Vec<String> {
+    let listed = Command::new(program).args(args).output().unwrap();
+    assert!(listed.status.success(), "{program}: {}", String::from_utf8_lossy(&listed.stderr));
+    String::from_utf8_lossy(&listed.stdout).lines().map(|line| format!("{what} {line}")).collect()
+}
+
+/// The namespaces that processes live in; those that only a file holds are among the mounts.
+fn namespaces() -> BTreeSet<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let kinds = processes.filter_map(|process| fs::read_dir(process.path().join("ns")).ok());
+    // A process that has just ended has no namespaces to read.
+    let links = kinds.flat_map(|kinds| kinds.flatten().filter_map(|kind| fs::read_link(kind.path()).ok()));
+    links.map(|link| format!("namespace {}", link.display())).collect()
 }
 
 /// Fails unless the host is as it was.

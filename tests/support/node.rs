@@ -27,7 +27,8 @@ pub fn stack_dir() -> PathBuf {
     std::env::var_os("DYNO_TEST_LIB").map_or_else(|| "/var/lib/dyno".into(), PathBuf::from).join("stacks")
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that nobody has at the moment.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -70,7 +71,7 @@ impl TestNode {
             if let Some(status) = self.serve.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the node ended with {status}: {}", self.log());
             }
-            self.dyno(&["apps"]).status.success()
+            self.dyno(&["wait", "--timeout", "1"]).status.success()
         });
     }
 

@@ -1,7 +1,7 @@
 //! `dyno completions`
 
 use crate::cli::failure::Failure;
-use crate::cli::{grammar, output};
+use crate::cli::output;
 
 /// Print completions for a shell; for bash: source <(dyno completions bash)
 #[derive(Debug, clap::Args)]
@@ -11,9 +11,9 @@ pub(in crate::cli) struct Args {
 }
 
 impl Args {
-    pub(in crate::cli) fn run(self) -> Result<(), Failure> {
+    pub(in crate::cli) fn run(self, mut grammar: clap::Command) -> Result<(), Failure> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut grammar(), "dyno", &mut script);
+        clap_complete::generate(self.shell, &mut grammar, "dyno", &mut script);
         output::bytes(&script)
     }
 }

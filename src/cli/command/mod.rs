@@ -27,3 +27,4 @@ pub(super) mod stack_set;
 pub(super) mod stacks;
 pub(super) mod stacks_build;
 pub(super) mod version;
+pub(super) mod wait;
