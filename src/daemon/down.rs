@@ -40,7 +40,8 @@ pub(super) async fn down(config: &Config) -> Result<(), DaemonError> {
     })
     .await?;
     cleanup::everything(config, runtime).await?;
-    instance.retire().map_err(DaemonError::file(&config.run_dir))
+    drop(instance);
+    Ok(())
 }
 
 fn ask(config: &Config) -> std::io::Result<()> {

@@ -17,7 +17,19 @@ const INDEX_LOCKS_DIR: &str = "/run/lock";
 #[derive(Debug)]
 pub struct Instance {
     _root: Lock,
-    index: Lock,
+    _index: Trace,
+}
+
+/// A lock whose file goes with it, since it lies outside of the node's directory.
+#[derive(Debug)]
+struct Trace(Option<Lock>);
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.take().map(Lock::remove) {
+            tracing::warn!(%error, "the lock of the node's index could not be removed");
+        }
+    }
 }
 
 /// Why this process may not be the node.
@@ -54,14 +66,6 @@ impl Instance {
         Self::claim_with(config, Path::new(INDEX_LOCKS_DIR))
     }
 
-    /// Gives the claim up, leaving no trace of it outside of the node's directory.
-    ///
-    /// # Errors
-    /// The trace cannot be removed; the claim is given up all the same.
-    pub fn retire(self) -> io::Result<()> {
-        self.index.remove()
-    }
-
     fn claim_with(config: &Config, index_locks: &Path) -> Result<Self, InstanceError> {
         for dir in [&config.lib_dir, &config.run_dir] {
             private_dir(dir).map_err(|source| InstanceError::Prepare { path: dir.clone(), source })?;
@@ -71,7 +75,7 @@ impl Instance {
             .ok_or_else(|| InstanceError::RootTaken { run_dir: config.run_dir.clone() })?;
         let index = lock(index_locks.join(format!("{}.lock", config.host_name())))?
             .ok_or(InstanceError::IndexTaken { index: config.index })?;
-        Ok(Self { _root: root, index })
+        Ok(Self { _root: root, _index: Trace(Some(index)) })
     }
 }
 
@@ -99,6 +103,7 @@ mod test {
         assert!(matches!(claim(two.path(), 1), Err(InstanceError::IndexTaken { index: 1 })));
         assert!(claim(two.path(), 2).is_ok());
         drop(held);
+        assert_eq!(fs::read_dir(locks.path()).unwrap().count(), 0, "a trace stays");
         assert!(claim(one.path(), 1).is_ok());
     }
 }

@@ -86,10 +86,8 @@ pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonE
     let exit = wait_for_end(&mut running.asked_to_stop, on_exit).await?;
     notify::stopping();
     end(running, &config, exit).await?;
-    match exit {
-        OnExit::LeaveDynos => Ok(()),
-        OnExit::StopDynos => instance.retire().map_err(DaemonError::file(&config.run_dir)),
-    }
+    drop(instance);
+    Ok(())
 }
 
 /// Takes the router's ports and lets go of them again: nothing is started for a router that could not listen.
