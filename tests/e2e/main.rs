@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod first_push;
 mod limits;
+mod one_off;
 mod scripts;
 
 use std::path::{Path, PathBuf};

@@ -15,3 +15,4 @@ pub mod container;
 pub mod host;
 pub mod node;
 pub mod skip;
+pub mod terminal;

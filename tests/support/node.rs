@@ -92,7 +92,8 @@ impl TestNode {
         serve.wait().unwrap();
     }
 
-    fn command(&self) -> Command {
+    /// A command line of the node, for what `dyno` does not do.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dyno"));
         command.env("DYNO_ROOT", &self.root).current_dir(&self.root);
         command
