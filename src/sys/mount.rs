@@ -65,23 +65,25 @@ pub fn filesystem(kind: &str, options: &[(&str, &str)], attributes: Attributes) 
 /// Layers of an overlay.
 #[derive(Debug)]
 pub enum Layers<'a> {
-    /// Detached mounts, lowest first (Linux 6.15 and later take them; see `overlay_takes_descriptors`).
+    /// Detached mounts, lowest first (Linux 6.15 and later take them; see `overlay_takes_descriptors`). Whoever lists the mounts is
+    /// not told where they come from.
     Descriptors(&'a [OwnedFd]),
     /// Paths, lowest first; without `:` or `,`.
     Paths(&'a [String]),
 }
 
-/// An overlay over `layers`, with a writable layer `(upper, work)` or read-only.
+/// Name of the writable layer in the directory that holds it.
+pub const UPPER: &str = "upper";
+/// Name of the directory beside it in which the kernel prepares what goes there.
+pub const WORK: &str = "work";
+
+/// An overlay over `layers`; with a writable layer in the directory `scratch`, in which `UPPER` and `WORK` exist, or read-only.
 ///
 /// The writable layer is volatile: it dies with its container, so nothing is synced for its sake.
 ///
 /// # Errors
 /// The kernel's errno.
-pub fn overlay(
-    layers: &Layers<'_>,
-    writable: Option<(&Path, &Path)>,
-    attributes: Attributes,
-) -> io::Result<OwnedFd> {
+pub fn overlay(layers: &Layers<'_>, scratch: Option<&Path>, attributes: Attributes) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     rustix::mount::fsconfig_set_string(context, "source", "overlay")?;
@@ -98,12 +100,28 @@ pub fn overlay(
             rustix::mount::fsconfig_set_string(context, "lowerdir", highest_first.join(":"))?;
         }
     }
-    if let Some((upper, work)) = writable {
-        rustix::mount::fsconfig_set_string(context, "upperdir", upper)?;
-        rustix::mount::fsconfig_set_string(context, "workdir", work)?;
+    // A detached mount ends with its last descriptor: it is held until the overlay has it.
+    let mut held = None;
+    if let Some(scratch) = scratch {
+        match layers {
+            Layers::Descriptors(_) => {
+                let scratch = held.insert(copy(scratch)?);
+                for (option, name) in [("upperdir", UPPER), ("workdir", WORK)] {
+                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    let dir = rustix::fs::openat(&*scratch, name, flags, Mode::empty())?;
+                    rustix::mount::fsconfig_set_fd(context, option, dir.as_fd())?;
+                }
+            }
+            Layers::Paths(_) => {
+                rustix::mount::fsconfig_set_string(context, "upperdir", scratch.join(UPPER))?;
+                rustix::mount::fsconfig_set_string(context, "workdir", scratch.join(WORK))?;
+            }
+        }
         rustix::mount::fsconfig_set_flag(context, "volatile")?;
     }
-    finish(&context, attributes)
+    let made = finish(&context, attributes);
+    drop(held);
+    made
 }
 
 /// Whether this kernel takes detached mounts as layers of an overlay, found by trying.

@@ -38,6 +38,8 @@ const SAFE: Attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES);
 #[derive(Debug)]
 pub(super) struct Bench {
     at: PathBuf,
+    /// An empty directory, as a lowest layer.
+    empty: OwnedFd,
 }
 
 impl Bench {
@@ -46,7 +48,9 @@ impl Bench {
         std::fs::create_dir_all(&at)?;
         let options = [("mode", "0755"), ("size", "8m")];
         mount::attach_at(&mount::filesystem("tmpfs", &options, Attributes::NO_SETUID)?, &at)?;
-        let bench = Bench { at };
+        let empty =
+            mount::filesystem("tmpfs", &[("mode", "0755"), ("size", "4k")], SAFE.and(Attributes::READ_ONLY))?;
+        let bench = Bench { at, empty };
         bench.make_devices()?;
         bench.make_masks()?;
         std::fs::create_dir(bench.at.join("layers"))?;
@@ -96,16 +100,28 @@ impl Bench {
         Ok(copy)
     }
 
+    /// A read-only root of prepared layers. Where layers go by descriptor a single one is laid over an empty one, for the list of
+    /// mounts tells every reader where on the host a plain copy of a directory comes from, and not where an overlay's layers do.
+    pub(super) fn root(&self, mut layers: Vec<OwnedFd>, by: OverlayLayers) -> io::Result<OwnedFd> {
+        if layers.len() == 1 {
+            match by {
+                OverlayLayers::ByPath => return Ok(layers.remove(0)),
+                OverlayLayers::ByDescriptor => layers.insert(0, self.empty.try_clone()?),
+            }
+        }
+        self.overlay(&layers, by, None)
+    }
+
     /// An overlay over prepared layers.
     pub(super) fn overlay(
         &self,
         layers: &[OwnedFd],
         by: OverlayLayers,
-        writable: Option<(&Path, &Path)>,
+        scratch: Option<&Path>,
     ) -> io::Result<OwnedFd> {
-        let attributes = if writable.is_some() { SAFE } else { SAFE.and(Attributes::READ_ONLY) };
+        let attributes = if scratch.is_some() { SAFE } else { SAFE.and(Attributes::READ_ONLY) };
         match by {
-            OverlayLayers::ByDescriptor => mount::overlay(&Layers::Descriptors(layers), writable, attributes),
+            OverlayLayers::ByDescriptor => mount::overlay(&Layers::Descriptors(layers), scratch, attributes),
             OverlayLayers::ByPath => {
                 let mut attached = Attached::default();
                 for (number, layer) in layers.iter().enumerate() {
@@ -116,7 +132,7 @@ impl Bench {
                 }
                 let paths: Vec<_> =
                     attached.0.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-                mount::overlay(&Layers::Paths(&paths), writable, attributes)
+                mount::overlay(&Layers::Paths(&paths), scratch, attributes)
             }
         }
     }

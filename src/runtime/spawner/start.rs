@@ -179,12 +179,8 @@ impl Start<'_> {
             HostStep::Clone(network) => Ok(self.clone_init(network)?),
             HostStep::MapIds(ids) => Ok(self.map_ids(*ids)?),
             HostStep::PrepareRoot { slot, layers, by } => {
-                let mut mapped = self.root_layers(layers)?;
-                let root = match mapped.len() {
-                    1 => mapped.remove(0),
-                    _ => self.spawner.bench.overlay(&mapped, *by, None)?,
-                };
-                self.keep(*slot, root)
+                let mapped = self.root_layers(layers)?;
+                self.keep(*slot, self.spawner.bench.root(mapped, *by)?)
             }
             HostStep::PrepareDevices(slot) => {
                 self.keep(*slot, self.spawner.bench.devices(self.users()?.as_fd())?)
@@ -203,8 +199,8 @@ impl Start<'_> {
                     .iter()
                     .map(|lower| self.bind(lower, Access::ReadOnly, Exec::Allowed))
                     .collect::<Result<_, _>>()?;
-                let (upper, work) = self.writable_layer(scratch, *owner)?;
-                let made = self.spawner.bench.overlay(&lowers, *by, Some((&upper, &work)))?;
+                self.make_scratch(scratch, *owner)?;
+                let made = self.spawner.bench.overlay(&lowers, *by, Some(scratch))?;
                 self.keep(*slot, made)
             }
             HostStep::PrepareFiles(files) => self.files(files),
@@ -366,14 +362,13 @@ impl Start<'_> {
         netns::in_netns(&namespace, make)?
     }
 
-    fn writable_layer(&mut self, scratch: &Path, owner: (u32, u32)) -> io::Result<(PathBuf, PathBuf)> {
-        let (upper, work) = (scratch.join("upper"), scratch.join("work"));
+    fn make_scratch(&mut self, scratch: &Path, owner: (u32, u32)) -> io::Result<()> {
+        let (upper, work) = (scratch.join(mount::UPPER), scratch.join(mount::WORK));
         self.scratch.push(scratch.to_owned());
         for dir in [&upper, &work] {
             std::fs::create_dir_all(dir).map_err(|error| name(dir, error))?;
         }
-        mount::give_to(&upper, owner.0, owner.1)?;
-        Ok((upper, work))
+        mount::give_to(&upper, owner.0, owner.1)
     }
 
     fn files(&mut self, files: &[GeneratedFile]) -> Result<(), Failed> {
