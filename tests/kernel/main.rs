@@ -6,6 +6,7 @@ mod support;
 mod build;
 mod cgroups;
 mod dynos;
+mod escape;
 mod hold;
 mod isolation;
 mod lifetime;

@@ -16,18 +16,18 @@ use crate::support::skip::is_root_or_skip;
 /// How long something that must not arrive is waited for, in milliseconds.
 const SILENCE_MS: u64 = 400;
 /// How long something that must arrive is waited for, in milliseconds.
-const PATIENCE_MS: u64 = 10_000;
+pub(crate) const PATIENCE_MS: u64 = 10_000;
 /// Addresses of the world: public, private, a resolver in a private range, a registry in one, the metadata service.
-const PUBLIC: &str = "198.51.100.5";
-const PRIVATE: &str = "10.9.9.9";
-const RESOLVER: &str = "10.255.0.53";
+pub(crate) const PUBLIC: &str = "198.51.100.5";
+pub(crate) const PRIVATE: &str = "10.9.9.9";
+pub(crate) const RESOLVER: &str = "10.255.0.53";
 const REGISTRY: &str = "10.9.9.10";
-const METADATA: &str = "169.254.169.254";
+pub(crate) const METADATA: &str = "169.254.169.254";
 /// The host's address on its uplink.
-const HOST: &str = "203.0.113.1";
+pub(crate) const HOST: &str = "203.0.113.1";
 
 /// The stand-in host and the world; both go with their last descriptor.
-struct Stage {
+pub(crate) struct Stage {
     host: OwnedFd,
     world: OwnedFd,
     directory: tempfile::TempDir,
@@ -44,7 +44,7 @@ impl Drop for Holder {
 }
 
 impl Stage {
-    fn build() -> Stage {
+    pub(crate) fn build() -> Stage {
         let (host, world) = (create().unwrap(), create().unwrap());
         let sleep = || Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().unwrap();
         let holder = Holder(in_netns(&world, sleep).unwrap());
@@ -70,22 +70,22 @@ impl Stage {
         stage
     }
 
-    fn on_host<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn on_host<T>(&self, work: impl FnOnce() -> T) -> T {
         in_netns(&self.host, work).unwrap()
     }
 
-    fn in_world<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn in_world<T>(&self, work: impl FnOnce() -> T) -> T {
         in_netns(&self.world, work).unwrap()
     }
 
     /// Runs asynchronous work on the stand-in host: the runtime's one thread is in it, and the threads it starts.
-    fn run<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) fn run<T>(&self, work: impl Future<Output = T>) -> T {
         self.on_host(|| {
             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
         })
     }
 
-    fn config(&self, index: u32) -> NetworkConfig {
+    pub(crate) fn config(&self, index: u32) -> NetworkConfig {
         NetworkConfig {
             index,
             base: Ipv4Net::default_of(index),
@@ -110,7 +110,7 @@ impl Stage {
     }
 }
 
-fn ip(arguments: &str) {
+pub(crate) fn ip(arguments: &str) {
     output("ip", arguments);
 }
 
@@ -121,7 +121,7 @@ fn output(program: &str, arguments: &str) -> String {
 }
 
 /// A server that tells each caller who it is seen as, until the test ends.
-fn greeter(address: &str, port: u16) {
+pub(crate) fn greeter(address: &str, port: u16) {
     let listener = TcpListener::bind((address, port)).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -131,7 +131,7 @@ fn greeter(address: &str, port: u16) {
 }
 
 /// What the server at the address says, or why it cannot be reached.
-fn call(address: &str, port: u16, wait_ms: u64) -> Result<String, ErrorKind> {
+pub(crate) fn call(address: &str, port: u16, wait_ms: u64) -> Result<String, ErrorKind> {
     let address = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
     let wait = Duration::from_millis(wait_ms);
     let mut stream = TcpStream::connect_timeout(&address, wait).map_err(|error| error.kind())?;

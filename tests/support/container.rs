@@ -149,7 +149,8 @@ fn config(dir: &Path, cgroup_root: &str) -> RuntimeConfig {
     }
 }
 
-fn make_root(root: &Path) {
+/// A root of busybox.
+pub fn make_root(root: &Path) {
     for dir in ["bin", "dev", "etc", "proc", "sys", "tmp", "app", "data"] {
         fs::create_dir_all(root.join(dir)).expect("a directory");
     }
