@@ -61,6 +61,17 @@ fn every_buildpack_has_its_scripts_executable() {
     }
 }
 
+/// Each buildpack must stand alone under the contract, so what they share is a copy; copies must not drift apart.
+#[test]
+fn what_buildpacks_share_is_the_same_in_each() {
+    let shared = |buildpack: &str| {
+        fs::read_to_string(root().join("buildpacks").join(buildpack).join("lib/common.sh")).unwrap()
+    };
+    for buildpack in BUILDPACKS {
+        assert_eq!(shared(buildpack), shared(BUILDPACKS[0]), "lib/common.sh of {buildpack} has drifted");
+    }
+}
+
 #[test]
 fn detection_goes_by_the_files_in_the_root() {
     for (file, python, nodejs) in [

@@ -1,4 +1,4 @@
-# Shared by the scripts of this buildpack: how it speaks, and how it reads config vars. Sourced, never run.
+# How a buildpack speaks and reads config vars; the same file in every built-in buildpack. Sourced, never run.
 
 header() { printf -- '-----> %s\n' "$*"; }
 say() { printf '       %s\n' "$*"; }
@@ -17,7 +17,7 @@ fail() {
 indent() { sed -u 's/^/       /'; }
 
 # Config vars that would change which programs run, or how this shell itself works.
-readonly DENIED_VARS='^(PATH|HOME|IFS|ENV|BASH.*|SHELLOPTS|E?UID|PPID|GROUPS|FUNCNAME|GIT_DIR|CPATH|CPPATH|LD_PRELOAD|LIBRARY_PATH)$'
+readonly DENIED_VARS='^(PATH|HOME|IFS|ENV|BASH.*|SHELLOPTS|E?UID|PPID|GROUPS|FUNCNAME|GIT_DIR|CPATH|CPPATH|LD_PRELOAD|LIBRARY_PATH|PYTHONHOME)$'
 
 # Exports each file of the directory $1 (name: the variable, contents: its value), except the denied ones.
 export_config_vars() {

@@ -1,4 +1,4 @@
-# Shared by the scripts of this buildpack: how it speaks, and how it reads config vars. Sourced, never run.
+# How a buildpack speaks and reads config vars; the same file in every built-in buildpack. Sourced, never run.
 
 header() { printf -- '-----> %s\n' "$*"; }
 say() { printf '       %s\n' "$*"; }
