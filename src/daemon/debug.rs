@@ -1,4 +1,6 @@
-//! `dyno debug plan`: what would be done to start a dyno's container, step by step, without doing it.
+//! `dyno debug`: what is done to start a dyno's container (`plan`), and how long that takes (`start`).
+
+mod start;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,7 +19,7 @@ use crate::runtime::{
 };
 use crate::stack::Stack;
 
-/// Look at what the node does without doing it
+/// Look at how the node starts a dyno
 #[derive(Debug, clap::Args)]
 pub(super) struct Debug {
     #[command(subcommand)]
@@ -37,6 +39,23 @@ enum What {
         #[arg(default_value = "bash")]
         command: String,
     },
+    /// Start a dyno's container beside the node, say how long it took, and clear it away
+    Start {
+        #[command(flatten)]
+        node: ServeArgs,
+        /// Size of the dyno
+        #[arg(long, default_value = "standard-1x")]
+        size: String,
+        /// Print what each step took
+        #[arg(long)]
+        trace: bool,
+        /// Start so many, one after the other, and print the one that took the median time
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(start::STARTS_MAX)))]
+        starts: u32,
+        /// What it runs
+        #[arg(default_value = "sleep 60")]
+        command: String,
+    },
 }
 
 /// The user of the dyno in the example: one of the range dynos are given.
@@ -47,8 +66,13 @@ const IDS: IdRange = IdRange { host_base: 0x7000_0000, len: 65_536 };
 
 /// Plays `dyno debug`.
 pub(super) fn debug(args: Debug) -> ExitCode {
-    let What::Plan { node, size, command } = args.what;
-    match text(&node, &size, command) {
+    let text = match args.what {
+        What::Plan { node, size, command } => plan_text(&node, &size, command),
+        What::Start { node, size, trace, starts, command } => {
+            start_text(&node, &size, command, start::Wish { starts, is_traced: trace })
+        }
+    };
+    match text {
         Ok(text) => {
             let _closed = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
@@ -60,17 +84,32 @@ pub(super) fn debug(args: Debug) -> ExitCode {
     }
 }
 
-fn text(node: &ServeArgs, size: &str, command: String) -> Result<String, String> {
+fn plan_text(node: &ServeArgs, size: &str, command: String) -> Result<String, String> {
     let config = Config::load(node).map_err(|error| error.to_string())?;
-    let size: DynoSize = size.parse().map_err(|error: crate::domain::UnknownSize| error.to_string())?;
-    let stack = Stack::current(&config.lib_dir, &config.stack).map_err(|error| error.to_string())?;
-    let spec = sandbox(&config, &stack, size, command)?.into_spec().map_err(|error| error.to_string())?;
+    let slug = config.lib_dir.join("slugs/DIGEST/app");
+    let spec = sandbox(&config, size, command, slug)?.into_spec().map_err(|error| error.to_string())?;
     plan(&spec, &Facts::gather()).map(|plan| plan.to_string()).map_err(|error| error.to_string())
 }
 
-fn sandbox(config: &Config, stack: &Stack, size: DynoSize, command: String) -> Result<Sandbox, String> {
+fn start_text(node: &ServeArgs, size: &str, command: String, wish: start::Wish) -> Result<String, String> {
+    let config = Config::load(node).map_err(|error| error.to_string())?;
+    let slug = start::empty_slug(&config)?;
+    let result = sandbox(&config, size, command, slug.clone()).and_then(|sandbox| {
+        let waiting = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        waiting.map_err(|error| error.to_string())?.block_on(start::start(&config, sandbox, wish))
+    });
+    let removed = crate::sys::fs::remove_tree(&slug);
+    let text = result?;
+    removed.map_err(|error| format!("could not remove {}: {error}", slug.display()))?;
+    Ok(text)
+}
+
+/// The container of a dyno on the default stack.
+fn sandbox(config: &Config, size: &str, command: String, slug: PathBuf) -> Result<Sandbox, String> {
+    let size: DynoSize = size.parse().map_err(|error: crate::domain::UnknownSize| error.to_string())?;
+    let stack = Stack::current(&config.lib_dir, &config.stack).map_err(|error| error.to_string())?;
     let id: ContainerId = "debug-plan".parse().map_err(|error| format!("{error}"))?;
-    let slug = IdMapped { path: config.lib_dir.join("slugs/DIGEST/app"), disk: Some((STORE_ID, UID)) };
+    let slug = IdMapped { path: slug, disk: Some((STORE_ID, UID)) };
     Ok(Sandbox {
         hostname: id.to_string(),
         root_layers: stack.run_layers(),

@@ -14,7 +14,7 @@ use crate::runtime::facts::Facts;
 use crate::runtime::plan::{self, PLAN_FORMAT, Plan, PlanError};
 use crate::runtime::record::{self, ContainerDir};
 use crate::runtime::spawner::protocol::{self, Reply, Request};
-use crate::runtime::spawner::{self, LimitsPolicy, SpawnerConfig, StepFailed, Timings};
+use crate::runtime::spawner::{self, Lap, LimitsPolicy, SpawnerConfig, StepFailed, Timings, Trace};
 use crate::runtime::spec::{ContainerId, Network, Sandbox, StdioKind};
 use crate::sys::lock;
 use crate::sys::message::{self, Channel};
@@ -61,6 +61,8 @@ pub struct Started {
     pub stdio: StdioFds,
     /// Where the time went.
     pub timings: Timings,
+    /// What each step took; empty unless asked for with `start_traced`.
+    pub laps: Vec<Lap>,
 }
 
 /// The caller's ends of a container's standard streams.
@@ -224,12 +226,24 @@ impl Runtime {
     /// # Errors
     /// `StartError`; nothing is left of the attempt.
     pub async fn start(&self, sandbox: Sandbox) -> Result<Started, StartError> {
-        let (runtime, id) = (self.clone(), sandbox.id.clone());
-        let shutting_down = |source: RuntimeError| StartError::Runtime { id, source: source.into() };
-        blocking(move || runtime.start_now(&sandbox)).await.map_err(shutting_down)?
+        self.start_with(sandbox, Trace::Off).await
     }
 
-    fn start_now(&self, sandbox: &Sandbox) -> Result<Started, StartError> {
+    /// The same, with what each step took.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn start_traced(&self, sandbox: Sandbox) -> Result<Started, StartError> {
+        self.start_with(sandbox, Trace::EachStep).await
+    }
+
+    async fn start_with(&self, sandbox: Sandbox, trace: Trace) -> Result<Started, StartError> {
+        let (runtime, id) = (self.clone(), sandbox.id.clone());
+        let shutting_down = |source: RuntimeError| StartError::Runtime { id, source: source.into() };
+        blocking(move || runtime.start_now(&sandbox, trace)).await.map_err(shutting_down)?
+    }
+
+    fn start_now(&self, sandbox: &Sandbox, trace: Trace) -> Result<Started, StartError> {
         let id = &sandbox.id;
         let plan = self
             .plan(sandbox)
@@ -251,15 +265,17 @@ impl Runtime {
         given.extend(netns.as_ref().map(AsFd::as_fd));
         for _ in 0..CONNECT_TRIES {
             let channel = self.channel().map_err(failed)?;
-            let sent = protocol::say(&channel, &Request::Start { format: PLAN_FORMAT }, &given);
+            let sent = protocol::say(&channel, &Request::Start { format: PLAN_FORMAT, trace }, &given);
             if sent.is_err() {
                 // It was on its way out; nothing was begun.
                 std::thread::sleep(CONNECT_PAUSE);
                 continue;
             }
             match protocol::hear(&channel, REPLY_TIMEOUT).map_err(silent)? {
-                Some((Reply::Started { record, timings }, descriptors)) => {
-                    return self.started(sandbox.stdio, record, timings, descriptors).map_err(silent);
+                Some((Reply::Started { record, timings, laps }, descriptors)) => {
+                    let (container, stdio) =
+                        self.started(sandbox.stdio, record, descriptors).map_err(silent)?;
+                    return Ok(Started { container, stdio, timings, laps });
                 }
                 Some((Reply::Failed(source), _)) => {
                     return Err(StartError::Step { id: id.clone(), source: source.into() });
@@ -277,9 +293,8 @@ impl Runtime {
         &self,
         kind: StdioKind,
         record: record::Record,
-        timings: Timings,
         descriptors: Vec<OwnedFd>,
-    ) -> io::Result<Started> {
+    ) -> io::Result<(Container, StdioFds)> {
         let mut descriptors = descriptors.into_iter();
         let mut next = || descriptors.next().ok_or(io::ErrorKind::InvalidData);
         let pidfd = next()?;
@@ -288,8 +303,7 @@ impl Runtime {
             StdioKind::Terminal { .. } => StdioFds::Terminal { master: next()? },
             StdioKind::Pipes => StdioFds::Pipes { stdin: next()?, stdout: next()?, stderr: next()? },
         };
-        let container = self.container(record, Some(pidfd));
-        Ok(Started { container, stdio, timings })
+        Ok((self.container(record, Some(pidfd)), stdio))
     }
 
     fn container(&self, record: record::Record, pidfd: Option<OwnedFd>) -> Container {
@@ -326,6 +340,8 @@ impl Runtime {
                     adopted.push(Adopted { id, container, outcome });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.sweep(&id, &files)?,
+                // Records are not synced: one that a crash of the machine has cut is of a container that went with it.
+                Err(error) if is_damage(&error) => self.sweep(&id, &files)?,
                 Err(error) => return Err(access("read the record in", files.path())(error)),
             }
         }
@@ -409,6 +425,11 @@ impl Runtime {
         let said = if words.trim().is_empty() { status.to_string() } else { words.trim().to_owned() };
         Err(RuntimeError::Spawner { said })
     }
+}
+
+/// Whether a file was read and does not hold what was written.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 /// Runs what may block on a thread that may.

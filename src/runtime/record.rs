@@ -80,7 +80,7 @@ impl ContainerDir {
     /// # Errors
     /// The kernel's errno.
     pub fn write_record(&self, record: &Record) -> io::Result<()> {
-        fs::write_atomically(&self.0.join("record.json"), &serde_json::to_vec(record)?)
+        fs::replace(&self.0.join("record.json"), &serde_json::to_vec(record)?)
     }
 
     /// How the container ended, as the spawner wrote it; `None` while it did not.
@@ -116,7 +116,7 @@ impl ContainerDir {
     /// # Errors
     /// The kernel's errno.
     pub fn write_exit(&self, exit: &Exit) -> io::Result<()> {
-        fs::write_atomically(&self.0.join("exit"), &serde_json::to_vec(exit)?)
+        fs::replace(&self.0.join("exit"), &serde_json::to_vec(exit)?)
     }
 }
 

@@ -31,6 +31,22 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_dir(dir)
 }
 
+/// As `write_atomically`, without waiting for the disk: a reader never finds a part, also if the writer is killed, but after a
+/// crash of the machine anything may be there. For what means nothing after a reboot.
+///
+/// # Errors
+/// The kernel's errno; the old file is then untouched.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = temporary_beside(path);
+    let written = open_new(&temporary).and_then(|mut file| file.write_all(bytes));
+    if let Err(error) = written.and_then(|()| std::fs::rename(&temporary, path)) {
+        // What matters is reported already; a leftover bears a name that no reader looks for.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    Ok(())
+}
+
 /// Makes the directory's entries durable (fsync(2) on the directory).
 ///
 /// # Errors
@@ -154,10 +170,13 @@ fn temporary_beside(path: &Path) -> PathBuf {
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)?;
+    let mut file = open_new(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+fn open_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE_FILE).open(path)
 }
 
 #[cfg(test)]

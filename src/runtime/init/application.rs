@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::runtime::init::CODE_FAILED;
 use crate::runtime::plan::{Limited, Plan, ProcessStep};
 use crate::runtime::seccomp;
+use crate::runtime::spawner::Recorder;
 use crate::runtime::spawner::protocol::{self, ChildSays, Side, StepFailed};
 use crate::runtime::spec::StdioKind;
 use crate::sys::message::Channel;
@@ -22,13 +23,17 @@ struct Application<'a> {
     channel: &'a Channel,
     standard: &'a [OwnedFd],
     program: Option<String>,
+    trace: Recorder,
 }
 
 /// Runs as the new process, never to return.
-pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd]) -> ! {
-    let mut application = Application { plan, channel, standard, program: None };
+pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd], trace: Recorder) -> ! {
+    let mut application = Application { plan, channel, standard, program: None, trace };
     for (index, step) in plan.process.iter().enumerate() {
-        if let Err(error) = application.step(step) {
+        let began = application.trace.begin();
+        let done = application.step(step);
+        application.trace.end(began, Side::Process, step);
+        if let Err(error) = done {
             let failed = StepFailed::new(Side::Process, index, step, &error);
             // If even this fails, the spawner sees the channel close.
             let _ = protocol::say(channel, &ChildSays::Failed(failed), &[]);
@@ -59,7 +64,7 @@ impl Application<'_> {
             ProcessStep::ChangeDirectory(path) => change_directory(path),
             ProcessStep::FindProgram => {
                 self.program = Some(self.find_program()?);
-                protocol::say(self.channel, &ChildSays::Executing, &[])?;
+                protocol::say(self.channel, &ChildSays::Executing(self.trace.take()), &[])?;
                 process::close_on_exec_from(FIRST_OTHER_FD)
             }
             ProcessStep::InstallSeccomp => install_filter(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::runtime::plan::{InitStep, KernelFs, Plan, Slot};
 use crate::runtime::seccomp;
 use crate::runtime::spawner::protocol::{self, ChildSays, HostSays, Side, StepFailed};
-use crate::runtime::spawner::{ChildStreams, MASK_DIRECTORY, MASK_FILE};
+use crate::runtime::spawner::{ChildStreams, MASK_DIRECTORY, MASK_FILE, Recorder};
 use crate::sys::message::Channel;
 use crate::sys::mount::{self, Attributes};
 use crate::sys::process::{self, ChildSignals, Cloned, Namespaces, SingleThreaded};
@@ -37,17 +37,24 @@ struct Init<'a> {
     devpts: Option<OwnedFd>,
     signals: Option<ChildSignals>,
     application: Option<u32>,
+    trace: Recorder,
 }
 
 /// Runs as the new process, never to return.
-pub(crate) fn main(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStreams) -> ! {
+pub(crate) fn main(
+    plan: &Plan,
+    single: SingleThreaded,
+    channel: Channel,
+    streams: ChildStreams,
+    trace: Recorder,
+) -> ! {
     // A panic must not unwind into the copy of the spawner's stack that lies below.
-    let run = std::panic::AssertUnwindSafe(|| run(plan, single, channel, streams));
+    let run = std::panic::AssertUnwindSafe(|| run(plan, single, channel, streams, trace));
     let code = std::panic::catch_unwind(run).unwrap_or(CODE_FAILED);
     process::exit_now(code)
 }
 
-fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStreams) -> u8 {
+fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStreams, trace: Recorder) -> u8 {
     let mut init = Init {
         plan,
         single,
@@ -59,12 +66,18 @@ fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStre
         devpts: None,
         signals: None,
         application: None,
+        trace,
     };
+    let began = init.trace.begin();
     if let Err(error) = init.keep_own() {
         return init.failed(StepFailed::new(Side::Init, 0, "close what is the spawner's", &error));
     }
+    init.trace.end(began, Side::Init, "close what is the spawner's");
     for (index, step) in plan.init.iter().enumerate() {
-        if let Err(error) = init.step(step) {
+        let began = init.trace.begin();
+        let done = init.step(step);
+        init.trace.end(began, Side::Init, step);
+        if let Err(error) = done {
             return init.failed(StepFailed::new(Side::Init, index, step, &error));
         }
     }
@@ -207,7 +220,9 @@ impl Init<'_> {
         // Before the clone, lest the application's end be missed.
         self.signals = Some(process::child_descriptor()?);
         match self.single.clone(Namespaces::NONE, None)? {
-            Cloned::Child => application::main(self.plan, &self.channel, &self.streams.standard),
+            Cloned::Child => {
+                application::main(self.plan, &self.channel, &self.streams.standard, self.trace.clone())
+            }
             Cloned::Parent { pid, .. } => {
                 self.application = Some(pid);
                 // The ends of the application's streams are its own, so that init sees when the last one is closed.

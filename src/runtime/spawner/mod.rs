@@ -4,6 +4,7 @@
 mod bench;
 pub(crate) mod protocol;
 mod start;
+mod trace;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -28,9 +29,11 @@ use bench::Bench;
 use protocol::{PLAN_BYTES_MAX, Reply, Request};
 
 pub use protocol::{Side, StepFailed, Timings};
+pub use trace::{Lap, Trace};
 
 pub(crate) use bench::{MASK_DIRECTORY, MASK_FILE};
 pub(crate) use start::ChildStreams;
+pub(crate) use trace::Recorder;
 
 /// First argument that makes the binary play this role; the second is the configuration as JSON.
 pub const ROLE: &str = "spawner";
@@ -185,10 +188,10 @@ impl Spawner {
         }
         let Some((request, descriptors)) = protocol::hear(client, REQUEST_TIMEOUT)? else { return Ok(()) };
         match request {
-            Request::Start { format } if format != PLAN_FORMAT => {
+            Request::Start { format, .. } if format != PLAN_FORMAT => {
                 protocol::say(client, &Reply::OtherFormat, &[])
             }
-            Request::Start { .. } => self.start(client, descriptors),
+            Request::Start { trace, .. } => self.start(client, descriptors, Recorder::new(trace)),
             Request::Ping => protocol::say(client, &Reply::Pong, &[]),
             Request::Retire => {
                 self.close();
@@ -197,15 +200,18 @@ impl Spawner {
         }
     }
 
-    fn start(&mut self, client: &Channel, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+    fn start(&mut self, client: &Channel, descriptors: Vec<OwnedFd>, mut trace: Recorder) -> io::Result<()> {
+        let began = trace.begin();
         let mut descriptors = descriptors.into_iter();
         let file = descriptors.next().ok_or(io::ErrorKind::InvalidData)?;
         let plan: Plan = serde_json::from_slice(&message::contents(file, PLAN_BYTES_MAX)?)?;
-        match start::run(self, &plan, descriptors.next()) {
+        trace.end(began, Side::Host, "read the plan");
+        match start::run(self, &plan, descriptors.next(), trace) {
             Ok(started) => {
                 self.children.insert(started.record.pid, plan.id.clone());
                 let given: Vec<_> = started.given.iter().map(AsFd::as_fd).collect();
-                let reply = Reply::Started { record: started.record, timings: started.timings };
+                let reply =
+                    Reply::Started { record: started.record, timings: started.timings, laps: started.laps };
                 let said = protocol::say(client, &reply, &given);
                 // Nobody waits for what is left to do; a container whose client has gone is found by its record.
                 if let Err(failed) = start::finish(&plan, &started.cgroup, started.pid) {

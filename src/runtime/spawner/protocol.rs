@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::runtime::record::Record;
+use crate::runtime::spawner::trace::{Lap, Trace};
 use crate::sys::message::{Channel, Packet};
 
 /// Largest plan, in bytes.
@@ -22,6 +23,8 @@ pub(crate) enum Request {
     Start {
         /// Form of the plan (`plan::PLAN_FORMAT`).
         format: u32,
+        /// Whether to tell what each step took.
+        trace: Trace,
     },
     /// Answer, when all requests before this one are answered.
     Ping,
@@ -38,6 +41,8 @@ pub(crate) enum Reply {
         record: Record,
         /// Time each phase took.
         timings: Timings,
+        /// Time each step took, if that was asked for.
+        laps: Vec<Lap>,
     },
     /// It was not started; nothing is left of the attempt.
     Failed(StepFailed),
@@ -69,8 +74,8 @@ pub struct Timings {
 pub(crate) enum ChildSays {
     /// Descriptor: the application's terminal.
     Terminal,
-    /// The next thing is exec; the channel closes with it.
-    Executing,
+    /// The next thing is exec; the channel closes with it. With what init and the application's first process took, if asked.
+    Executing(Vec<Lap>),
     /// It did not work.
     Failed(StepFailed),
 }

@@ -13,7 +13,7 @@ use crate::runtime::plan::{GeneratedFile, HostStep, Plan, Slot};
 use crate::runtime::record::{ContainerDir, Record};
 use crate::runtime::spawner::bench::{layer, name};
 use crate::runtime::spawner::protocol::{self, ChildSays, HostSays, Side, StepFailed, Timings};
-use crate::runtime::spawner::{Spawner, full_text};
+use crate::runtime::spawner::{Lap, Recorder, Spawner, full_text};
 use crate::runtime::spec::{Access, Exec, IdMapped, IdRange, Network, StdioKind};
 use crate::sys::message::{self, Channel};
 use crate::sys::mount::{self, Attributes};
@@ -41,6 +41,7 @@ pub(super) struct Started {
     /// For the client: the pidfd, then what belongs to the standard streams.
     pub(super) given: Vec<OwnedFd>,
     pub(super) timings: Timings,
+    pub(super) laps: Vec<Lap>,
 }
 
 /// Descriptors the container starts with.
@@ -72,6 +73,7 @@ struct Start<'a> {
     record: Option<Record>,
     timings: Timings,
     phase: Instant,
+    trace: Recorder,
 }
 
 struct Child {
@@ -83,7 +85,12 @@ struct Child {
 }
 
 /// Executes all but the last of the host's steps.
-pub(super) fn run(spawner: &Spawner, plan: &Plan, netns: Option<OwnedFd>) -> Result<Started, StepFailed> {
+pub(super) fn run(
+    spawner: &Spawner,
+    plan: &Plan,
+    netns: Option<OwnedFd>,
+    trace: Recorder,
+) -> Result<Started, StepFailed> {
     let dir = ContainerDir::of(&spawner.config.run_dir, &plan.id);
     let mut start = Start {
         spawner,
@@ -101,13 +108,17 @@ pub(super) fn run(spawner: &Spawner, plan: &Plan, netns: Option<OwnedFd>) -> Res
         record: None,
         timings: Timings::default(),
         phase: clock::monotonic(),
+        trace,
     };
     // A name in use is refused before anything of its owner could be touched.
     if let Err(error) = start.claim() {
         return Err(StepFailed::new(Side::Host, 0, "claim the container's name", &error));
     }
     for (index, step) in plan.host.iter().enumerate() {
-        if let Err(failed) = start.step(step) {
+        let began = start.trace.begin();
+        let done = start.step(step);
+        start.trace.end(began, Side::Host, step);
+        if let Err(failed) = done {
             let told = start.told();
             start.undo();
             return Err(match failed {
@@ -123,7 +134,8 @@ pub(super) fn run(spawner: &Spawner, plan: &Plan, netns: Option<OwnedFd>) -> Res
         (Some(child), Some(cgroup), Some(record)) => {
             let mut given = vec![child.pidfd];
             given.extend(start.given);
-            Ok(Started { record, pid: child.pid, cgroup, given, timings: start.timings })
+            let laps = start.trace.take();
+            Ok(Started { record, pid: child.pid, cgroup, given, timings: start.timings, laps })
         }
         _ => Err(StepFailed::new(
             Side::Host,
@@ -291,7 +303,7 @@ impl Start<'_> {
         let group = self.cgroup.as_ref().and_then(ContainerCgroup::app_fd);
         let (single, plan) = (self.spawner.single, self.plan);
         let born = |namespaces: Namespaces| match single.clone(namespaces, group)? {
-            Cloned::Child => init::main(plan, single, theirs, streams),
+            Cloned::Child => init::main(plan, single, theirs, streams, self.trace.forked()),
             Cloned::Parent { pid, pidfd } => io::Result::Ok((pid, pidfd)),
         };
         let (pid, pidfd) = match (network, &self.netns) {
@@ -417,16 +429,23 @@ impl Start<'_> {
     fn release(&mut self) -> Result<(), Failed> {
         self.say(HostSays::Release, &[])?;
         let deadline = clock::monotonic() + START_TIMEOUT;
-        let mut is_executing = false;
+        let mut executing = None;
         loop {
             let left = deadline.saturating_duration_since(clock::monotonic());
             match protocol::hear(&self.child()?.channel, left)? {
                 Some((ChildSays::Terminal, descriptors)) => self.given = descriptors,
-                Some((ChildSays::Executing, _)) => is_executing = true,
+                Some((ChildSays::Executing(laps), _)) => {
+                    self.trace.add(laps);
+                    executing = Some(self.trace.begin());
+                }
                 Some((ChildSays::Failed(failed), _)) => return Err(Failed::There(failed)),
-                None if is_executing => return Ok(()),
                 None => {
-                    return Err(io::Error::other("the container ended before its application started").into());
+                    let Some(began) = executing else {
+                        let early = "the container ended before its application started";
+                        return Err(io::Error::other(early).into());
+                    };
+                    self.trace.end(began, Side::Process, "InstallSeccomp, Exec");
+                    return Ok(());
                 }
             }
         }
@@ -437,7 +456,7 @@ impl Start<'_> {
         let channel = &self.child.as_ref()?.channel;
         match protocol::hear(channel, Duration::ZERO).ok()?? {
             (ChildSays::Failed(failed), _) => Some(failed),
-            (ChildSays::Terminal | ChildSays::Executing, _) => None,
+            (ChildSays::Terminal | ChildSays::Executing(_), _) => None,
         }
     }
 
