@@ -318,12 +318,12 @@ impl Driver {
         Some(self.outside.logs.follow_ring(label.app, label.name.to_string(), ring))
     }
 
-    /// Sends what a future comes to. The task ends with the future, or with the runtime.
-    fn report(&self, message: impl Future<Output = Message> + Send + 'static) {
+    /// Sends what a future comes to, if anything. The task ends with the future, or with the runtime.
+    fn report<M: Into<Option<Message>>>(&self, message: impl Future<Output = M> + Send + 'static) {
         let queue = self.queue.clone();
         tokio::spawn(async move {
-            let message = message.await;
-            if let Some(queue) = queue.upgrade() {
+            let message = message.await.into();
+            if let (Some(message), Some(queue)) = (message, queue.upgrade()) {
                 // A driver that is gone needs no report.
                 let _ = queue.send(message).await;
             }
@@ -434,8 +434,9 @@ impl Driver {
 }
 
 /// Waits until the dyno listens on its port. It polls for as long as the dyno lives: what is too late is for the
-/// fleet to judge.
-async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>) -> Message {
+/// fleet to judge. A dyno that ends before has nothing to report here: its end is told once its output is collected, and
+/// until then it must not pass for up.
+async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>) -> Option<Message> {
     let polls = async {
         loop {
             if matches!(dyno.is_listening(port), Ok(true)) {
@@ -445,11 +446,9 @@ async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>) -> Message {
         }
     };
     tokio::select! {
-        () = polls => {}
-        // The end is reported by another task; a report of the port is then passed over.
-        _ = dyno.wait() => {}
+        () = polls => Some(Message::Listening { id }),
+        _ = dyno.wait() => None,
     }
-    Message::Listening { id }
 }
 
 #[cfg(test)]
