@@ -4,9 +4,12 @@
 mod support;
 
 mod bad_input;
+mod crashes;
 mod first_push;
 mod limits;
 mod one_off;
+mod operations;
+mod pushes;
 mod scripts;
 
 use std::path::{Path, PathBuf};
