@@ -15,6 +15,7 @@ use dyno::runtime::slots::Slots;
 use uuid::Uuid;
 
 use crate::support::container::{Node, can_run};
+use crate::support::patience::patient;
 use crate::support::skip;
 
 /// Where a node's stacks are unless the environment says otherwise.
@@ -216,11 +217,14 @@ async fn a_build_that_takes_too_long_or_is_dropped_is_killed() {
     let compile = ("bin/compile", "#!/bin/sh\necho begun\nsleep 1000 & trap '' TERM; sleep 1000\n");
     let name = "build::a_build_that_takes_too_long";
     let Some(mut bench) = Bench::new(name, &[DETECT, compile], &[("app.txt", "")]).await else { return };
-    bench.request.limits.timeout_s = 1;
+    let limit_s = patient(Duration::from_secs(1)).as_secs();
+    bench.request.limits.timeout_s = limit_s;
     let (result, said) = bench.build().await;
     assert!(matches!(result, Err(BuildFailure::Source)), "{result:?}");
     assert!(
-        said.contains("begun\n !     Push rejected, the build took longer than 1 seconds and was ended."),
+        said.contains(&format!(
+            "begun\n !     Push rejected, the build took longer than {limit_s} seconds and was ended."
+        )),
         "{said}"
     );
     bench.assert_nothing_left();
@@ -228,7 +232,7 @@ async fn a_build_that_takes_too_long_or_is_dropped_is_killed() {
     bench.request.limits.timeout_s = 60;
     let dropped = tokio::time::timeout(Duration::from_millis(700), bench.build()).await;
     assert!(dropped.is_err(), "it was dropped before its end");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + patient(Duration::from_secs(10));
     while bench.sandboxes.slots.held() > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -293,7 +297,7 @@ async fn scripts_have_a_network_and_our_own_steps_do_not_need_one() {
     bench.sandboxes.network = Some(Arc::new(network));
     let (built, said) = bench.build().await;
     let link = format!("/sys/class/net/dy{INDEX}-0");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+    let deadline = tokio::time::Instant::now() + patient(Duration::from_secs(5));
     // The kernel takes namespaces down in the background.
     while Path::new(&link).exists() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;

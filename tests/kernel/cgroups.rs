@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use dyno::runtime::cgroup::{CgroupError, Cgroups, ContainerCgroup, Enforcement, Mode};
 use dyno::runtime::limits::{CpuQuota, Limits};
 
+use crate::support::patience::patient;
 use crate::support::skip::{is_root_or_skip, skip};
 
 const MIB: u64 = 1 << 20;
@@ -58,7 +59,7 @@ impl Shell {
     }
 
     fn end(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
+        let deadline = Instant::now() + patient(Duration::from_secs(PATIENCE_S));
         while Instant::now() < deadline {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status;
@@ -77,7 +78,7 @@ impl Drop for Shell {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
+    let deadline = Instant::now() + patient(Duration::from_secs(PATIENCE_S));
     while !holds() {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE_S} s");
         std::thread::sleep(Duration::from_millis(5));

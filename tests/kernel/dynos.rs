@@ -25,6 +25,7 @@ use futures_util::StreamExt;
 use uuid::Uuid;
 
 use crate::support::container::{Node, PATIENCE, can_run};
+use crate::support::patience::patient;
 
 /// Index of a test's node is taken from here on: high, so that it does not meet one that serves.
 const INDEX_FIRST: u32 = 27;
@@ -125,7 +126,7 @@ impl Bench {
     async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let start = Instant::now();
         while !holds() {
-            assert!(start.elapsed() < PATIENCE, "not so: {what}; the log:\n{}", self.log().await);
+            assert!(start.elapsed() < patient(PATIENCE), "not so: {what}; the log:\n{}", self.log().await);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -11,6 +11,7 @@ use dyno::runtime::spec::StdioKind;
 use dyno::runtime::{ExitStatus, Outcome, Signal};
 
 use crate::support::container::{Node, can_run, full, master, output, said, wait};
+use crate::support::patience::patient;
 
 /// Runs of `true` in the long and the short form.
 const RUNS: u32 = 100;
@@ -106,7 +107,7 @@ async fn orphans_are_reaped() {
     let script = "i=0; while [ $i -lt 30 ]; do (sleep 0.1 &) ; i=$((i+1)); done; echo made; sleep 100";
     let container = node.run(node.shell(script)).await.container;
     said(&container, "made").await;
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + patient(Duration::from_secs(10));
     while container.usage().unwrap().pids > 2 {
         assert!(Instant::now() < deadline, "{:?}", container.usage());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -177,7 +178,7 @@ async fn containers_outlive_the_spawner_and_are_found_again() {
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().parse().unwrap();
     let spawner = dyno::sys::process::open_pid(parent).unwrap();
     dyno::sys::process::signal_descriptor(&spawner, 9).unwrap();
-    dyno::sys::process::wait_readable(&[spawner.as_fd()], Some(Duration::from_secs(5))).unwrap();
+    dyno::sys::process::wait_readable(&[spawner.as_fd()], Some(patient(Duration::from_secs(5)))).unwrap();
     assert!(container.is_running());
     exiting.signal_all(Signal::Terminate).unwrap();
     assert_eq!(wait(&exiting).await.status, ExitStatus::Code(5), "init says it without a spawner");
@@ -222,7 +223,8 @@ async fn a_retired_spawner_leaves_with_its_last_container_and_another_takes_over
     let old = dyno::sys::process::open_pid(parent(first.init_pid())).unwrap();
     first.signal_all(Signal::Terminate).unwrap();
     assert_eq!(wait(&first).await.status, ExitStatus::Code(6));
-    let ended = dyno::sys::process::wait_readable(&[old.as_fd()], Some(Duration::from_secs(5))).unwrap();
+    let ended =
+        dyno::sys::process::wait_readable(&[old.as_fd()], Some(patient(Duration::from_secs(5)))).unwrap();
     assert_eq!(ended, [true], "the retired spawner has ended");
     second.kill().unwrap();
     assert_eq!(wait(&second).await.status, ExitStatus::Signal(9));
@@ -254,7 +256,7 @@ async fn sockets_that_listen_inside_are_listed() {
     let mut sandbox = node.shell("exec nc -l -p 8123 -s 127.0.0.1");
     sandbox.process.argv = vec!["/bin/busybox".into(), "nc".into(), "-l".into(), "-p".into(), "8123".into()];
     let container = node.run(sandbox).await.container;
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + patient(Duration::from_secs(10));
     let ports = || -> Vec<u16> {
         container.listening().unwrap().iter().map(|socket| socket.address.port()).collect()
     };
@@ -294,7 +296,7 @@ async fn nothing_is_left_after_many_cycles() {
         assert!(exit.is_success());
     }
     // The spawner may still be busy with what nobody waits for.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + patient(Duration::from_secs(5));
     while (count(&fds), mounts()) != before && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

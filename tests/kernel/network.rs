@@ -54,6 +54,8 @@ impl Stage {
             ip("link set lo up");
             ip(&format!("link add up0 mtu 1400 type veth peer name out0 netns {pid}"));
             ip("address add 203.0.113.1/24 dev up0");
+            // No address that the kernel makes up, and that appears when it has looked for another of its kind.
+            ip("link set up0 addrgenmode none");
             ip("link set up0 up");
         });
         stage.in_world(|| {

@@ -12,11 +12,12 @@ use dyno::runtime::spec::{Exec, IdRange, Network, Process, Sandbox, SandboxMount
 use dyno::runtime::{Container, Exit, Limits, Runtime, RuntimeConfig, Started, StdioFds};
 use dyno::sys::ring::Reader;
 
+use crate::support::patience::patient;
 use crate::support::skip;
 
 /// A static shell with the usual tools (package busybox-static).
 const BUSYBOX: &str = "/bin/busybox";
-/// No test waits longer for anything.
+/// No test waits longer for anything, on a machine of today.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// User of the applications.
 pub const USER: u32 = 1000;
@@ -167,7 +168,7 @@ pub fn make_root(root: &Path) {
 }
 
 pub async fn wait(container: &Container) -> Exit {
-    tokio::time::timeout(PATIENCE, container.wait()).await.expect("the container ends")
+    tokio::time::timeout(patient(PATIENCE), container.wait()).await.expect("the container ends")
 }
 
 /// Everything in the ring.
@@ -188,7 +189,7 @@ pub fn output(container: &Container) -> String {
 
 /// Waits until the ring holds this text.
 pub async fn said(container: &Container, wanted: &str) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + patient(PATIENCE);
     while !output(container).contains(wanted) {
         assert!(tokio::time::Instant::now() < deadline, "{wanted:?} is said, not {:?}", output(container));
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -14,5 +14,6 @@
 pub mod container;
 pub mod host;
 pub mod node;
+pub mod patience;
 pub mod skip;
 pub mod terminal;

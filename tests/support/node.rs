@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up.
+use crate::support::patience::patient;
+
+/// How long anything may take before a test gives up, on a machine of today.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Indices of test nodes; the low ones are left to people.
@@ -171,7 +173,7 @@ impl TestNode {
     /// One request through the router: status and body.
     pub fn get(&self, app: &str, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.router_port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patient(PATIENCE))).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {app}.localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
@@ -189,7 +191,7 @@ pub fn git(at: &Path, args: &[&str]) {
 
 /// Waits until `holds` does.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patient(PATIENCE);
     while !holds() {
         assert!(Instant::now() < until, "it never came about that {what}");
         std::thread::sleep(PAUSE);
