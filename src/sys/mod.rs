@@ -13,6 +13,7 @@ pub mod peer;
 pub mod privilege;
 pub mod process;
 pub mod ring;
+pub mod seal;
 pub mod seccomp;
 pub mod terminal;
 pub mod tty;

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -298,11 +299,28 @@ pub fn execute(program: &str, argv: &[String], env: &[String]) -> io::Error {
     attempt().err().unwrap_or_else(|| io::Error::other("execve came back"))
 }
 
-/// Whether a file may be run by the caller.
+/// Goes to a directory that lies where its path says: the kernel's links in `/proc` may lead out of the caller's root, and are refused.
+///
+/// # Errors
+/// The kernel's errno: `ELOOP` for such a link.
+pub fn change_directory(path: &Path) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags};
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let found =
+        rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?;
+    Ok(rustix::process::fchdir(found)?)
+}
+
+/// Whether a file may be run by the caller, and lies where its path says: what the kernel's links in `/proc` lead to (a process's own
+/// program, an open file) may be outside the caller's root, and does not count.
 #[must_use]
 pub fn is_executable(path: &str) -> bool {
-    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
-    is_file && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    use rustix::fs::{Access, FileType, Mode, OFlags, ResolveFlags};
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
+    let Ok(found) = found else { return false };
+    let kind = rustix::fs::fstat(&found).map(|found| FileType::from_raw_mode(found.st_mode));
+    kind == Ok(FileType::RegularFile) && rustix::fs::access(path, Access::EXEC_OK).is_ok()
 }
 
 /// Sets close-on-exec on every descriptor from `first` on.

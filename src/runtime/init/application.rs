@@ -116,7 +116,7 @@ fn resource(what: Limited) -> credentials::Limited {
 
 /// The kernel tells a working directory outside the root by a first word that is no path (CVE-2024-21626).
 fn change_directory(path: &Path) -> io::Result<()> {
-    std::env::set_current_dir(path)
+    process::change_directory(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let here = std::env::current_dir()?;
     if here.is_absolute() {

@@ -23,7 +23,7 @@ use crate::runtime::spec::ContainerId;
 use crate::sys::lock::{self, Lock};
 use crate::sys::message::{self, Channel, Listener};
 use crate::sys::process::{self, ChildSignals, Cloned, End, Namespaces, SingleThreaded};
-use crate::sys::{clock, credentials, mount, peer};
+use crate::sys::{clock, credentials, mount, peer, seal};
 
 use bench::Bench;
 use protocol::{PLAN_BYTES_MAX, Reply, Request};
@@ -94,6 +94,8 @@ pub fn main_from(config: &str) -> io::Result<()> {
 pub fn main(config: &SpawnerConfig) -> io::Result<()> {
     let single = SingleThreaded::claim()
         .ok_or_else(|| io::Error::other("the spawner was started with several threads"))?;
+    // Every container's first process is a copy of this one.
+    seal::run_sealed()?;
     std::fs::create_dir_all(record::all(&config.run_dir))?;
     let Some(lock) = lock::try_lock(&config.run_dir.join("spawner.lock"))? else {
         // Another one serves already.

@@ -16,12 +16,13 @@ mod raw;
 mod resources;
 mod sockets;
 mod stage;
+mod staged;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use probe::{Probe, Verdict};
 
-use crate::support::container::can_run;
+use crate::support::container::{Node, can_run};
 use crate::support::skip::skip;
 
 /// The suite is worth its name from this many probes on.
@@ -108,9 +109,31 @@ fn report(loose: &BTreeMap<String, Verdict>, inside: &BTreeMap<String, Verdict>)
     assert!(defects.is_empty(), "{} probes:\n  {}", defects.len(), defects.join("\n  "));
 }
 
+#[tokio::test]
+async fn whatever_is_tried_with_a_hand_outside_is_refused() {
+    if !can_run("whatever_is_tried_with_a_hand_outside_is_refused") {
+        return;
+    }
+    let node = Node::start().await;
+    let mut defects = Vec::new();
+    for probe in staged::PROBES {
+        let verdict = (probe.attempt)(&node).await;
+        if !probe::is_among(probe.refusals, &verdict) {
+            defects.push(format!("{}: in trying to {} it came to {verdict:?}", probe.name, probe.attacks));
+        }
+    }
+    println!(
+        "escape suite, staged: {0} tried, {1} refused",
+        staged::PROBES.len(),
+        staged::PROBES.len() - defects.len()
+    );
+    assert!(defects.is_empty(), "{} probes:\n  {}", defects.len(), defects.join("\n  "));
+}
+
 #[test]
 fn there_are_many_probes_and_no_two_of_a_name() {
-    let names: Vec<_> = all_probes().map(|probe| probe.name).collect();
+    let staged = staged::PROBES.iter().map(|probe| probe.name);
+    let names: Vec<_> = all_probes().map(|probe| probe.name).chain(staged).collect();
     let distinct: BTreeSet<_> = names.iter().collect();
     assert_eq!(names.len(), distinct.len());
     assert!(names.len() >= PROBES_MIN, "{} probes", names.len());

@@ -112,14 +112,19 @@ impl Probe {
 
     /// Whether a verdict is one of the refusals expected.
     pub(crate) fn is_refused(&self, verdict: &Verdict) -> bool {
-        let refusal = match verdict {
-            Verdict::Errno(errno) => Refusal::Errno(*errno),
-            Verdict::Nothing(_) => Refusal::Nothing,
-            Verdict::Killed(signal) => Refusal::Killed(*signal),
-            Verdict::Got(_) | Verdict::Absent(_) => return false,
-        };
-        self.refusals.contains(&refusal)
+        is_among(self.refusals, verdict)
     }
+}
+
+/// Whether a verdict is one of these refusals.
+pub(crate) fn is_among(refusals: &[Refusal], verdict: &Verdict) -> bool {
+    let refusal = match verdict {
+        Verdict::Errno(errno) => Refusal::Errno(*errno),
+        Verdict::Nothing(_) => Refusal::Nothing,
+        Verdict::Killed(signal) => Refusal::Killed(*signal),
+        Verdict::Got(_) | Verdict::Absent(_) => return false,
+    };
+    refusals.contains(&refusal)
 }
 
 impl Verdict {
