@@ -110,3 +110,19 @@ pub fn kill_process(pid: u32) -> io::Result<()> {
         Err(error) => Err(error.into()),
     }
 }
+
+/// Sends a signal to a process that may be gone already.
+///
+/// # Errors
+/// The kernel's errno, but for `ESRCH`; `EINVAL` for a number that is no signal.
+pub fn signal_process(pid: u32, signal: u8) -> io::Result<()> {
+    let Ok(pid) = i32::try_from(pid) else { return Ok(()) };
+    // SAFETY: no memory is touched.
+    match unsafe { libc::kill(pid, i32::from(signal)) } {
+        0 => Ok(()),
+        _ => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            error => Err(error),
+        },
+    }
+}

@@ -83,7 +83,15 @@ impl Channel {
         let mut parts = [IoSliceMut::new(&mut buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
         let (length, cut, raw) = {
-            let got = recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags)?;
+            let received = match recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+                // The other end was closed with something unread in it. That is told once, before what it had sent to us.
+                Err(nix::errno::Errno::ECONNRESET) => None,
+                other => Some(other?),
+            };
+            let got = match received {
+                Some(got) => got,
+                None => recvmsg::<()>(self.0.as_raw_fd(), &mut parts, Some(&mut control), flags)?,
+            };
             let mut raw = Vec::new();
             for message in got.cmsgs()? {
                 if let ControlMessageOwned::ScmRights(list) = message {
@@ -210,6 +218,16 @@ mod test {
         assert_eq!(other.receive(SOON).unwrap().unwrap().bytes, b"second");
         assert_eq!(other.receive(SOON).unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(one);
+        assert!(other.receive(SOON).unwrap().is_none());
+    }
+
+    #[test]
+    fn last_words_are_heard_of_one_who_did_not_listen() {
+        let (one, other) = Channel::pair().unwrap();
+        one.send(b"last words", &[]).unwrap();
+        other.send(b"unread", &[]).unwrap();
+        drop(one);
+        assert_eq!(other.receive(SOON).unwrap().unwrap().bytes, b"last words");
         assert!(other.receive(SOON).unwrap().is_none());
     }
 }

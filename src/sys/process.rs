@@ -125,6 +125,37 @@ impl SingleThreaded {
     }
 }
 
+impl SingleThreaded {
+    /// Makes a child of the caller's parent with new namespaces; `None` in that child, its id in the caller.
+    ///
+    /// # Errors
+    /// As `clone`; `EINVAL` for process 1.
+    pub fn clone_sibling(self, namespaces: Namespaces) -> io::Result<Option<u32>> {
+        let request = libc::clone_args {
+            flags: namespaces.0 | u64::try_from(libc::CLONE_PARENT).unwrap_or(0),
+            pidfd: 0,
+            child_tid: 0,
+            parent_tid: 0,
+            // The kernel gives it the caller's own.
+            exit_signal: 0,
+            stack: 0,
+            stack_size: 0,
+            tls: 0,
+            set_tid: 0,
+            set_tid_size: 0,
+            cgroup: 0,
+        };
+        // SAFETY: as for `clone`.
+        let result =
+            unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) };
+        match result {
+            0 => Ok(None),
+            pid if pid > 0 => Ok(Some(u32::try_from(pid).unwrap_or(0))),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
 /// Ends the calling process at once: no destructor, no buffer flushed. For a forked child, whose buffers are its parent's.
 pub fn exit_now(code: u8) -> ! {
     // SAFETY: never returns and touches no memory.
@@ -160,6 +191,26 @@ pub fn reap() -> io::Result<Option<Reaped>> {
 pub fn reap_one(pid: u32) -> io::Result<bool> {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
     Ok(waitpid(pid, Some(WaitPidFlag::WNOHANG))? != WaitStatus::StillAlive)
+}
+
+/// Waits for one particular child, and says how it ended.
+///
+/// # Errors
+/// `ECHILD` if it is no child of ours, or was collected already.
+pub fn wait_one(pid: u32) -> io::Result<End> {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap_or(i32::MAX));
+    loop {
+        match waitpid(pid, None) {
+            Ok(WaitStatus::Exited(_, code)) => {
+                return Ok(End::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX)));
+            }
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                return Ok(End::Signal(u8::try_from(signal as i32).unwrap_or(u8::MAX)));
+            }
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
 /// Blocks all signals that can be blocked, so that they wait in a `signal_descriptor`.
@@ -340,10 +391,19 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
 /// # Errors
 /// The kernel's errno.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    close_from_all_but(3, keep)
+}
+
+/// As `close_all_but`, from descriptor `first` on.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn close_from_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut kept: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
     kept.sort_unstable();
-    let mut first = 3;
-    for fd in kept.into_iter().filter(|fd| *fd >= 3) {
+    let mut first = first;
+    let lowest = first;
+    for fd in kept.into_iter().filter(|fd| *fd >= lowest) {
         if fd > first {
             close_between(first, fd - 1)?;
         }
@@ -356,4 +416,27 @@ fn close_between(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: the caller's contract: nobody uses these descriptors any more.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the process that was started then (see `start_time`) runs still: a dead one that nobody has collected does not.
+#[must_use]
+pub fn is_running(pid: u32, started: u64) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let Some((_, after)) = text.rsplit_once(')') else { return false };
+    let mut fields = after.split_whitespace();
+    let is_dead = fields.next().is_none_or(|state| state == "Z" || state == "X");
+    !is_dead && fields.nth(18).and_then(|word| word.parse().ok()) == Some(started)
+}
+
+/// A process's command line, words separated by spaces; the kernel's name for it where it has none.
+///
+/// # Errors
+/// It is gone.
+pub fn command_line(pid: u32) -> io::Result<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline"))?;
+    let text = String::from_utf8_lossy(&bytes).replace('\0', " ");
+    match text.trim() {
+        "" => Ok(std::fs::read_to_string(format!("/proc/{pid}/comm"))?.trim().to_owned()),
+        words => Ok(words.to_owned()),
+    }
 }

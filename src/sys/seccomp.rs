@@ -24,12 +24,37 @@ pub struct Instruction {
 /// # Errors
 /// The kernel's errno: `EACCES` without `no_new_privs`, `EINVAL` for a malformed, empty or too long program.
 pub fn install(program: &[Instruction]) -> io::Result<()> {
+    install_with(program, Flags::default())
+}
+
+/// How a program is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(libc::c_ulong);
+
+impl Flags {
+    /// Log all its answers but "allow".
+    pub const LOG: Flags = Flags(libc::SECCOMP_FILTER_FLAG_LOG);
+    /// Leave the processor's speculation as it is.
+    pub const SPECULATE: Flags = Flags(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
+
+    /// Both together.
+    #[must_use]
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+/// As `install`, with flags.
+///
+/// # Errors
+/// As `install`.
+pub fn install_with(program: &[Instruction], flags: Flags) -> io::Result<()> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
     let filter = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
     // SAFETY: `filter` points to `length` instructions laid out as sock_filter (repr(C), same fields), alive for the
     // call; the kernel copies them and writes nothing back.
     let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0 as libc::c_ulong, &raw const filter)
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags.0, &raw const filter)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -64,6 +64,7 @@ fn list(architecture: Architecture) -> Result<Vec<Instruction>, SeccompError> {
     let target = match architecture {
         Architecture::X86_64 => TargetArch::x86_64,
         Architecture::Aarch64 => TargetArch::aarch64,
+        Architecture::X86 => return Err(SeccompError::Architecture),
     };
     let filter = SeccompFilter::new(rules, SeccompAction::Errno(EPERM), SeccompAction::Allow, target)
         .map_err(compile_error)?;
