@@ -1,5 +1,6 @@
 //! Containers: a spec becomes a plan, a plan is executed. Knows no product word.
 
+pub mod bundle;
 pub mod cgroup;
 pub mod client;
 pub mod container;

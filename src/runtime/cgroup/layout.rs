@@ -59,6 +59,37 @@ impl Layout {
     }
 }
 
+/// A mounted hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hierarchy {
+    /// Where.
+    pub(crate) point: PathBuf,
+    /// Its controllers (or `name=...`) in version 1; `None` is version 2.
+    pub(crate) controllers: Option<Vec<String>>,
+}
+
+/// All hierarchies in the text of `/proc/<pid>/mountinfo`, whatever their controllers.
+pub(crate) fn hierarchies(mountinfo: &str) -> Vec<Hierarchy> {
+    /// Options of such a mount that are no controllers.
+    const FLAGS: &[&str] =
+        &["rw", "ro", "xattr", "clone_children", "noprefix", "cpuset_v2_mode", "favordynmods", "seclabel"];
+    let whole = mountinfo.lines().filter_map(Mount::parse).filter(|mount| mount.root == Path::new("/"));
+    whole
+        .filter_map(|mount| match mount.kind {
+            "cgroup2" => Some(Hierarchy { point: mount.point, controllers: None }),
+            "cgroup" => {
+                let named = mount
+                    .options
+                    .iter()
+                    .filter(|option| !FLAGS.contains(option) && !option.starts_with("release_agent="));
+                let controllers = named.map(ToString::to_string).collect();
+                Some(Hierarchy { point: mount.point, controllers: Some(controllers) })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
 /// One line of mountinfo.
 struct Mount<'a> {
     root: PathBuf,

@@ -25,6 +25,7 @@ use unified::UnifiedGroups;
 
 pub use container::ContainerCgroup;
 pub use layout::Mode;
+pub(crate) use layout::{Hierarchy, hierarchies};
 pub use readings::{Averages, Events, Pressure, Stall, Usage};
 
 /// How long removing a group is tried while its last processes are still on their way out, in milliseconds.

@@ -1,0 +1,436 @@
+//! The starter's part: what takes the host's rights, in the order in which the container's process needs it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use oci_spec::runtime::{Hook, Process, Spec};
+
+use super::cgroup::BundleCgroup;
+use super::child::{self, Child, Joined};
+use super::plan::{BundlePlan, Rlimit, Step};
+use super::prepare::{Users, map_ids, prepare};
+use super::protocol::{ChildSays, HostSays};
+use super::seccomp::Filter;
+use super::{BundleError, hooks};
+use crate::runtime::spawner::protocol::{hear, say};
+use crate::sys::message::{Channel, Listener};
+use crate::sys::namespace::{self, Kind};
+use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
+use crate::sys::rights;
+
+/// The container's process must be ready by then; hooks have their own time.
+const CHILD_TIMEOUT: Duration = Duration::from_secs(3600);
+/// A killed process must be gone by then.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A container to be made.
+pub struct Request<'a> {
+    /// Its configuration.
+    pub spec: &'a Spec,
+    /// The plan made of it.
+    pub plan: &'a BundlePlan,
+    /// Its filter.
+    pub filter: Option<&'a Filter>,
+    /// Its groups, which exist.
+    pub cgroup: &'a BundleCgroup,
+    /// The socket where its start will be asked for; without one it starts when it is settled.
+    pub listener: Option<Listener>,
+    /// Who gets its terminal, if it has one; without, the caller.
+    pub console: Option<OwnedFd>,
+    /// Descriptors behind the standard streams that it inherits.
+    pub preserved: u32,
+    /// The state for its hooks, by status and process id.
+    pub state: &'a dyn Fn(&str, u32) -> String,
+}
+
+/// A process that waits to be settled.
+#[derive(Debug)]
+pub struct Born {
+    /// Its id.
+    pub pid: u32,
+    /// A descriptor for it.
+    pub pidfd: OwnedFd,
+    /// The controlling end of its terminal, where it was not sent elsewhere.
+    pub terminal: Option<OwnedFd>,
+    channel: Channel,
+}
+
+/// Makes a container up to the point where only the start is missing. On failure nothing of the process is left; the groups are the
+/// caller's.
+///
+/// # Errors
+/// See `BundleError`.
+pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, BundleError> {
+    let process =
+        request.spec.process().as_ref().ok_or(crate::runtime::plan::PlanError::Missing("process"))?;
+    let (ours, theirs) = Channel::pair().map_err(BundleError::host("open a channel"))?;
+    let users = if request.plan.ids.is_some() { Users::ItsOwn } else { Users::TheHosts };
+    let joined = join(request.plan)?;
+    let mut prepared = Vec::new();
+    for what in &request.plan.prepare {
+        prepared.push(Some(prepare(what, single, users).map_err(BundleError::host(what))?));
+    }
+    let shows_groups = request.plan.steps.iter().any(|step| matches!(step, Step::AttachCgroups { .. }));
+    let groups = if shows_groups {
+        request.cgroup.mounts().map_err(BundleError::host("open the control groups"))?
+    } else {
+        Vec::new()
+    };
+    let all_hooks = request.spec.hooks().as_ref();
+    let child = Child {
+        plan: request.plan,
+        process,
+        filter: request.filter,
+        container_hooks: list(all_hooks.and_then(|hooks| hooks.create_container().as_deref())),
+        start_hooks: list(all_hooks.and_then(|hooks| hooks.start_container().as_deref())),
+        state: request.state,
+        host_pid: 0,
+        channel: theirs,
+        listener: request.listener,
+        prepared,
+        groups,
+        users: joined.users,
+        mounts: joined.mounts.map_or(Joined::Nothing, Joined::Namespace),
+        console: request.console,
+        preserved: request.preserved,
+        covers: None,
+        root: None,
+        program: None,
+        caller: None,
+    };
+    let (pid, pidfd) = born(child, &ours, request.cgroup, single, new_namespaces(request.plan))?;
+    let mut born = Born { pid, pidfd, terminal: None, channel: ours };
+    let settled = born.bring_up(request.plan, Some(request.cgroup), |born| {
+        let Some(hooks) = all_hooks else { return Ok(()) };
+        let state = (request.state)("creating", born.pid);
+        let run = |point, list: &Option<Vec<Hook>>| {
+            hooks::run_all(point, list.as_deref().unwrap_or_default(), &state)
+                .map_err(BundleError::host("run the hooks"))
+        };
+        run("prestart", hooks.prestart())?;
+        run("createRuntime", hooks.create_runtime())
+    });
+    match settled {
+        Ok(()) => Ok(born),
+        Err(error) => {
+            born.kill();
+            Err(error)
+        }
+    }
+}
+
+fn list(hooks: Option<&[Hook]>) -> &[Hook] {
+    hooks.unwrap_or_default()
+}
+
+/// A process for a container that runs.
+pub struct Entry<'a> {
+    /// The process.
+    pub process: &'a Process,
+    /// The plan made of it.
+    pub plan: &'a BundlePlan,
+    /// The container's filter.
+    pub filter: Option<&'a Filter>,
+    /// The container's groups.
+    pub cgroup: &'a BundleCgroup,
+    /// The container's first process.
+    pub target: &'a OwnedFd,
+    /// Namespaces it does not share with the caller.
+    pub kinds: Vec<Kind>,
+    /// See `Request`.
+    pub console: Option<OwnedFd>,
+    /// See `Request`.
+    pub preserved: u32,
+}
+
+/// Makes a further process in a running container, up to the point where it waits to be settled.
+///
+/// # Errors
+/// See `BundleError`.
+pub fn enter(entry: Entry<'_>, single: SingleThreaded) -> Result<Born, BundleError> {
+    let (ours, theirs) = Channel::pair().map_err(BundleError::host("open a channel"))?;
+    let (outside, inside): (Vec<_>, Vec<_>) =
+        entry.kinds.iter().partition(|kind| matches!(kind, Kind::Pid | Kind::Time));
+    namespace::enter_all(entry.target, &outside)
+        .map_err(BundleError::host("enter the container's namespaces"))?;
+    let child = Child {
+        plan: entry.plan,
+        process: entry.process,
+        filter: entry.filter,
+        container_hooks: &[],
+        start_hooks: &[],
+        state: &|_, _| String::new(),
+        host_pid: 0,
+        channel: theirs,
+        listener: None,
+        prepared: Vec::new(),
+        groups: Vec::new(),
+        users: None,
+        mounts: Joined::Process(
+            entry.target.try_clone().map_err(BundleError::host("copy a descriptor"))?,
+            inside,
+        ),
+        console: entry.console,
+        preserved: entry.preserved,
+        covers: None,
+        root: None,
+        program: None,
+        caller: None,
+    };
+    let (pid, pidfd) = born(child, &ours, entry.cgroup, single, Namespaces::NONE)?;
+    let mut born = Born { pid, pidfd, terminal: None, channel: ours };
+    match born.bring_up(entry.plan, Some(entry.cgroup), |_| Ok(())) {
+        Ok(()) => Ok(born),
+        Err(error) => {
+            born.kill();
+            Err(error)
+        }
+    }
+}
+
+/// Namespaces that only the child can join.
+#[derive(Default)]
+struct JoinedFiles {
+    users: Option<OwnedFd>,
+    mounts: Option<OwnedFd>,
+}
+
+/// Joins what can be joined before the clone, while the starter still has every right.
+fn join(plan: &BundlePlan) -> Result<JoinedFiles, BundleError> {
+    let mut files = JoinedFiles::default();
+    let mut opened = Vec::new();
+    for (kind, path) in &plan.namespaces.joined {
+        let attempt = || BundleError::host(format!("join the {} namespace {}", kind.file(), path.display()));
+        let file: OwnedFd = std::fs::File::open(path).map_err(attempt())?.into();
+        if !namespace::is_of_kind(&file, *kind).map_err(attempt())? {
+            let error = std::io::Error::other("it is a namespace of another kind");
+            return Err(attempt()(error));
+        }
+        opened.push((*kind, file, path));
+    }
+    for (kind, file, path) in opened {
+        match kind {
+            Kind::User => files.users = Some(file),
+            Kind::Mount => files.mounts = Some(file),
+            Kind::Pid | Kind::Network | Kind::Ipc | Kind::Uts | Kind::Cgroup | Kind::Time => {
+                let attempt = format!("join the {} namespace {}", kind.file(), path.display());
+                namespace::enter(&file, kind).map_err(BundleError::host(attempt))?;
+            }
+        }
+    }
+    if plan.namespaces.makes(Kind::Time) {
+        namespace::unshare_time().map_err(BundleError::host("make a time namespace"))?;
+        for line in &plan.clock_offsets {
+            let attempt = BundleError::host(format!("set the clock offset {:?}", line.trim()));
+            std::fs::write("/proc/self/timens_offsets", line).map_err(attempt)?;
+        }
+    }
+    Ok(files)
+}
+
+/// Namespaces made with the process: all but those of control groups, entered when the groups are, and of time.
+fn new_namespaces(plan: &BundlePlan) -> Namespaces {
+    plan.namespaces.new.iter().fold(Namespaces::NONE, |all, kind| {
+        all.and(match kind {
+            Kind::User => Namespaces::USER,
+            Kind::Mount => Namespaces::MOUNT,
+            Kind::Pid => Namespaces::PID,
+            Kind::Network => Namespaces::NET,
+            Kind::Ipc => Namespaces::IPC,
+            Kind::Uts => Namespaces::UTS,
+            Kind::Cgroup | Kind::Time => Namespaces::NONE,
+        })
+    })
+}
+
+fn born(
+    child: Child<'_>,
+    ours: &Channel,
+    cgroup: &BundleCgroup,
+    single: SingleThreaded,
+    namespaces: Namespaces,
+) -> Result<(u32, OwnedFd), BundleError> {
+    let group = cgroup.unified_group()?;
+    let group = group.as_ref().map(AsFd::as_fd);
+    if child.users.is_none() {
+        return match single
+            .clone(namespaces, group)
+            .map_err(BundleError::host("clone the container's process"))?
+        {
+            Cloned::Child => child::main(child),
+            Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        };
+    }
+    // New namespaces must belong to the users that are joined: one process enters, and clones the other as its sibling.
+    match single.clone(Namespaces::NONE, group).map_err(BundleError::host("clone the container's process"))? {
+        Cloned::Child => between(child, single, namespaces),
+        Cloned::Parent { pid, .. } => {
+            let said = hear::<Result<u32, String>>(ours, KILL_TIMEOUT)
+                .map_err(BundleError::host("hear of the clone"))?;
+            // It ends with its word.
+            let _ = process::wait_one(pid);
+            let host =
+                |reason| BundleError::Host { attempt: "clone the container's process".to_owned(), reason };
+            let pid = match said {
+                Some((Ok(pid), _)) => pid,
+                Some((Err(reason), _)) => return Err(host(reason)),
+                None => return Err(host("the process between ended".to_owned())),
+            };
+            let pidfd = process::open_pid(pid).map_err(BundleError::host("open the container's process"))?;
+            Ok((pid, pidfd))
+        }
+    }
+}
+
+fn between(mut child: Child<'_>, single: SingleThreaded, namespaces: Namespaces) -> ! {
+    let cloned = match child.users.take() {
+        Some(users) => namespace::enter(&users, Kind::User).and_then(|()| single.clone_sibling(namespaces)),
+        None => Err(std::io::ErrorKind::InvalidInput.into()),
+    };
+    let said: Result<u32, String> = match cloned {
+        Ok(None) => child::main(child),
+        Ok(Some(pid)) => Ok(pid),
+        Err(error) => Err(super::protocol::spelled(&error)),
+    };
+    // If even this fails, the starter sees the channel close.
+    let _ = say(&child.channel, &said, &[]);
+    process::exit_now(0)
+}
+
+impl Born {
+    /// Maps ids, enters the groups, runs hooks and sets limits, until the process is ready.
+    fn bring_up(
+        &mut self,
+        plan: &BundlePlan,
+        cgroup: Option<&BundleCgroup>,
+        run_hooks: impl Fn(&Born) -> Result<(), BundleError>,
+    ) -> Result<(), BundleError> {
+        if let Some(ids) = &plan.ids {
+            map_ids(self.pid, ids).map_err(BundleError::host("map the container's ids"))?;
+            self.say(HostSays::Mapped)?;
+        }
+        if let Some(cgroup) = cgroup {
+            let attached = cgroup.attach(self.pid);
+            // What ails the process is the cause of what then fails here.
+            attached.map_err(|error| self.told().unwrap_or_else(|| error.into()))?;
+        }
+        self.say(HostSays::Attached)?;
+        let deadline = Instant::now() + CHILD_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match hear(&self.channel, left).map_err(BundleError::host("hear of the container's process"))? {
+                Some((ChildSays::Mounted, _)) => {
+                    run_hooks(self)?;
+                    self.say(HostSays::Hooked)?;
+                }
+                Some((ChildSays::Terminal, mut given)) => self.terminal = given.pop(),
+                Some((ChildSays::Ready, _)) => break,
+                Some((ChildSays::Failed(complaint), _)) => return Err(complaint.into()),
+                Some((ChildSays::Executing, _)) | None => return Err(ended_early()),
+            }
+        }
+        plan.rlimits.iter().try_for_each(|rlimit| limit(self.pid, rlimit))?;
+        if let Some(score) = plan.oom_score_adj {
+            let path = PathBuf::from(format!("/proc/{}/oom_score_adj", self.pid));
+            let attempt = format!("set the OOM score to {score}");
+            write_score(&path, score).map_err(BundleError::host(attempt))?;
+        }
+        Ok(())
+    }
+
+    /// The process goes on: to its exec, or to wait for its start.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn settle(&self) -> Result<(), BundleError> {
+        self.say(HostSays::Settled)
+    }
+
+    /// After `settle`, where nobody else asks for the start: waits until the program runs.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn await_exec(&self) -> Result<(), BundleError> {
+        await_exec(&self.channel)
+    }
+
+    fn say(&self, what: HostSays) -> Result<(), BundleError> {
+        match say(&self.channel, &what, &[]) {
+            // It has failed, and said so, or will have ended.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Err(self.told().unwrap_or_else(ended_early))
+            }
+            other => other.map_err(BundleError::host("talk to the container's process")),
+        }
+    }
+
+    /// The process's complaint, if it has left one.
+    fn told(&self) -> Option<BundleError> {
+        while let Ok(Some((said, _))) = hear(&self.channel, Duration::ZERO) {
+            if let ChildSays::Failed(complaint) = said {
+                return Some(complaint.into());
+            }
+        }
+        None
+    }
+
+    /// Ends the process and waits for its end.
+    pub fn kill(&self) {
+        // Already dead is as good.
+        let _ = process::signal_descriptor(&self.pidfd, 9);
+        let _ = process::wait_readable(&[self.pidfd.as_fd()], Some(KILL_TIMEOUT));
+        let _ = process::reap_one(self.pid);
+    }
+}
+
+/// Asks a waiting container to start, over the socket it listens at, and waits until its program runs.
+///
+/// # Errors
+/// Why it does not.
+pub fn start(socket: &Path) -> Result<(), BundleError> {
+    let attempt = || BundleError::host("reach the waiting container");
+    let (_open, short) = crate::sys::handover::shortened(socket).map_err(attempt())?;
+    await_exec(&Channel::connect(&short).map_err(attempt())?)
+}
+
+fn await_exec(channel: &Channel) -> Result<(), BundleError> {
+    let mut is_executing = false;
+    loop {
+        match hear(channel, CHILD_TIMEOUT).map_err(BundleError::host("hear of the container's process"))? {
+            Some((ChildSays::Executing, _)) => is_executing = true,
+            Some((ChildSays::Failed(complaint), _)) => return Err(complaint.into()),
+            Some((ChildSays::Mounted | ChildSays::Terminal | ChildSays::Ready, _)) => {}
+            None if is_executing => return Ok(()),
+            None => return Err(ended_early()),
+        }
+    }
+}
+
+fn ended_early() -> BundleError {
+    let reason = "it ended before that: see the host's log for a reason such as a lack of memory".to_owned();
+    BundleError::Host { attempt: "bring the container's process to its program".to_owned(), reason }
+}
+
+fn limit(pid: u32, rlimit: &Rlimit) -> Result<(), BundleError> {
+    rights::limit(pid, rlimit.what, rlimit.soft, rlimit.hard).map_err(|error| {
+        let ceiling = rights::hard_limit(rlimit.what).unwrap_or(u64::MAX);
+        let what = rlimit.what.word();
+        if error.kind() == std::io::ErrorKind::PermissionDenied && rlimit.hard > ceiling {
+            BundleError::Limit { what, wanted: rlimit.hard, ceiling }
+        } else {
+            BundleError::host(format!("set the limit '{what}' to {}", rlimit.hard))(error)
+        }
+    })
+}
+
+/// Lowering it takes a right that the starter may lack; that the score is already so low is as good.
+fn write_score(path: &Path, score: i32) -> std::io::Result<()> {
+    match std::fs::write(path, score.to_string()) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let now = std::fs::read_to_string(path)?.trim().parse();
+            if now.is_ok_and(|now: i32| now <= score) { Ok(()) } else { Err(error) }
+        }
+        written => written,
+    }
+}
