@@ -4,14 +4,20 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use dyno::runtime::spawner;
-use dyno::{cli, daemon};
+use dyno::{cli, daemon, oci};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    // Before anything else: this role must not have a second thread.
+    // Before anything else: these roles must not have a second thread.
     if arguments.get(1).is_some_and(|role| role == spawner::ROLE) {
         let config = arguments.get(2).and_then(|config| config.to_str());
         return spawned(spawner::main_from(config.unwrap_or_default()));
+    }
+    if arguments.first().is_some_and(|program| oci::is_called_by_name(program)) {
+        return oci::main(&arguments, 1);
+    }
+    if arguments.get(1).is_some_and(|role| role == oci::ROLE) {
+        return oci::main(&arguments, 2);
     }
     cli::main(arguments, &daemon::roles())
 }

@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::daemon::error::DaemonError;
 use crate::daemon::{Config, ServeArgs, debug, doctor, down, serve, telemetry};
+use crate::oci;
 
 /// A subcommand and what plays it with its arguments.
 pub type Role = (Command, fn(&ArgMatches) -> ExitCode);
@@ -42,6 +43,10 @@ pub fn roles() -> Vec<Role> {
         }),
         (doctor::Doctor::augment_args(Command::new("doctor")), |matches| parsed(matches, doctor::doctor)),
         (debug::Debug::augment_args(Command::new("debug")), |matches| parsed(matches, debug::debug)),
+        // Played by the binary before this grammar is made; here for the help.
+        (Command::new(oci::ROLE).about("Run containers of OCI bundles (see 'dyno oci --help')"), |_| {
+            oci::main(&std::env::args_os().collect::<Vec<_>>(), 2)
+        }),
     ]
 }
 

@@ -50,10 +50,10 @@ impl Program {
 
 /// The kernel tells a working directory outside the root by a first word that is no path (CVE-2024-21626).
 fn enter(directory: &Path) -> io::Result<()> {
-    let mut entered = std::env::set_current_dir(directory);
+    let mut entered = process::change_directory(directory);
     if entered.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         // Usual images lack their own working directory; a read-only root says no here.
-        entered = std::fs::create_dir_all(directory).and_then(|()| std::env::set_current_dir(directory));
+        entered = std::fs::create_dir_all(directory).and_then(|()| process::change_directory(directory));
     }
     entered.map_err(|error| {
         let reason = super::protocol::spelled(&error);

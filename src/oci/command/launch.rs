@@ -1,0 +1,267 @@
+//! `create` and `run`: the same up to the point where the program could start.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+
+use crate::oci::arguments::{Arguments, Known, Until, flag, value};
+use crate::oci::command::delete::remove;
+use crate::oci::containers::{Container, Record, State, Status, parse};
+use crate::oci::error::OciError;
+use crate::oci::face::Call;
+use crate::oci::foreground;
+use crate::runtime::bundle::{
+    self, Born, BundleCgroup, BundlePlan, Devices, Filter, Request, RootChange, run_hooks,
+};
+use crate::runtime::plan::PlanError;
+use crate::sys::message::Listener;
+use crate::sys::namespace::Kind;
+use crate::sys::process::{self, SingleThreaded};
+use crate::sys::{handover, seal};
+
+const OPTIONS: &[Known] = &[
+    value("bundle").or('b'),
+    value("config").or('f'),
+    value("console-socket"),
+    value("pid-file"),
+    flag("no-pivot"),
+    flag("no-new-keyring"),
+    value("preserve-fds"),
+    flag("detach").or('d'),
+    flag("keep"),
+    flag("no-subreaper"),
+];
+
+/// A bundle, read and planned.
+struct Bundle {
+    path: PathBuf,
+    text: Vec<u8>,
+    spec: Spec,
+    plan: BundlePlan,
+    filter: Option<Filter>,
+}
+
+impl Bundle {
+    fn read(arguments: &Arguments) -> Result<Bundle, OciError> {
+        let given = Path::new(arguments.value("bundle").unwrap_or("."));
+        let path = std::fs::canonicalize(given).map_err(OciError::file("find the bundle", given))?;
+        let config = path.join(arguments.value("config").unwrap_or("config.json"));
+        let text = std::fs::read(&config).map_err(OciError::file("read", &config))?;
+        let spec = parse(&config, &text)?;
+        let change = if arguments.has("no-pivot") { RootChange::Chroot } else { RootChange::Pivot };
+        let plan = bundle::plan(&spec, &path, change)?;
+        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let filter = seccomp.map(bundle::compile).transpose()?;
+        Ok(Bundle { path, text, spec, plan, filter })
+    }
+
+    fn has_terminal(&self) -> bool {
+        self.spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true))
+    }
+}
+
+/// A container that waits, and what goes with it.
+struct Launched {
+    container: Container,
+    record: Record,
+    bundle: Bundle,
+    born: Born,
+}
+
+/// `dyno oci create`.
+pub(in crate::oci) fn create(call: &Call<'_>) -> Result<u8, OciError> {
+    let (arguments, id) = call.arguments("create", OPTIONS, Until::End)?;
+    let launched = launch(call, &arguments, &id, Waits::ForStart)?;
+    launched.settle()?;
+    Ok(0)
+}
+
+/// `dyno oci run`.
+pub(in crate::oci) fn run(call: &Call<'_>) -> Result<u8, OciError> {
+    let (arguments, id) = call.arguments("run", OPTIONS, Until::End)?;
+    let is_detached = arguments.has("detach");
+    let signals = if is_detached { None } else { Some(foreground::take_signals()?) };
+    let mut launched = launch(call, &arguments, &id, Waits::ForNobody { is_detached })?;
+    let Launched { container, record, bundle, born } = &mut launched;
+    let running = born.settle().and_then(|()| born.await_exec()).map_err(OciError::from).and_then(|()| {
+        let hooks =
+            bundle.spec.hooks().as_ref().and_then(|hooks| hooks.poststart().as_deref()).unwrap_or_default();
+        let state = State::new(&container.id, Status::Running, record.pid, &bundle.path, &bundle.spec);
+        run_hooks("poststart", hooks, &if hooks.is_empty() { String::new() } else { state.text() })
+            .map_err(OciError::file("run the hooks of", &bundle.path))
+    });
+    if let Err(error) = running {
+        born.kill();
+        remove(container, record, &bundle.spec)?;
+        return Err(error);
+    }
+    let Some(signals) = signals else { return Ok(0) };
+    let code = foreground::wait(born.pid, &born.pidfd, born.terminal.take(), &signals)?;
+    if !arguments.has("keep") {
+        remove(container, record, &bundle.spec)?;
+    }
+    Ok(code)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Somebody will call `start`.
+    ForStart,
+    /// It starts as soon as it is settled.
+    ForNobody { is_detached: bool },
+}
+
+fn launch(call: &Call<'_>, arguments: &Arguments, id: &str, waits: Waits) -> Result<Launched, OciError> {
+    let container = call.containers.named(id)?;
+    let bundle = Bundle::read(arguments)?;
+    seal_program(&bundle.spec)?;
+    let console = console(arguments, &bundle, waits)?;
+    let preserved = preserved(arguments)?;
+    let wanted = bundle.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref());
+    let cgroup = BundleCgroup::at(wanted, id)?;
+    let _lock = container.claim()?;
+    let mut record = Record {
+        pid: 0,
+        start_time: 0,
+        bundle: bundle.path.clone(),
+        created: jiff::Timestamp::now().to_string(),
+        cgroup,
+    };
+    let launched = bring_up(&container, &mut record, &bundle, waits, (console, preserved));
+    match launched {
+        Ok(born) => {
+            let written = container.write(&record).and_then(|()| write_pid(arguments, record.pid));
+            if let Err(error) = written {
+                born.kill();
+                take_back(&container, &record);
+                return Err(error);
+            }
+            Ok(Launched { container, record, bundle, born })
+        }
+        Err(error) => {
+            take_back(&container, &record);
+            Err(error)
+        }
+    }
+}
+
+fn bring_up(
+    container: &Container,
+    record: &mut Record,
+    bundle: &Bundle,
+    waits: Waits,
+    (console, preserved): (Option<OwnedFd>, u32),
+) -> Result<Born, OciError> {
+    container.write(record)?;
+    container.keep_config(&bundle.text)?;
+    let linux = bundle.spec.linux().as_ref().ok_or(PlanError::Missing("linux"))?;
+    let devices = if bundle.plan.namespaces.makes(Kind::User) { Devices::HeldIfAsked } else { Devices::Held };
+    record.cgroup.create(linux.resources().as_ref(), devices)?;
+    let listener = match waits {
+        Waits::ForStart => {
+            let socket = container.socket();
+            let (_open, short) = handover::shortened(&socket).map_err(OciError::file("find", &socket))?;
+            Some(Listener::bind(&short).map_err(OciError::file("listen at", &socket))?)
+        }
+        Waits::ForNobody { .. } => None,
+    };
+    let single = SingleThreaded::claim()
+        .ok_or_else(|| OciError::Usage("this process has more than one thread".to_owned()))?;
+    let state = |status: &str, pid: u32| {
+        let status = if status == "creating" { Status::Creating } else { Status::Created };
+        State::new(&container.id, status, pid, &bundle.path, &bundle.spec).text()
+    };
+    let request = Request {
+        spec: &bundle.spec,
+        plan: &bundle.plan,
+        filter: bundle.filter.as_ref(),
+        cgroup: &record.cgroup,
+        listener,
+        console,
+        preserved,
+        state: &state,
+    };
+    let born = bundle::create(request, single)?;
+    record.pid = born.pid;
+    record.start_time =
+        process::start_time(born.pid).map_err(OciError::file("look at", Path::new("/proc")))?;
+    Ok(born)
+}
+
+impl Launched {
+    fn settle(&self) -> Result<(), OciError> {
+        if let Err(error) = self.born.settle() {
+            take_back(&self.container, &self.record);
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
+
+/// Removes what a failed creation has left; the failure is what is told, not this.
+fn take_back(container: &Container, record: &Record) {
+    let _ = record.cgroup.kill();
+    let _ = record.cgroup.remove();
+    let _ = container.forget();
+}
+
+fn write_pid(arguments: &Arguments, pid: u32) -> Result<(), OciError> {
+    match arguments.value("pid-file").map(Path::new) {
+        Some(path) => {
+            crate::sys::fs::replace(path, pid.to_string().as_bytes()).map_err(OciError::file("write", path))
+        }
+        None => Ok(()),
+    }
+}
+
+fn console(arguments: &Arguments, bundle: &Bundle, waits: Waits) -> Result<Option<OwnedFd>, OciError> {
+    let must_be_sent = waits != Waits::ForNobody { is_detached: false };
+    match (arguments.value("console-socket").map(Path::new), bundle.has_terminal()) {
+        (Some(path), true) => handover::connect(path).map(Some).map_err(OciError::file("connect to the console socket", path)),
+        (Some(_), false) => Err(OciError::Usage(
+            "a console socket was given, and process.terminal is not true in config.json: leave one out or set the other".to_owned(),
+        )),
+        (None, true) if must_be_sent => Err(OciError::Usage(
+            "process.terminal is true in config.json: give a --console-socket that takes the terminal".to_owned(),
+        )),
+        (None, _) => Ok(None),
+    }
+}
+
+/// How many descriptors behind the standard streams the program inherits.
+pub(super) fn preserved(arguments: &Arguments) -> Result<u32, OciError> {
+    /// More than any program passes on.
+    const DESCRIPTORS_MAX: u32 = 1024;
+    let preserved = arguments.parsed::<u32>("preserve-fds")?.unwrap_or(0);
+    if preserved > DESCRIPTORS_MAX {
+        return Err(OciError::Usage(format!("--preserve-fds {preserved}: give at most {DESCRIPTORS_MAX}")));
+    }
+    Ok(preserved)
+}
+
+/// Whoever is the host's root in a container could write to our program through /proc, so it is run from where nobody can write.
+pub(super) fn seal_program(spec: &Spec) -> Result<(), OciError> {
+    if has_foreign_root(spec) {
+        return Ok(());
+    }
+    seal::run_sealed().map_err(OciError::file("run from a read-only mount", Path::new("/proc/self/exe")))
+}
+
+/// Whether the container's users are others than the owner of our program, who is the host's root.
+fn has_foreign_root(spec: &Spec) -> bool {
+    let Some(linux) = spec.linux() else { return false };
+    let is_host_root = |maps: &Option<Vec<oci_spec::runtime::LinuxIdMapping>>| {
+        maps.iter().flatten().any(|map| map.host_id() == 0)
+    };
+    let namespaces = linux.namespaces().as_deref().unwrap_or_default();
+    let makes_users = namespaces.iter().any(|namespace| {
+        namespace.typ() == oci_spec::runtime::LinuxNamespaceType::User && namespace.path().is_none()
+    });
+    let owner = std::fs::metadata("/proc/self/exe");
+    let is_roots = owner.is_ok_and(|found| {
+        use std::os::unix::fs::MetadataExt;
+        found.uid() == 0 && found.mode() & 0o022 == 0
+    });
+    makes_users && is_roots && !is_host_root(linux.uid_mappings())
+}
