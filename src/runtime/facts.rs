@@ -16,7 +16,7 @@ pub struct Facts {
 pub enum OverlayLayers {
     /// As detached mounts, by descriptor.
     ByDescriptor,
-    /// As paths: the layers are attached for a moment in the spawner's own mount namespace (Linux before 6.15).
+    /// As paths, of descriptors: the layers are attached for a moment in the spawner's own mount namespace (Linux before 6.15).
     ByPath,
 }
 

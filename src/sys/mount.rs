@@ -68,8 +68,9 @@ pub enum Layers<'a> {
     /// Detached mounts, lowest first (Linux 6.15 and later take them; see `overlay_takes_descriptors`). Whoever lists the mounts is
     /// not told where they come from.
     Descriptors(&'a [OwnedFd]),
-    /// Paths, lowest first; without `:` or `,`.
-    Paths(&'a [String]),
+    /// Directories open on mounts that are attached in the caller's namespace, lowest first (any kernel). `/proc` must be mounted: the
+    /// kernel is told the descriptors' names there, and that is what the list of mounts tells.
+    Attached(&'a [OwnedFd]),
 }
 
 /// Name of the writable layer in the directory that holds it.
@@ -94,34 +95,40 @@ pub fn overlay(layers: &Layers<'_>, scratch: Option<&Path>, attributes: Attribut
                 rustix::mount::fsconfig_set_fd(context, "lowerdir+", layer.as_fd())?;
             }
         }
-        Layers::Paths(paths) => {
-            let mut highest_first = paths.to_vec();
-            highest_first.reverse();
+        Layers::Attached(layers) => {
+            let highest_first: Vec<_> = layers.iter().rev().map(descriptor_path).collect();
             rustix::mount::fsconfig_set_string(context, "lowerdir", highest_first.join(":"))?;
         }
     }
-    // A detached mount ends with its last descriptor: it is held until the overlay has it.
-    let mut held = None;
+    // A detached mount, and the name of a descriptor, end with the descriptor: held until the overlay has them.
+    let mut held = Vec::new();
     if let Some(scratch) = scratch {
-        match layers {
-            Layers::Descriptors(_) => {
-                let scratch = held.insert(copy(scratch)?);
-                for (option, name) in [("upperdir", UPPER), ("workdir", WORK)] {
-                    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                    let dir = rustix::fs::openat(&*scratch, name, flags, Mode::empty())?;
-                    rustix::mount::fsconfig_set_fd(context, option, dir.as_fd())?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let place = match layers {
+            Layers::Descriptors(_) => copy(scratch)?,
+            Layers::Attached(_) => rustix::fs::open(scratch, flags, Mode::empty())?,
+        };
+        for (option, name) in [("upperdir", UPPER), ("workdir", WORK)] {
+            let dir = rustix::fs::openat(&place, name, flags, Mode::empty())?;
+            match layers {
+                Layers::Descriptors(_) => rustix::mount::fsconfig_set_fd(context, option, dir.as_fd())?,
+                Layers::Attached(_) => {
+                    rustix::mount::fsconfig_set_string(context, option, descriptor_path(&dir))?
                 }
             }
-            Layers::Paths(_) => {
-                rustix::mount::fsconfig_set_string(context, "upperdir", scratch.join(UPPER))?;
-                rustix::mount::fsconfig_set_string(context, "workdir", scratch.join(WORK))?;
-            }
+            held.push(dir);
         }
+        held.push(place);
         rustix::mount::fsconfig_set_flag(context, "volatile")?;
     }
     let made = finish(&context, attributes);
     drop(held);
     made
+}
+
+/// A name of an open file that holds while it is open (proc(5)).
+fn descriptor_path(file: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", file.as_fd().as_raw_fd())
 }
 
 /// Whether this kernel takes detached mounts as layers of an overlay, found by trying.

@@ -140,7 +140,9 @@ fn layered(node: &Node) -> Sandbox {
     fs::write(dirs[0].join("data/root"), "second\n").unwrap();
     fs::write(dirs[1].join("both"), "low\n").unwrap();
     fs::write(dirs[2].join("both"), "high\n").unwrap();
-    let mut sandbox = node.shell("cat /data/root /app/both; echo w > /app/w && cat /app/w; touch /data/x");
+    let mut sandbox = node.shell(
+        "cat /data/root /app/both; echo w > /app/w && cat /app/w; touch /data/x; cat /proc/self/mountinfo",
+    );
     sandbox.root_layers.push(dirs[0].clone());
     let lower = |at: usize| IdMapped { path: dirs[at].clone(), disk: Some((0, USER)) };
     sandbox.mounts.push(SandboxMount::Overlay {
@@ -174,6 +176,8 @@ async fn layers_lie_in_order_whichever_way_the_kernel_takes_them() {
             text.starts_with("second\nhigh\nw\n") && text.contains("Read-only"),
             "{overlay_layers:?}: {text}"
         );
+        let told = text.lines().find(|line| line.contains(&*node.dir.path().to_string_lossy()));
+        assert_eq!(told, None, "{overlay_layers:?}: no host directory is named");
         container.remove().await.unwrap();
     }
 }

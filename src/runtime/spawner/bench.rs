@@ -130,9 +130,7 @@ impl Bench {
                     mount::attach_at(layer, &place)?;
                     attached.0.push(place);
                 }
-                let paths: Vec<_> =
-                    attached.0.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-                mount::overlay(&Layers::Paths(&paths), scratch, attributes)
+                mount::overlay(&Layers::Attached(layers), scratch, attributes)
             }
         }
     }

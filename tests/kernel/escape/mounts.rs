@@ -3,8 +3,6 @@
 use std::fs;
 use std::io::Read;
 
-use dyno::runtime::facts::OverlayLayers;
-
 use super::probe::Refusal::{Errno, Nothing};
 use super::probe::{Probe, Verdict, gate, got};
 use super::raw;
@@ -133,11 +131,6 @@ pub(crate) const PROBES: &[Probe] = &[
         "learn from the list of mounts where on the host they come from",
         &[Nothing],
         |aims| {
-            if aims.layers == Some(OverlayLayers::ByPath) {
-                let why = "this kernel takes an overlay's layers by path only (Linux 6.15 takes descriptors)"
-                    .to_owned();
-                return if aims.loose { Verdict::Absent(why) } else { Verdict::Nothing(why) };
-            }
             let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
             let told = text.lines().find(|line| line.contains(&aims.host_dir));
             told.map_or(Verdict::Nothing("no host path is named".to_owned()), |line| {

@@ -1,6 +1,5 @@
 //! What a probe is: an attack as data, and what came of it.
 
-use dyno::runtime::facts::OverlayLayers;
 use serde::{Deserialize, Serialize};
 
 /// One attack.
@@ -62,8 +61,6 @@ pub(crate) struct Aims {
     pub(crate) canary_pid: i32,
     /// A directory that only the host has; its path is in no root.
     pub(crate) host_dir: String,
-    /// How this kernel takes an overlay's layers, which decides whether it tells where they come from.
-    pub(crate) layers: Option<OverlayLayers>,
     /// Name of the node's subtree of control groups.
     pub(crate) cgroup_root: String,
     /// Address and port of a server each, by what stands behind it.

@@ -43,7 +43,6 @@ pub(crate) fn perform() -> (BTreeMap<String, Verdict>, BTreeMap<String, Verdict>
         let aims = Aims {
             canary_pid: canary.pid(),
             host_dir: node.dir.path().to_string_lossy().into_owned(),
-            layers: Some(node.runtime.facts().overlay_layers),
             cgroup_root: node.cgroup_root.clone(),
             servers: servers(&stage, &leases),
             ..Aims::default()
