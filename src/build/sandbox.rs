@@ -41,8 +41,8 @@ pub(super) const BUILD_MEMORY: Bytes = Bytes::mib(2560);
 const BUILD_PIDS: u64 = 4096;
 /// Open files of one process of a build.
 const BUILD_NOFILE: u64 = 10_000;
-/// A build's share of the processor beside dynos, which have 100 and more.
-const BUILD_CPU_WEIGHT: u64 = 20;
+/// A build's share of processor and disks beside dynos, which have 100 and more.
+const BUILD_WEIGHT: u64 = 20;
 /// The most bytes of a step's errors that are kept.
 const STDERR_BYTES_MAX: usize = 16 * 1024;
 
@@ -333,7 +333,8 @@ impl Workshop {
             limits: Limits {
                 memory_bytes: Some(BUILD_MEMORY.0),
                 memory_swap_bytes: Some(0),
-                cpu_weight: BUILD_CPU_WEIGHT,
+                cpu_weight: BUILD_WEIGHT,
+                io_weight: BUILD_WEIGHT,
                 pids: Some(BUILD_PIDS),
                 nofile: BUILD_NOFILE,
                 ..Limits::default()

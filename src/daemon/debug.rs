@@ -132,6 +132,7 @@ fn sandbox(config: &Config, size: &str, command: String, slug: PathBuf) -> Resul
             memory_bytes: Some(size.memory_max().0),
             memory_swap_bytes: Some(0),
             cpu_weight: size.cpu_weight(),
+            io_weight: size.cpu_weight(),
             pids: Some(size.tasks_max()),
             ..Limits::default()
         },

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The smallest and largest relative share of the processor (`cpu.weight` in the kernel's cgroup-v2 text).
-pub const CPU_WEIGHT_RANGE: std::ops::RangeInclusive<u64> = 1..=10_000;
+/// The smallest and largest relative share of a processor or a disk (`cpu.weight`, `io.weight` in the kernel's cgroup-v2 text).
+pub const WEIGHT_RANGE: std::ops::RangeInclusive<u64> = 1..=10_000;
 /// The share of a container nobody preferred or held back: the kernel's own default.
-pub const CPU_WEIGHT_DEFAULT: u64 = 100;
+pub const WEIGHT_DEFAULT: u64 = 100;
 
 /// Limits of one container. `None` is "no limit of its own".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +16,10 @@ pub struct Limits {
     pub memory_high_bytes: Option<u64>,
     /// Swap the application may use beyond its memory, in bytes; `Some(0)` keeps it out of swap.
     pub memory_swap_bytes: Option<u64>,
-    /// Relative share of the processor, 1 to 10000 (see `CPU_WEIGHT_RANGE`).
+    /// Relative share of the processor, 1 to 10000 (see `WEIGHT_RANGE`).
     pub cpu_weight: u64,
+    /// Relative share of the disks, in the same range; counts on unified hosts, where the kernel weighs the device.
+    pub io_weight: u64,
     /// Ceiling on processor time.
     pub cpu_quota: Option<CpuQuota>,
     /// Processes and threads of the application at one time.
@@ -43,7 +45,8 @@ impl Default for Limits {
             memory_bytes: None,
             memory_high_bytes: None,
             memory_swap_bytes: None,
-            cpu_weight: CPU_WEIGHT_DEFAULT,
+            cpu_weight: WEIGHT_DEFAULT,
+            io_weight: WEIGHT_DEFAULT,
             cpu_quota: None,
             pids: None,
             nofile: 10_000,

@@ -13,3 +13,4 @@ mod lifetime;
 mod network;
 mod router;
 mod seccomp;
+mod unified;

@@ -13,7 +13,7 @@ use cgroups_rs::fs::{Cgroup, MaxValue};
 
 use super::readings::{Events, Usage, keyed, single};
 use super::{CgroupError, access};
-use crate::runtime::limits::{CPU_WEIGHT_DEFAULT, Limits};
+use crate::runtime::limits::{Limits, WEIGHT_DEFAULT};
 use crate::sys::cgroup::Group;
 
 /// `cpu.shares` of a group with the default weight.
@@ -149,7 +149,7 @@ impl LegacyGroups {
 
 /// `cpu.shares` of a weight, in proportion to the defaults of both.
 fn shares(weight: u64) -> u64 {
-    (weight * SHARES_DEFAULT / CPU_WEIGHT_DEFAULT).clamp(SHARES_MIN, SHARES_MAX)
+    (weight * SHARES_DEFAULT / WEIGHT_DEFAULT).clamp(SHARES_MIN, SHARES_MAX)
 }
 
 #[cfg(test)]
@@ -158,6 +158,6 @@ mod test {
 
     #[test]
     fn the_default_weight_is_the_default_share() {
-        assert_eq!((shares(CPU_WEIGHT_DEFAULT), shares(1), shares(10_000)), (SHARES_DEFAULT, 10, 102_400));
+        assert_eq!((shares(WEIGHT_DEFAULT), shares(1), shares(10_000)), (SHARES_DEFAULT, 10, 102_400));
     }
 }

@@ -49,7 +49,7 @@ impl UnifiedGroups {
         Ok(UnifiedGroups { path, whole, app, init })
     }
 
-    /// Processor limits stand on the whole, so that containers compete as one each; memory and pids stand on the
+    /// Limits of processor and disks stand on the whole, so that containers compete as one each; memory and pids stand on the
     /// application, so that init outlives what the application does.
     fn limit(&self, limits: &Limits) -> Result<(), CgroupError> {
         let bytes = |value: Option<u64>| value.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
@@ -59,6 +59,10 @@ impl UnifiedGroups {
             if let Some(quota) = limits.cpu_quota {
                 settings.push((&self.whole, "cpu.max", format!("{} {}", quota.quota_us, quota.period_us)));
             }
+        }
+        // Absent where the kernel has no way of weighing devices.
+        if self.controls(&self.whole, "io.weight") {
+            settings.push((&self.whole, "io.weight", limits.io_weight.to_string()));
         }
         if self.controls(&self.app, "memory.max") {
             settings.push((&self.app, "memory.max", bytes(limits.memory_bytes)));
@@ -157,7 +161,7 @@ impl UnifiedGroups {
 pub(super) fn enable(group: &Group, path: &Path) -> Result<(), CgroupError> {
     let offered = group.read("cgroup.controllers").map_err(access("read the controllers of", path))?;
     let enabled = group.read("cgroup.subtree_control").map_err(access("read the controllers of", path))?;
-    for controller in ["memory", "cpu", "pids"] {
+    for controller in ["memory", "cpu", "pids", "io"] {
         let names = |list: &str| list.split_whitespace().any(|name| name == controller);
         if names(&offered) && !names(&enabled) {
             let attempt = format!("hand the {controller} controller to the groups of");

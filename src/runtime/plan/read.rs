@@ -1,6 +1,6 @@
 //! Reading the specification: each part once, into the form the rules want.
 
-use crate::runtime::limits::{CPU_WEIGHT_DEFAULT, CPU_WEIGHT_RANGE, CpuQuota, Limits};
+use crate::runtime::limits::{CpuQuota, Limits, WEIGHT_DEFAULT, WEIGHT_RANGE};
 use crate::runtime::plan::PlanError;
 use crate::runtime::spec::{ContainerSpec, IdRange, Network};
 
@@ -122,12 +122,14 @@ pub(super) fn limits(spec: &ContainerSpec) -> Result<Limits, PlanError> {
         limits.pids = u64::try_from(pids.limit()).ok();
     }
     limits.memory_high_bytes = unified(resources, "memory.high")?;
-    limits.cpu_weight = unified(resources, "cpu.weight")?.unwrap_or(CPU_WEIGHT_DEFAULT);
-    if CPU_WEIGHT_RANGE.contains(&limits.cpu_weight) {
-        Ok(limits)
-    } else {
-        Err(refused("the cpu weight", limits.cpu_weight, "use 1 to 10000"))
-    }
+    limits.cpu_weight = weight(resources, "cpu.weight")?;
+    limits.io_weight = weight(resources, "io.weight")?;
+    Ok(limits)
+}
+
+fn weight(resources: &LinuxResources, name: &'static str) -> Result<u64, PlanError> {
+    let weight = unified(resources, name)?.unwrap_or(WEIGHT_DEFAULT);
+    if WEIGHT_RANGE.contains(&weight) { Ok(weight) } else { Err(refused(name, weight, "use 1 to 10000")) }
 }
 
 fn unified(resources: &LinuxResources, name: &'static str) -> Result<Option<u64>, PlanError> {

@@ -48,6 +48,7 @@ fn sandbox() -> Sandbox {
             memory_swap_bytes: Some(0),
             memory_high_bytes: Some(500 << 20),
             cpu_weight: 50,
+            io_weight: 60,
             cpu_quota: Some(CpuQuota { quota_us: 200_000, period_us: 100_000 }),
             pids: Some(256),
             nofile: 10_000,
@@ -111,6 +112,7 @@ fn less_isolation_than_there_always_is_is_refused() {
         }),
         ("no host name", |s| s.hostname.clear()),
         ("a weight out of range", |s| s.limits.cpu_weight = 0),
+        ("a weight of disks out of range", |s| s.limits.io_weight = 10_001),
     ];
     for (name, spoil) in cases {
         let mut spoiled = sandbox();

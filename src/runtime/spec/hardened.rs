@@ -150,7 +150,10 @@ fn resources(limits: &Limits) -> Result<LinuxResources, OciSpecError> {
     if let Some(pids) = limits.pids {
         built = built.pids(LinuxPidsBuilder::default().limit(signed(pids)).build()?);
     }
-    let mut unified = HashMap::from([("cpu.weight".to_owned(), limits.cpu_weight.to_string())]);
+    let mut unified = HashMap::from([
+        ("cpu.weight".to_owned(), limits.cpu_weight.to_string()),
+        ("io.weight".to_owned(), limits.io_weight.to_string()),
+    ]);
     if let Some(high) = limits.memory_high_bytes {
         unified.insert("memory.high".to_owned(), high.to_string());
     }

@@ -95,6 +95,7 @@ pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
             memory_bytes: Some(label.size.memory_max().0),
             memory_swap_bytes: Some(0),
             cpu_weight: label.size.cpu_weight(),
+            io_weight: label.size.cpu_weight(),
             pids: Some(tasks),
             nofile: OPEN_FILES_MAX,
             ..Limits::default()
