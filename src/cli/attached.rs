@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::failure::Failure;
@@ -32,29 +32,46 @@ pub(super) async fn converse(connection: TokioIo<Upgraded>, terminal: Terminal) 
         Terminal::Raw => Some(RawMode::enter().map_err(Failure::local("set the terminal"))?),
         Terminal::Pipes => None,
     };
-    let (mut from_dyno, mut to_dyno) = tokio::io::split(connection);
-    let mut signals = Signals::listen()?;
-    if terminal == Terminal::Raw {
-        send(&mut to_dyno, window()).await?;
+    let (from_dyno, to_dyno) = tokio::io::split(connection);
+    let receiving = receive(from_dyno);
+    tokio::pin!(receiving);
+    // Both at once: a program that answers while it is being told must not wait for us, nor we for it.
+    tokio::select! {
+        status = &mut receiving => status,
+        // A connection that takes no more may have things to say yet, the exit status last.
+        () = pass_on(to_dyno, Signals::listen()?, terminal) => receiving.await,
     }
-    let mut stdin = Some(tokio::io::stdin());
-    let mut typed = vec![0; PAYLOAD_BYTES_MAX];
+}
+
+/// Shows what the dyno says until it tells its exit status.
+async fn receive(mut from_dyno: impl AsyncRead + Unpin) -> Result<ExitCode, Failure> {
     let mut received = Vec::new();
     let mut chunk = vec![0; PAYLOAD_BYTES_MAX];
     loop {
-        let frame = tokio::select! {
-            read = from_dyno.read(&mut chunk) => {
-                let count = read.map_err(Failure::connection("attached"))?;
-                received.extend_from_slice(&chunk[..count]);
-                if let Some(status) = show(&mut received)? {
-                    return Ok(status);
-                }
-                if count == 0 {
-                    let closed = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-                    return Err(Failure::connection("attached")(closed));
-                }
-                continue;
-            }
+        let count = from_dyno.read(&mut chunk).await.map_err(Failure::connection("attached"))?;
+        received.extend_from_slice(&chunk[..count]);
+        if let Some(status) = show(&mut received)? {
+            return Ok(status);
+        }
+        if count == 0 {
+            let closed = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+            return Err(Failure::connection("attached")(closed));
+        }
+    }
+}
+
+/// Passes on what is typed, sizes and signals, for as long as the connection takes them.
+async fn pass_on(mut to_dyno: impl AsyncWrite + Unpin, mut signals: Signals, terminal: Terminal) {
+    let mut stdin = Some(tokio::io::stdin());
+    let mut typed = vec![0; PAYLOAD_BYTES_MAX];
+    let mut frame = if terminal == Terminal::Raw { window() } else { None };
+    loop {
+        if let Some(frame) = frame
+            && send(&mut to_dyno, &frame).await.is_err()
+        {
+            return;
+        }
+        frame = tokio::select! {
             read = read_input(&mut stdin, &mut typed) => match read {
                 Ok(0) | Err(_) => {
                     stdin = None;
@@ -64,7 +81,6 @@ pub(super) async fn converse(connection: TokioIo<Upgraded>, terminal: Terminal) 
             },
             frame = signals.next(terminal) => frame,
         };
-        send(&mut to_dyno, frame).await?;
     }
 }
 
@@ -94,10 +110,9 @@ fn exit_code(status: i32) -> ExitCode {
     ExitCode::from(u8::try_from(status).unwrap_or(1))
 }
 
-async fn send(to_dyno: &mut (impl AsyncWriteExt + Unpin), frame: Option<Frame>) -> Result<(), Failure> {
-    let Some(frame) = frame else { return Ok(()) };
-    to_dyno.write_all(&frame.encode()).await.map_err(Failure::connection("attached"))?;
-    to_dyno.flush().await.map_err(Failure::connection("attached"))
+async fn send(to_dyno: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> std::io::Result<()> {
+    to_dyno.write_all(&frame.encode()).await?;
+    to_dyno.flush().await
 }
 
 fn window() -> Option<Frame> {
