@@ -1,5 +1,7 @@
 //! `GET /apps/:app/dynos/:dyno/attach`: the connection becomes frames between a terminal and a one-off dyno.
 
+use std::time::Duration;
+
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -18,6 +20,10 @@ use crate::wire::attach::{Frame, PROTOCOL};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+/// After how long a silence the client is sent an empty frame. A client that has died while its dyno reads no input is
+/// noticed by nothing else: what it had sent stands before the end of its connection.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) async fn open(
     State(api): State<Api>,
@@ -56,7 +62,7 @@ async fn bridge<C: AsyncRead + AsyncWrite + Send + 'static>(connection: C, strea
     let Streams { input, output, control, exit } = streams;
     let incoming = tokio::spawn(from_client(reader, input, control.clone()));
     let outgoing = async {
-        let writer = to_client(output, writer).await;
+        let writer = to_client(output, writer, &control).await;
         let status = exit.await;
         (writer, status)
     };
@@ -79,20 +85,23 @@ async fn bridge<C: AsyncRead + AsyncWrite + Send + 'static>(connection: C, strea
 async fn to_client<C: AsyncWrite>(
     mut output: Box<dyn AsyncRead + Send + Unpin>,
     writer: WriteHalf<C>,
+    control: &mpsc::Sender<Control>,
 ) -> Option<WriteHalf<C>> {
     let mut writer = Some(writer);
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
-        // A terminal whose last process has ended reads as an error (EIO, pty(7)): its end all the same.
-        let length = output.read(&mut chunk).await.unwrap_or(0);
-        if length == 0 {
-            return writer;
-        }
+        let payload = match tokio::time::timeout(PROBE_AFTER, output.read(&mut chunk)).await {
+            // A terminal whose last process has ended reads as an error (EIO, pty(7)): its end all the same.
+            Ok(Ok(0) | Err(_)) => return writer,
+            Ok(Ok(length)) => chunk[..length].to_vec(),
+            Err(_silence) => Vec::new(),
+        };
         if let Some(open) = &mut writer
-            && open.write_all(&Frame::Data(chunk[..length].to_vec()).encode()).await.is_err()
+            && open.write_all(&Frame::Data(payload).encode()).await.is_err()
         {
             // The dyno's output goes on being read, so that a process that ignores the hang-up is not blocked by it.
             writer = None;
+            hang_up(control).await;
         }
     }
 }

@@ -60,10 +60,12 @@ impl Frame {
     const EXIT: u8 = 3;
     const SIGNAL: u8 = 4;
 
-    /// The frame as bytes. Data longer than [`PAYLOAD_BYTES_MAX`] becomes several frames.
+    /// The frame as bytes. Data longer than [`PAYLOAD_BYTES_MAX`] becomes several frames; a frame without data says only
+    /// that its sender is there.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         match self {
+            Self::Data(bytes) if bytes.is_empty() => bytes_of(Self::DATA, bytes),
             Self::Data(bytes) => {
                 bytes.chunks(PAYLOAD_BYTES_MAX).flat_map(|part| bytes_of(Self::DATA, part)).collect()
             }
@@ -126,6 +128,7 @@ mod test {
     fn frames_read_back_from_any_split() {
         let frames = [
             Frame::Data(b"hello".to_vec()),
+            Frame::Data(Vec::new()),
             Frame::Resize { rows: 24, cols: 300 },
             Frame::Signal(2),
             Frame::Eof,

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -23,6 +25,7 @@ fn one_off_dynos_serve_a_person_a_pipe_and_the_log() {
     a_shell_in_a_terminal(&node);
     programs_in_pipes(&node);
     a_client_that_goes_away(&node);
+    a_client_that_dies_while_nobody_reads_what_it_says(&node);
     a_job_in_the_background(&node);
     let log = node.ok(&["logs", "-a", "lab", "-n", "1500"]);
     assert!(!log.contains("seen by the client alone"), "attached output is the client's: {log}");
@@ -95,6 +98,34 @@ fn a_client_that_goes_away(node: &TestNode) {
             "Process exited with status 3",
             "State changed from up to complete",
         ])
+    });
+}
+
+fn a_client_that_dies_while_nobody_reads_what_it_says(node: &TestNode) {
+    let mut client = node.command();
+    client.args(["run", "-a", "lab", "sleep 1000"]).stdin(Stdio::piped());
+    let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut stdin = client.stdin.take().unwrap();
+    let taken = AtomicU64::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while stdin.write_all(&[b'y'; 4096]).is_ok() {
+                taken.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut before = 0;
+        eventually("nobody takes any more", || {
+            thread::sleep(Duration::from_millis(300));
+            let now = taken.load(Ordering::Relaxed);
+            now > 0 && std::mem::replace(&mut before, now) == now
+        });
+        client.kill().unwrap();
+        client.wait().unwrap();
+    });
+    eventually("the dyno is hung up", || {
+        let dynos: Vec<Value> =
+            serde_json::from_str(&node.ok(&["ps", "-a", "lab", "run", "--json"])).unwrap();
+        dynos.is_empty()
     });
 }
 
