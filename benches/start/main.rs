@@ -46,7 +46,7 @@ struct Arguments {
     /// Only contenders in whose name one of these occurs; the floor always runs
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Which tables: pace, throughput, alive, hangs
+    /// Which tables: pace, steps, throughput, alive, hangs
     #[arg(long, value_delimiter = ',', default_values_t = ["pace", "throughput", "alive"].map(str::to_owned))]
     tables: Vec<String>,
     /// The long form: up to 1,000 containers alive, and 1,000 runs under load in search of one that hangs
@@ -119,6 +119,9 @@ fn round(arguments: &Arguments, view: View, group: &str) -> Result<(), Failure> 
                 tables::compare(&mut field, arguments.runs, pace, company);
             }
         }
+    }
+    if has("steps") {
+        tables::steps(&field, arguments.runs)?;
     }
     if has("throughput") {
         tables::throughput(&mut field, THROUGHPUT_RUNS);

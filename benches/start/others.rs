@@ -89,8 +89,7 @@ pub fn programs(dyno: &Path) -> Vec<Program> {
         .chain([TRUE.to_owned()])
         .collect()
     });
-    let has_face =
-        Command::new(dyno).args(["oci", "run", "--help"]).output().is_ok_and(|o| o.status.success());
+    let has_face = Command::new(dyno).args(["oci", "--version"]).output().is_ok_and(|o| o.status.success());
     add("dyno oci run", has_face.then(|| dyno.to_owned()), |p| {
         p.words("oci --root STATE/dyno run --bundle BUNDLE ID")
     });

@@ -90,6 +90,36 @@ fn complain(all: &[(Contender, Figures)]) {
     }
 }
 
+/// Where the time of our own starts goes: medians of each step over starts out of the blue.
+pub fn steps(field: &Field, starts: usize) -> Result<(), Failure> {
+    let mut rows: Vec<(String, Samples, Samples)> = Vec::new();
+    let mut whole = Samples::default();
+    for _ in 0..starts {
+        std::thread::sleep(pause(Pace::Gaps));
+        let (laps, took_us) = field.ours.laps(&field.bundle)?;
+        whole.push(took_us * 1000);
+        for lap in laps {
+            let name = format!("{:<8} {}", lap.side.to_string(), lap.step);
+            let at = rows.iter().position(|(known, ..)| *known == name).unwrap_or_else(|| {
+                rows.push((name, Samples::default(), Samples::default()));
+                rows.len() - 1
+            });
+            rows[at].1.push(lap.began_us * 1000);
+            rows[at].2.push(lap.took_us * 1000);
+        }
+    }
+    let heading = format!(
+        "Steps of a start, medians of {starts} in ms; {} ms as the client sees it ({} control groups)",
+        cell(whole.median(), 2),
+        name(field)
+    );
+    let line = |(step, began, took): &(String, Samples, Samples)| {
+        vec![step.clone(), cell(began.median(), 2), cell(took.median(), 2)]
+    };
+    print(&heading, &["", "began", "took"], &rows.iter().map(line).collect::<Vec<_>>());
+    Ok(())
+}
+
 /// Containers per second with so many at a time.
 pub fn throughput(field: &mut Field, total: usize) {
     let mut rows = Vec::new();
