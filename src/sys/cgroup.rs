@@ -82,6 +82,15 @@ impl Group {
         File::from(opened).write_all(value.as_bytes())
     }
 
+    /// Gives one control file to a user.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn give(&self, file: &str, uid: u32) -> io::Result<()> {
+        let owner = rustix::fs::Uid::from_raw(uid);
+        Ok(rustix::fs::chownat(&self.0, file, Some(owner), None, AtFlags::empty())?)
+    }
+
     /// Processes in this very group, not in those below it. Threads of one process count once.
     ///
     /// # Errors

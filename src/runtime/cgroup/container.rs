@@ -38,8 +38,16 @@ impl ContainerCgroup {
         self.unified.as_ref().map(|groups| groups.init.as_fd())
     }
 
-    /// Puts a process that was cloned into `app_fd` under the limits: a burst of writes on version 1 hierarchies, nothing on
-    /// unified hosts. Children it has already stay behind.
+    /// Lets init, whose root is this user of the host, clone the application into `app_fd`.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn let_start(&self, uid: u32) -> Result<(), CgroupError> {
+        self.unified.as_ref().map_or(Ok(()), |groups| groups.let_start(uid))
+    }
+
+    /// Puts a process under the application's limits on version 1 hierarchies, by a burst of writes; nothing on unified hosts.
+    /// Children it has already stay behind.
     ///
     /// # Errors
     /// What the kernel refused; `ESRCH` when the process is gone.
@@ -69,7 +77,7 @@ impl ContainerCgroup {
         self.legacy.as_ref().map_or(Ok(()), |legacy| legacy.attach("/init", pid))
     }
 
-    /// The same as `attach` for a process that was cloned into `init_fd`.
+    /// Takes init, who was `attach`ed for the application to inherit the limits, out from under them again.
     ///
     /// # Errors
     /// As `attach`.

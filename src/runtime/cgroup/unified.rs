@@ -87,6 +87,13 @@ impl UnifiedGroups {
         group.read(file).is_ok()
     }
 
+    /// Lets a user start processes in the application's group out of init's: for that the kernel wants the right to write where
+    /// both lie, and where the new process comes to be (cgroup.procs, also of a clone).
+    pub(super) fn let_start(&self, uid: u32) -> Result<(), CgroupError> {
+        let given = [&self.whole, &self.app].iter().try_for_each(|group| group.give("cgroup.procs", uid));
+        given.map_err(access("give to the container's root the right to start processes in", &self.path))
+    }
+
     /// Moves a process into a group of this hierarchy.
     pub(super) fn attach(&self, group: &Group, pid: u32) -> Result<(), CgroupError> {
         let attempt = format!("move process {pid} into");

@@ -46,6 +46,7 @@ pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd], trace: 
 impl Application<'_> {
     fn step(&mut self, step: &ProcessStep) -> io::Result<()> {
         match step {
+            ProcessStep::EnterCgroupNamespace => credentials::enter_control_group_namespace(),
             ProcessStep::NewSession => process::new_session(),
             ProcessStep::TakeStreams => self.take_streams(),
             ProcessStep::DefaultSignals => process::default_signals(),

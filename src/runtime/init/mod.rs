@@ -96,6 +96,7 @@ impl Init<'_> {
         let mut keep: Vec<BorrowedFd<'_>> = vec![self.channel.as_fd()];
         keep.extend(self.streams.exit.as_ref().map(AsFd::as_fd));
         keep.extend(self.streams.standard.iter().map(AsFd::as_fd));
+        keep.extend(self.streams.group.as_ref().map(AsFd::as_fd));
         if let Some((ring, pipe)) = &self.streams.relay {
             keep.extend([ring.as_fd(), pipe.as_fd()]);
         }
@@ -141,7 +142,6 @@ impl Init<'_> {
             InitStep::OpenTerminal { rows, cols, owner } => self.open_terminal((*rows, *cols), owner.0),
             InitStep::PivotRoot => mount::pivot(self.root()?),
             InitStep::AwaitRelease => self.hear(HostSays::Release).map(|_| ()),
-            InitStep::EnterCgroupNamespace => credentials::enter_control_group_namespace(),
             InitStep::StartProcess => self.start_process(),
             InitStep::DropRights => drop_rights(),
         }
@@ -219,7 +219,8 @@ impl Init<'_> {
     fn start_process(&mut self) -> io::Result<()> {
         // Before the clone, lest the application's end be missed.
         self.signals = Some(process::child_descriptor()?);
-        match self.single.clone(Namespaces::NONE, None)? {
+        let group = self.streams.group.take();
+        match self.single.clone(Namespaces::NONE, group.as_ref().map(AsFd::as_fd))? {
             Cloned::Child => {
                 application::main(self.plan, &self.channel, &self.streams.standard, self.trace.clone())
             }

@@ -19,7 +19,7 @@ use crate::runtime::spec::{ContainerId, ContainerSpec, IdRange, Network, StdioKi
 pub use step::{GeneratedFile, HostStep, InitStep, KernelFs, Limited, ProcessStep, Slot};
 
 /// Version of the plan's form; a spawner of another version is replaced before it is asked for anything.
-pub const PLAN_FORMAT: u32 = 2;
+pub const PLAN_FORMAT: u32 = 3;
 
 /// All that is done to start one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,13 +104,7 @@ pub fn plan(spec: &ContainerSpec, facts: &Facts) -> Result<Plan, PlanError> {
     if let StdioKind::Terminal { rows, cols } = stdio {
         init.push(InitStep::OpenTerminal { rows, cols, owner: (uid, gid) });
     }
-    init.extend([
-        InitStep::PivotRoot,
-        InitStep::AwaitRelease,
-        InitStep::EnterCgroupNamespace,
-        InitStep::StartProcess,
-        InitStep::DropRights,
-    ]);
+    init.extend([InitStep::PivotRoot, InitStep::AwaitRelease, InitStep::StartProcess, InitStep::DropRights]);
 
     let (argv, env) = read::command(spec)?;
     let process = process::plan(spec, (uid, gid))?;

@@ -13,7 +13,12 @@ const UMASK_DEFAULT: u32 = 0o022;
 /// Order: what needs rights, the giving up of rights, what must be seen with the application's own eyes, the filter, exec.
 pub(super) fn plan(spec: &ContainerSpec, (uid, gid): (u32, u32)) -> Result<Vec<ProcessStep>, PlanError> {
     let process = read::oci_process(spec)?;
-    let mut steps = vec![ProcessStep::NewSession, ProcessStep::TakeStreams, ProcessStep::DefaultSignals];
+    let mut steps = vec![
+        ProcessStep::EnterCgroupNamespace,
+        ProcessStep::NewSession,
+        ProcessStep::TakeStreams,
+        ProcessStep::DefaultSignals,
+    ];
     let limited = [
         (Limited::OpenFiles, PosixRlimitType::RlimitNofile),
         (Limited::CoreBytes, PosixRlimitType::RlimitCore),

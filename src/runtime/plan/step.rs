@@ -151,8 +151,6 @@ pub enum InitStep {
     PivotRoot,
     /// Wait until the spawner has done its part.
     AwaitRelease,
-    /// Hide the path of the control group. After the last of them is entered.
-    EnterCgroupNamespace,
     /// Start the application.
     StartProcess,
     /// Give up all rights: from here on init only relays, reaps and reports.
@@ -194,6 +192,8 @@ pub enum Limited {
 /// Taken by the application's first process, before it becomes the application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProcessStep {
+    /// Hide the path of the control groups: those the process was born in are the roots of what it sees.
+    EnterCgroupNamespace,
     /// A session of its own.
     NewSession,
     /// Take the standard streams (and the terminal, if that is what they are).

@@ -53,6 +53,8 @@ pub(crate) struct ChildStreams {
     pub(crate) relay: Option<(OwnedFd, OwnedFd)>,
     /// The application's input, output and errors. Empty with a terminal, which is made inside.
     pub(crate) standard: Vec<OwnedFd>,
+    /// The application's control group, for its clone straight into it.
+    pub(crate) group: Option<OwnedFd>,
 }
 
 struct Start<'a> {
@@ -151,7 +153,7 @@ pub(super) fn finish(plan: &Plan, cgroup: &ContainerCgroup, pid: u32) -> Result<
     for (index, step) in plan.host.iter().enumerate() {
         if matches!(step, HostStep::MoveInit) {
             // It may have ended by now.
-            let moved = cgroup.move_init(pid).map_err(|error| io::Error::other(full_text(&error)));
+            let moved = cgroup.attach_init(pid).map_err(|error| io::Error::other(full_text(&error)));
             let is_alive = process::start_time(pid).is_ok();
             if let (Err(error), true) = (moved, is_alive) {
                 return Err(StepFailed::new(Side::Host, index, step, &error));
@@ -189,7 +191,7 @@ impl Start<'_> {
             HostStep::CreateCgroup(limits) => self.create_cgroup(limits),
             HostStep::OpenStreams(kind) => Ok(self.open_streams(*kind)?),
             HostStep::Clone(network) => Ok(self.clone_init(network)?),
-            HostStep::MapIds(ids) => Ok(self.map_ids(*ids)?),
+            HostStep::MapIds(ids) => self.map_ids(*ids),
             HostStep::PrepareRoot { slot, layers, by } => {
                 let mapped = self.root_layers(layers)?;
                 self.keep(*slot, self.spawner.bench.root(mapped, *by)?)
@@ -299,8 +301,12 @@ impl Start<'_> {
     /// namespace only, could not.
     fn clone_init(&mut self, network: &Network) -> io::Result<()> {
         let (ours, theirs) = Channel::pair()?;
-        let streams = std::mem::take(&mut self.streams);
-        let group = self.cgroup.as_ref().and_then(ContainerCgroup::app_fd);
+        let mut streams = std::mem::take(&mut self.streams);
+        let groups = self.cgroup.as_ref();
+        // Each is born where it stays: moving a process afterwards stalls the whole host for a grace period of the kernel.
+        streams.group =
+            groups.and_then(ContainerCgroup::app_fd).map(|fd| fd.try_clone_to_owned()).transpose()?;
+        let group = groups.and_then(ContainerCgroup::init_fd);
         let (single, plan) = (self.spawner.single, self.plan);
         let born = |namespaces: Namespaces| match single.clone(namespaces, group)? {
             Cloned::Child => init::main(plan, single, theirs, streams, self.trace.forked()),
@@ -315,10 +321,11 @@ impl Start<'_> {
         Ok(())
     }
 
-    fn map_ids(&mut self, ids: IdRange) -> io::Result<()> {
+    fn map_ids(&mut self, ids: IdRange) -> Result<(), Failed> {
         let pid = self.child()?.pid;
         let users = map_ids(pid, &format!("0 {} {}", ids.host_base, ids.len))?;
         self.ids = Some(ids);
+        self.cgroup.as_ref().ok_or_else(out_of_order)?.let_start(ids.host_base)?;
         if let Some(child) = &mut self.child {
             child.users = Some(users);
         }
