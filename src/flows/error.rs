@@ -36,6 +36,8 @@ impl From<StoreError> for FlowError {
         match error {
             StoreError::NameTaken(name) => Refusal::NameTaken(name.to_string()).into(),
             StoreError::NoSuchApp(_) => Refusal::no_app().into(),
+            StoreError::DrainExists => Refusal::DrainExists.into(),
+            StoreError::TooManyDrains => Refusal::TooManyDrains.into(),
             StoreError::ShuttingDown => Refusal::Closing.into(),
             StoreError::NoSuchRelease { .. }
             | StoreError::NoSuchBuild(_)

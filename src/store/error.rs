@@ -27,6 +27,12 @@ pub enum StoreError {
     /// The build does not exist.
     #[error("there is no build {0}")]
     NoSuchBuild(Uuid),
+    /// The app has a drain to the same place.
+    #[error("the app already has this drain")]
+    DrainExists,
+    /// The app has as many drains as it may.
+    #[error("an app has at most {max} drains", max = crate::domain::Drain::PER_APP_MAX)]
+    TooManyDrains,
     /// The database cannot be opened: check the directory and its permissions.
     #[error("cannot open the database {}", path.display())]
     Open {

@@ -1,7 +1,7 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
-//! What it is: apps, releases, formations, slugs, builds and buildpack lists in one database file, in WAL mode with
-//! `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
+//! What it is: apps, releases, formations, slugs, builds, buildpack lists and drains in one database file, in WAL mode
+//! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
 //!
 //! - Every method is one transaction: done whole, or not at all.
@@ -10,6 +10,7 @@
 
 mod apps;
 mod builds;
+mod drains;
 mod error;
 mod migrate;
 mod record;

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Build, BuildStatus, Bytes, ConfigVars, FormationEntry, ProcessType, Release, ReleaseStatus,
-    Slug, Version,
+    App, AppId, Build, BuildStatus, Bytes, ConfigVars, Drain, DrainId, FormationEntry, ProcessType, Release,
+    ReleaseStatus, Slug, Version,
 };
 use crate::store::error::{Attempt, StoreError};
 
@@ -113,6 +113,16 @@ impl<'a> Record<'a> {
             process_type: self.parse("process_type")?,
             quantity: self.get("quantity")?,
             size: self.parse("size")?,
+        })
+    }
+
+    pub(super) fn drain(&self) -> Result<Drain, StoreError> {
+        Ok(Drain {
+            id: self.parse("id").map(DrainId)?,
+            app: self.app_id("app_id")?,
+            token: self.get("token")?,
+            url: self.parse("url")?,
+            created_at_s: self.get("created_at_s")?,
         })
     }
 

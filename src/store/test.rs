@@ -9,8 +9,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, AppName, BuildStatus, Bytes, ConfigVars, DynoSize, Formation, FormationEntry, ProcessType,
-    ReleaseStatus, Slug, SlugDigest, StackName, Version,
+    App, AppId, AppName, BuildStatus, Bytes, ConfigVars, Drain, DynoSize, Formation, FormationEntry,
+    ProcessType, ReleaseStatus, Slug, SlugDigest, StackName, Version,
 };
 use crate::store::{AppChange, BuildEnd, NewApp, NewBuild, NewRelease, Store, StoreError};
 
@@ -266,4 +266,24 @@ async fn a_killed_writer_loses_nothing_acknowledged() {
         progressed = progressed.max(acknowledged);
     }
     assert!(progressed > 2, "the writer never got to deploy");
+}
+
+#[tokio::test]
+async fn drains_are_kept_counted_and_removed_with_their_app() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let url = |n: usize| format!("https://user:secret@example.com/{n}").parse().unwrap();
+    let mut added = Vec::new();
+    for n in 0..Drain::PER_APP_MAX {
+        added.push(store.add_drain(app.id, url(n)).await.unwrap());
+    }
+    assert!(added[0].token.starts_with("d.") && added[0].token != added[1].token, "{added:?}");
+    assert!(matches!(store.add_drain(app.id, url(0)).await, Err(StoreError::DrainExists)));
+    assert!(matches!(store.add_drain(app.id, url(9)).await, Err(StoreError::TooManyDrains)));
+    store.remove_drain(added.remove(1).id).await.unwrap();
+    let again = Store::open(&dir.path().join("state.db")).unwrap();
+    assert_eq!(again.drains(app.id).await.unwrap(), added);
+    store.destroy_app(app.id).await.unwrap();
+    assert!(store.drains(app.id).await.unwrap().is_empty());
 }

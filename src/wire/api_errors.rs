@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::{
-    AppNameError, ConfigVarsError, DynoSize, Formation, ProcessType, QuantityChangeError, StackName,
-    UnknownSize, Version,
+    AppNameError, ConfigVarsError, Drain, DrainUrlError, DynoSize, Formation, ProcessType,
+    QuantityChangeError, StackName, UnknownSize, Version,
 };
 
 /// The body of every answer that is not a success.
@@ -109,6 +109,8 @@ pub enum Missing {
     App,
     /// A build.
     Build,
+    /// A drain.
+    Drain,
     /// A dyno, as it was named.
     Dyno(String),
     /// A log session, or one that has expired.
@@ -130,6 +132,7 @@ impl Missing {
         match self {
             Self::App => Some("app"),
             Self::Build => Some("build"),
+            Self::Drain => Some("log_drain"),
             Self::Dyno(_) => Some("dyno"),
             Self::LogSession => Some("session"),
             Self::ProcessType(_) => Some("formation"),
@@ -145,6 +148,7 @@ impl fmt::Display for Missing {
         match self {
             Self::App => f.write_str("Couldn't find that app."),
             Self::Build => f.write_str("Couldn't find that build."),
+            Self::Drain => f.write_str("Couldn't find that drain."),
             Self::Dyno(name) => write!(f, "Couldn't find that dyno ({name})."),
             Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
             Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
@@ -208,6 +212,15 @@ pub enum Refusal {
     /// Config vars no environment can carry.
     #[error("Invalid config vars: {0}.")]
     ConfigVars(#[source] ConfigVarsError),
+    /// No place to send lines to.
+    #[error("Invalid drain destination: {0}.")]
+    DrainUrl(#[source] DrainUrlError),
+    /// The app has that drain.
+    #[error("Already exists")]
+    DrainExists,
+    /// The app has as many drains as it may.
+    #[error("You have already added the maximum number of drains allowed ({max}).", max = Drain::PER_APP_MAX)]
+    TooManyDrains,
     /// A one-off dyno without a command.
     #[error("A one-off dyno needs a command.")]
     NoCommand,
@@ -298,6 +311,9 @@ impl Refusal {
             | Self::OnePerType { .. }
             | Self::TooManyOneOffs { .. }
             | Self::ConfigVars(_)
+            | Self::DrainUrl(_)
+            | Self::DrainExists
+            | Self::TooManyDrains
             | Self::NoCommand
             | Self::OneOffType(_)
             | Self::TimeToLive { .. }

@@ -5,6 +5,7 @@ pub mod api_errors;
 pub mod attach;
 pub mod codes;
 pub mod credentials;
+pub mod drain;
 pub mod headers;
 pub mod hook_text;
 pub mod logline;

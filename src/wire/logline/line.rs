@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use crate::wire::logline::{ApiLine, DroppedLine};
+use crate::wire::logline::{ApiLine, CertificateLine, DroppedLine};
 
 /// Who speaks: the app and its users, or the platform (platform reference 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,6 +80,15 @@ const PS_LOGPLEX: &str = "logplex";
 /// `ps` of notices about lines lost where a dyno runs.
 const PS_LOG_SHUTTLE: &str = "log-shuttle";
 
+/// local7.info: what dynos write.
+const PRIORITY_APP: u8 = 190;
+/// local3.info: requests.
+const PRIORITY_ROUTER: u8 = 158;
+/// syslog.notice: dynos' states, users' actions.
+const PRIORITY_PLATFORM: u8 = 45;
+/// local5.warning: lost lines.
+const PRIORITY_NOTICE: u8 = 172;
+
 impl LogLine {
     /// A line that the dyno `ps` has written.
     #[must_use]
@@ -114,6 +123,24 @@ impl LogLine {
             DroppedLine::Dyno { .. } => (Source::App, PS_LOG_SHUTTLE),
         };
         Self { at, source, ps: ps.to_owned(), message: line.to_string().into_bytes() }
+    }
+
+    /// A drain's certificate does not hold.
+    #[must_use]
+    pub fn certificate(at: SystemTime, line: &CertificateLine) -> Self {
+        let message = line.to_string().into_bytes();
+        Self { at, source: Source::Heroku, ps: PS_LOGPLEX.to_owned(), message }
+    }
+
+    /// What syslog calls the priority: facility and severity in one number (platform reference 5.4).
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        match (self.source, self.ps.as_str()) {
+            (Source::Heroku, PS_ROUTER) => PRIORITY_ROUTER,
+            (Source::Heroku, PS_LOGPLEX) | (Source::App, PS_LOG_SHUTTLE) => PRIORITY_NOTICE,
+            (Source::App, PS_API) | (Source::Heroku, _) => PRIORITY_PLATFORM,
+            (Source::App, _) => PRIORITY_APP,
+        }
     }
 
     /// The display line with its line feed.
@@ -154,7 +181,7 @@ impl fmt::Display for LogLine {
 }
 
 /// RFC 3339, microseconds, always `+00:00`.
-pub(super) fn display_time(at: SystemTime) -> impl fmt::Display {
+pub(in crate::wire) fn display_time(at: SystemTime) -> impl fmt::Display {
     // A clock outside jiff's years cannot be shown; the epoch says so plainly.
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()

@@ -209,6 +209,22 @@ impl fmt::Display for DroppedLine {
     }
 }
 
+/// A drain's certificate does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateLine {
+    /// What is wrong with it: `unknown ca`.
+    pub error: String,
+    /// Where the drain sends to, without what is secret.
+    pub uri: String,
+}
+
+impl fmt::Display for CertificateLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { error, uri } = self;
+        write!(f, "Error L14 (certificate validation): error=\"{error}\" uri=\"{uri}\"")
+    }
+}
+
 #[cfg(test)]
 mod test {
     use super::*;
@@ -247,6 +263,24 @@ mod test {
         Client connection closed. Sending SIGHUP to all processes
         Failed to start process: no address is free
         ");
+    }
+
+    #[test]
+    fn losses_are_told_in_the_published_words() {
+        let since = SystemTime::UNIX_EPOCH + std::time::Duration::from_micros(1_795_415_284_170_873);
+        let uri = "syslog+tls://logs.example.com:6514".to_owned();
+        let text = [
+            DroppedLine::Buffer { count: 500, since }.to_string(),
+            DroppedLine::Tail { count: 1101, since }.to_string(),
+            DroppedLine::Dyno { count: 3, since }.to_string(),
+            CertificateLine { error: "unknown ca".to_owned(), uri }.to_string(),
+        ];
+        insta::assert_snapshot!(text.join("\n"), @r#"
+        Error L10 (output buffer overflow): 500 messages dropped since 2026-11-23T06:28:04.170873+00:00.
+        Error L11 (Tail buffer overflow) -> This tail session dropped 1101 messages since 2026-11-23T06:28:04.170873+00:00.
+        Error L12: 3 messages dropped since 2026-11-23T06:28:04.170873+00:00.
+        Error L14 (certificate validation): error="unknown ca" uri="syslog+tls://logs.example.com:6514"
+        "#);
     }
 
     #[test]

@@ -6,5 +6,6 @@
 mod line;
 mod message;
 
+pub(in crate::wire) use line::display_time;
 pub use line::{LogLine, LogLineError, Source, UnknownSource};
-pub use message::{ApiLine, DroppedLine, DynoLine};
+pub use message::{ApiLine, CertificateLine, DroppedLine, DynoLine};
