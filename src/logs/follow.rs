@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::domain::AppId;
-use crate::logs::{LogError, LogService};
+use crate::logs::{Counter, LogError, LogService};
 use crate::sys::clock;
 use crate::sys::ring::{Batch, Reader};
 use crate::sys::watch::{Watched, Watcher};
@@ -99,6 +99,7 @@ async fn follow(
             }
             continue;
         }
+        service.shared.count(Counter::DynoLost, batch.dropped);
         service.write(target.app, lines_of(batch, target, known.take())).await?;
         reader.commit();
     }

@@ -1,7 +1,7 @@
-//! The log service: ingest, buffer, store, tail.
+//! The log service: ingest, buffer, store, tail, drain.
 //!
 //! ```text
-//! push ─────────try──┐                       ┌─► segment files (reloaded at start)
+//! push ─────────try──┐                       ┌─► segment files (compressed, bounded; reloaded at start) ─► drains
 //! follow_ring ─wait──┴─► bounded queue ─► writer thread ─► last 1500 lines ─► sessions: history, then tail
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! - A line is in a file (the page cache: safe from a killed process) before any session or any ring's reader moves on.
 //! - Lines of one source keep their order; those of different sources are merged by arrival.
 
+mod drain;
 mod error;
 mod follow;
 mod segments;
@@ -23,12 +24,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::BoxStream;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::domain::AppId;
+use crate::domain::{AppId, Drain};
+use crate::logs::drain::{Drains, Origin};
 use crate::sys::clock;
 use crate::wire::logline::LogLine;
 
+pub use drain::Trust;
 pub use error::LogError;
 pub use follow::FollowHandle;
 pub use session::{Filter, Tail};
@@ -48,6 +51,28 @@ pub struct LogService {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Message>,
     doorbells: Arc<follow::Doorbells>,
+    drains: Arc<Drains>,
+}
+
+/// What is counted: lines, since the service was opened, of all apps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Brought into memory, and into a file unless the disk fails.
+    Written,
+    /// Dropped because the queue was full.
+    QueueLost,
+    /// Dropped where a dyno runs.
+    DynoLost,
+    /// Not shown by a tail session whose reader was slow.
+    TailLost,
+    /// Taken by the receiver of a drain; each drain counts.
+    Drained,
+    /// Never to be taken by the receiver of a drain.
+    DrainLost,
+}
+
+impl Counter {
+    const COUNT: usize = 6;
 }
 
 /// What the writer is asked to do.
@@ -66,8 +91,7 @@ enum Message {
 struct Shared {
     apps: Mutex<HashMap<AppId, AppLog>>,
     dropped: Mutex<HashMap<AppId, Dropped>>,
-    /// Lines lost since the service was opened, of all apps.
-    dropped_total: AtomicU64,
+    counts: [AtomicU64; Counter::COUNT],
 }
 
 /// Lines of one app that found the queue full.
@@ -81,14 +105,24 @@ struct Dropped {
 #[derive(Debug)]
 struct AppLog {
     lines: VecDeque<Arc<LogLine>>,
+    /// The number of the next line; the lines of an app are numbered without a gap.
+    next: u64,
     tail: broadcast::Sender<Arc<LogLine>>,
+    /// `next` for those who read files: every line before it is in one, or never will be.
+    written: watch::Sender<u64>,
 }
 
 // === impl AppLog ===
 
 impl AppLog {
-    fn new(lines: VecDeque<Arc<LogLine>>) -> Self {
-        Self { lines, tail: broadcast::Sender::new(TAIL_QUEUE_LINES) }
+    fn new(lines: VecDeque<Arc<LogLine>>, next: u64) -> Self {
+        let tail = broadcast::Sender::new(TAIL_QUEUE_LINES);
+        Self { lines, next, tail, written: watch::Sender::new(next) }
+    }
+
+    fn add_all(&mut self, lines: Vec<LogLine>) {
+        lines.into_iter().for_each(|line| self.add(line));
+        self.written.send_replace(self.next);
     }
 
     fn add(&mut self, line: LogLine) {
@@ -97,6 +131,7 @@ impl AppLog {
             self.lines.pop_front();
         }
         self.lines.push_back(Arc::clone(&line));
+        self.next += 1;
         // Fails when nobody tails, which is the usual case.
         let _ = self.tail.send(line);
     }
@@ -108,13 +143,17 @@ impl Shared {
     /// Runs `read` on an app's memory, made if there is none. Held only for memory work, never for input or output.
     fn with_app<T>(&self, app: AppId, read: impl FnOnce(&mut AppLog) -> T) -> T {
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        read(apps.entry(app).or_insert_with(|| AppLog::new(VecDeque::new())))
+        read(apps.entry(app).or_insert_with(|| AppLog::new(VecDeque::new(), segments::FIRST_LINE)))
     }
 
     fn count_dropped(&self, app: AppId, count: u64) {
         let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         dropped.entry(app).or_insert_with(|| Dropped { count: 0, since: clock::now() }).count += count;
-        self.dropped_total.fetch_add(count, Ordering::Relaxed);
+        self.count(Counter::QueueLost, count);
+    }
+
+    fn count(&self, counter: Counter, lines: u64) {
+        self.counts[counter as usize].fetch_add(lines, Ordering::Relaxed);
     }
 
     fn take_dropped(&self) -> HashMap<AppId, Dropped> {
@@ -131,14 +170,24 @@ impl LogService {
     /// # Errors
     /// The directory cannot be made or read, or no thread can be started.
     pub fn open(dir: PathBuf) -> Result<Self, LogError> {
+        Self::open_trusting(dir, Trust::Host)
+    }
+
+    /// As [`Self::open`]; receivers of drains prove who they are to those in `trust`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_trusting(dir: PathBuf, trust: Trust) -> Result<Self, LogError> {
         let mut apps = HashMap::new();
-        for (app, lines) in segments::load_all(&dir, HISTORY_LINES)? {
-            apps.insert(app, AppLog::new(lines.into_iter().map(Arc::new).collect()));
+        for loaded in segments::load_all(&dir, HISTORY_LINES)? {
+            let lines = loaded.lines.into_iter().map(Arc::new).collect();
+            apps.insert(loaded.app, AppLog::new(lines, loaded.next));
         }
         let shared = Arc::new(Shared { apps: Mutex::new(apps), ..Shared::default() });
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        let drains = Arc::new(Drains::new(dir.clone(), trust));
         writer::start(dir, Arc::clone(&shared), messages)?;
-        Ok(Self { shared, queue, doorbells: follow::Doorbells::start()? })
+        Ok(Self { shared, queue, doorbells: follow::Doorbells::start()?, drains })
     }
 
     /// Adds a line to an app's log. Never waits: a line that finds the queue full is dropped, and the log says so.
@@ -165,11 +214,27 @@ impl LogService {
         lines: usize,
         tail: Tail,
     ) -> BoxStream<'static, LogLine> {
-        self.shared.with_app(app, |log| session::open(log, filter, lines, tail))
+        let shared = Arc::clone(&self.shared);
+        self.shared.with_app(app, |log| session::open(log, filter, (lines, tail), shared))
     }
 
-    /// Drops an app's log, on disk and in memory, and ends its sessions.
+    /// Sends the lines of `app` to these places and no other, from now on, or from where a drain stopped that is known
+    /// from an earlier process. One caller at a time for an app; must be called on the async runtime.
+    ///
+    /// # Errors
+    /// The files that keep how far drains have come fail.
+    pub async fn set_drains(&self, app: AppId, drains: Vec<Drain>) -> Result<(), LogError> {
+        let origin = || Origin {
+            written: self.shared.with_app(app, |log| log.written.subscribe()),
+            queue: self.queue.downgrade(),
+            shared: Arc::downgrade(&self.shared),
+        };
+        self.drains.set(app, drains, origin).await
+    }
+
+    /// Drops an app's log, on disk and in memory, and ends its sessions and drains.
     pub fn forget(&self, app: AppId) {
+        self.drains.forget(app);
         let queue = self.queue.clone();
         if let Err(mpsc::error::TrySendError::Full(message)) = queue.try_send(Message::Forget { app }) {
             // Unlike a line this must not be lost; a thread of its own waits for room.
@@ -186,10 +251,10 @@ impl LogService {
         }
     }
 
-    /// Lines lost to a full queue since the service was opened, of all apps.
+    /// So many lines since the service was opened, of all apps.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.shared.dropped_total.load(Ordering::Relaxed)
+    pub fn counted(&self, counter: Counter) -> u64 {
+        self.shared.counts[counter as usize].load(Ordering::Relaxed)
     }
 
     /// Adds lines and waits until they are in their file.

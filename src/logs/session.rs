@@ -6,7 +6,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
-use crate::logs::AppLog;
+use crate::logs::{AppLog, Counter, Shared};
 use crate::sys::clock;
 use crate::wire::logline::{DroppedLine, LogLine};
 
@@ -43,7 +43,12 @@ impl Filter {
 }
 
 /// Opens a session. The caller holds the app's lock, so no line falls between history and tail, and none is shown twice.
-pub(super) fn open(log: &AppLog, filter: Filter, lines: usize, tail: Tail) -> BoxStream<'static, LogLine> {
+pub(super) fn open(
+    log: &AppLog,
+    filter: Filter,
+    (lines, tail): (usize, Tail),
+    shared: Arc<Shared>,
+) -> BoxStream<'static, LogLine> {
     let mut history: Vec<LogLine> = log
         .lines
         .iter()
@@ -60,6 +65,9 @@ pub(super) fn open(log: &AppLog, filter: Filter, lines: usize, tail: Tail) -> Bo
             let received = BroadcastStream::new(log.tail.subscribe());
             let mut last_at = clock::now();
             let tail = received.filter_map(move |line| {
+                if let Err(BroadcastStreamRecvError::Lagged(count)) = &line {
+                    shared.count(Counter::TailLost, *count);
+                }
                 let shown = shown(&filter, line, last_at);
                 last_at = clock::now();
                 std::future::ready(shown)

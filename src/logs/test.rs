@@ -78,6 +78,7 @@ async fn a_slow_tail_is_told_what_it_lost() {
     let first = session.next().await.unwrap().to_string();
     assert!(first.contains("heroku[logplex]") && first.contains("dropped 7 messages"), "{first}");
     assert_eq!(session.next().await.unwrap(), line(7, "x"));
+    assert_eq!(service.counted(Counter::TailLost), 7);
 }
 
 #[tokio::test]
@@ -85,11 +86,12 @@ async fn a_full_queue_drops_and_says_so_in_the_log() {
     let shared = Arc::new(Shared::default());
     let (queue, messages) = mpsc::channel(1);
     let doorbells = follow::Doorbells::start().unwrap();
-    let service = LogService { shared: Arc::clone(&shared), queue, doorbells };
+    let drains = Arc::new(Drains::new(PathBuf::new(), Trust::Host));
+    let service = LogService { shared: Arc::clone(&shared), queue, doorbells, drains };
     for n in 0..4 {
         service.push(app(), line(n, "x"));
     }
-    assert_eq!(service.dropped(), 3);
+    assert_eq!(service.counted(Counter::QueueLost), 3);
     let dir = tempfile::tempdir().unwrap();
     writer::start(dir.path().to_owned(), shared, messages).unwrap();
     service.flush().await;

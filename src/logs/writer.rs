@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::AppId;
-use crate::logs::segments::{self, Segments};
-use crate::logs::{LogError, Message, Shared};
+use crate::logs::segments::{self, Keeper, Segments};
+use crate::logs::{Counter, LogError, Message, Shared};
 use crate::sys::clock;
 use crate::wire::logline::{DroppedLine, LogLine};
 
@@ -21,7 +21,8 @@ pub(super) fn start(
     shared: Arc<Shared>,
     messages: mpsc::Receiver<Message>,
 ) -> Result<(), LogError> {
-    let writer = Writer { dir, shared, open: HashMap::new() };
+    let keeper = Keeper::start(dir.clone())?;
+    let writer = Writer { dir, keeper, shared, open: HashMap::new() };
     std::thread::Builder::new()
         .name("logs".to_owned())
         .spawn(move || writer.run(messages))
@@ -31,6 +32,7 @@ pub(super) fn start(
 
 struct Writer {
     dir: PathBuf,
+    keeper: Keeper,
     shared: Arc<Shared>,
     open: HashMap<AppId, Result<Segments, Broken>>,
 }
@@ -77,7 +79,8 @@ impl Writer {
         }
         for (app, lines) in batch.lines {
             self.append(app, &lines);
-            self.shared.with_app(app, |log| lines.into_iter().for_each(|line| log.add(line)));
+            self.shared.count(Counter::Written, lines.len() as u64);
+            self.shared.with_app(app, |log| log.add_all(lines));
         }
         for waiting in batch.waiting {
             // Whoever asked may have gone.
@@ -88,12 +91,14 @@ impl Writer {
     /// Appends to the app's files. When they fail, its lines live in memory alone, which its tails still see.
     fn append(&mut self, app: AppId, lines: &[LogLine]) {
         let bytes: Vec<u8> = lines.iter().flat_map(LogLine::to_bytes).collect();
+        let number = self.shared.with_app(app, |log| log.next);
         let was_broken = matches!(self.open.get(&app), Some(Err(Broken)));
         let open = match self.open.remove(&app) {
             Some(Ok(segments)) => Ok(segments),
-            Some(Err(Broken)) | None => Segments::open(&self.dir, app),
+            Some(Err(Broken)) | None => Segments::open(&self.dir, app, self.keeper.clone()),
         };
-        let result = open.and_then(|mut segments| segments.append(&bytes).map(|()| segments));
+        let result =
+            open.and_then(|mut segments| segments.append(number, &bytes, lines.len()).map(|()| segments));
         if let (Err(failed), false) = (&result, was_broken) {
             let cause = std::error::Error::source(failed).map(ToString::to_string).unwrap_or_default();
             tracing::error!(%app, %failed, cause, "log lines are kept in memory only");
@@ -104,6 +109,7 @@ impl Writer {
     fn forget(&mut self, app: AppId) {
         self.open.remove(&app);
         self.shared.apps.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&app);
+        let _nothing_is_made_meanwhile = self.keeper.pause();
         if let Err(failed) = segments::remove(&self.dir, app) {
             tracing::error!(%app, %failed, "a forgotten log stays on disk");
         }

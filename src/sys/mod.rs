@@ -20,6 +20,7 @@ pub mod rights;
 pub mod ring;
 pub mod seal;
 pub mod seccomp;
+pub mod socket;
 pub mod terminal;
 pub mod tree;
 pub mod tty;

@@ -1,0 +1,37 @@
+//! What the kernel knows of a TCP connection beyond reading and writing.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Bytes written to a connected TCP socket that its other end has not acknowledged (tcp(7), `SIOCOUTQ`).
+///
+/// # Errors
+/// The kernel's errno; `EINVAL` for a socket that listens.
+pub fn unacknowledged(socket: &impl AsFd) -> io::Result<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open while `socket` is borrowed, and for SIOCOUTQ, which Linux spells TIOCOUTQ, the kernel
+    // writes one int to the address, which is that of `bytes` and outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(u32::try_from(bytes).unwrap_or(0)) }
+}
+
+#[cfg(test)]
+mod test {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn what_the_other_end_has_taken_is_acknowledged_and_what_it_cannot_take_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        near.write_all(b"hello").unwrap();
+        far.read_exact(&mut [0; 5]).unwrap();
+        assert_eq!(unacknowledged(&near).unwrap(), 0);
+        near.set_nonblocking(true).unwrap();
+        while near.write(&[0; 65536]).is_ok() {}
+        assert!(unacknowledged(&near).unwrap() > 0, "nobody reads");
+    }
+}
