@@ -360,3 +360,36 @@ async fn config_is_a_release_and_can_be_rolled_back() {
     let failed = stage.dyno(&["run:detached", "-a", "nothing", "ls"]).await;
     assert!(err(&failed).contains("Couldn't find that app."), "{}", err(&failed));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drains_are_added_listed_and_removed() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    assert_eq!(out(&stage.dyno(&["drains", "-a", "example"]).await), "");
+    let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://me:secret@{}/in?a=b#", collector.local_addr().unwrap());
+    let refused = stage.dyno(&["drains:add", &url, "-a", "example"]).await;
+    let text = err(&refused);
+    assert!(text.contains("Invalid drain destination: ") && !text.contains("secret"), "{text}");
+    let url = url.trim_end_matches('#');
+    let added = stage.dyno(&["drains:add", url, "-a", "example"]).await;
+    assert_eq!(out(&added), format!("Successfully added drain {url}\n"), "{}", err(&added));
+    let again = stage.dyno(&["drains:add", url, "-a", "example"]).await;
+    assert!(err(&again).contains("Already exists"), "{}", err(&again));
+    let listed = out(&stage.dyno(&["drains", "-a", "example"]).await);
+    let token = listed.rsplit_once('(').unwrap().1.trim_end_matches(")\n").to_owned();
+    assert_eq!(listed, format!("=== Drains\n\n{url} ({token})\n"));
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    let line = dyno::wire::logline::LogLine::output(std::time::SystemTime::now(), "web.1", b"hello".to_vec());
+    stage.node.logs().push(app.id, line);
+    let (mut stream, _) = collector.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"hello\n") {
+        assert!(tokio::io::AsyncReadExt::read_buf(&mut stream, &mut request).await.unwrap() > 0);
+    }
+    assert!(String::from_utf8(request).unwrap().contains(&format!("Logplex-Drain-Token: {token}")));
+    let removed = stage.dyno(&["drains:remove", url, "-a", "example"]).await;
+    assert_eq!(out(&removed), format!("Successfully removed drain {url}\n"), "{}", err(&removed));
+    let gone = stage.dyno(&["drains:remove", &token, "-a", "example"]).await;
+    assert!(err(&gone).contains("Couldn't find that drain."), "{}", err(&gone));
+}

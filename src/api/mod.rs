@@ -14,6 +14,7 @@ mod config_vars;
 mod dynos;
 mod error;
 mod formation;
+mod log_drains;
 mod log_sessions;
 mod node;
 mod pushes;

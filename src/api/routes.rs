@@ -7,8 +7,8 @@ use axum::routing::{delete, get, post};
 use crate::api::auth::{self, Door};
 use crate::api::state::Api;
 use crate::api::{
-    accounts, apps, attach, builds, config_vars, dynos, error, formation, log_sessions, node, pushes,
-    releases,
+    accounts, apps, attach, builds, config_vars, dynos, error, formation, log_drains, log_sessions, node,
+    pushes, releases,
 };
 
 /// The API behind one door.
@@ -36,6 +36,8 @@ pub fn router(api: Api, door: Door) -> Router {
         .route("/apps/{app}/builds", get(builds::list))
         .route("/apps/{app}/builds/{build}", get(builds::show))
         .route("/apps/{app}/buildpack-installations", get(builds::buildpacks).put(builds::set_buildpacks))
+        .route("/apps/{app}/log-drains", get(log_drains::list).post(log_drains::create))
+        .route("/apps/{app}/log-drains/{drain}", get(log_drains::show).delete(log_drains::destroy))
         .route("/apps/{app}/log-sessions", post(log_sessions::create))
         .route("/logs/{session}", get(log_sessions::open))
         .route("/node", get(node::show))

@@ -150,6 +150,19 @@ pub(super) fn build(app: &App, build: &domain::Build, releases: &HashMap<Version
     }
 }
 
+/// A drain, with its whole URL: who may ask owns the app.
+pub(super) fn log_drain(app: &App, drain: &domain::Drain) -> api::LogDrain {
+    api::LogDrain {
+        addon: None,
+        app: app_ref(app),
+        created_at: timestamp(drain.created_at_s),
+        id: drain.id.0,
+        token: drain.token.clone(),
+        updated_at: timestamp(drain.created_at_s),
+        url: drain.url.reveal().to_owned(),
+    }
+}
+
 /// A buildpack list.
 pub(super) fn buildpacks(urls: &[String]) -> Vec<api::BuildpackInstallation> {
     let one = |(ordinal, url): (u32, &String)| api::BuildpackInstallation {

@@ -58,6 +58,12 @@ enum Command {
     RunDetached(command::run_detached::Args),
     #[command(name = "logs")]
     Logs(command::logs::Args),
+    #[command(name = "drains")]
+    Drains(command::drains::Args),
+    #[command(name = "drains:add")]
+    DrainsAdd(command::drains_add::Args),
+    #[command(name = "drains:remove")]
+    DrainsRemove(command::drains_remove::Args),
     #[command(name = "config")]
     Config(command::config::Args),
     #[command(name = "config:set")]
@@ -183,6 +189,9 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::Run(args) => args.run(&context).await,
         Command::RunDetached(args) => args.run(&context).await.map(done),
         Command::Logs(args) => args.run(&context).await.map(done),
+        Command::Drains(args) => args.run(&context).await.map(done),
+        Command::DrainsAdd(args) => args.run(&context).await.map(done),
+        Command::DrainsRemove(args) => args.run(&context).await.map(done),
         Command::Config(args) => args.run(&context).await.map(done),
         Command::ConfigSet(args) => args.run(&context).await.map(done),
         Command::ConfigGet(args) => args.run(&context).await.map(done),

@@ -12,6 +12,7 @@ mod apps;
 mod attach;
 mod build_list;
 mod config_change;
+mod drains;
 mod error;
 mod haiku;
 mod locks;
@@ -28,6 +29,7 @@ pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, l
 pub use attach::attach;
 pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use config_change::{change_config, config};
+pub use drains::{add_drain, drain, drains, remove_drain};
 pub use error::FlowError;
 pub use locks::BuildPermit;
 pub use node::{Node, Parts, Settings};

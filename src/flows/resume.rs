@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::domain::AppId;
 use crate::flows::Node;
 use crate::flows::apps::remove;
+use crate::flows::drains;
 use crate::flows::error::FlowError;
 
 /// Takes up where the last process of the node ended, however it ended: unfinished builds have failed, running dynos are
@@ -24,6 +25,13 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
         desired.push(node.desired(app).await?);
     }
     node.dynos().adopt(desired).await?;
+    for app in &apps {
+        // A log that is not sent anywhere is no reason to serve nothing.
+        if let Err(failed) = drains::send(node, app).await {
+            let cause = std::error::Error::source(&failed).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(app = %app.name, %failed, cause, "the drains of an app do not start");
+        }
+    }
     let settings = node.settings();
     let alive: BTreeSet<AppId> = apps.iter().map(|app| app.id).collect();
     for dir in [settings.repos_dir(), settings.cache_dir(), settings.builds_dir()] {
