@@ -166,6 +166,11 @@ async fn layers_lie_in_order_whichever_way_the_kernel_takes_them() {
     }
     for overlay_layers in ways {
         let runtime = node.runtime.assuming(Facts { overlay_layers });
+        let single = runtime.start(node.shell("cat /proc/self/mountinfo")).await.unwrap().container;
+        wait(&single).await;
+        let text = output(&single);
+        assert!(!text.contains(&*node.dir.path().to_string_lossy()), "{overlay_layers:?}: {text}");
+        single.remove().await.unwrap();
         let container = match runtime.start(layered(&node)).await {
             Ok(started) => started.container,
             Err(error) => panic!("{overlay_layers:?}: {}", crate::support::container::full(&error)),

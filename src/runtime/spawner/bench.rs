@@ -38,8 +38,6 @@ const SAFE: Attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES);
 #[derive(Debug)]
 pub(super) struct Bench {
     at: PathBuf,
-    /// An empty directory, as a lowest layer.
-    empty: OwnedFd,
 }
 
 impl Bench {
@@ -48,9 +46,7 @@ impl Bench {
         std::fs::create_dir_all(&at)?;
         let options = [("mode", "0755"), ("size", "8m")];
         mount::attach_at(&mount::filesystem("tmpfs", &options, Attributes::NO_SETUID)?, &at)?;
-        let empty =
-            mount::filesystem("tmpfs", &[("mode", "0755"), ("size", "4k")], SAFE.and(Attributes::READ_ONLY))?;
-        let bench = Bench { at, empty };
+        let bench = Bench { at };
         bench.make_devices()?;
         bench.make_masks()?;
         std::fs::create_dir(bench.at.join("layers"))?;
@@ -100,14 +96,11 @@ impl Bench {
         Ok(copy)
     }
 
-    /// A read-only root of prepared layers. Where layers go by descriptor a single one is laid over an empty one, for the list of
-    /// mounts tells every reader where on the host a plain copy of a directory comes from, and not where an overlay's layers do.
+    /// A read-only root of prepared layers. A single one is laid over an empty one, for the list of mounts tells every reader where on
+    /// the host a plain copy of a directory comes from, and not where an overlay's layers do.
     pub(super) fn root(&self, mut layers: Vec<OwnedFd>, by: OverlayLayers) -> io::Result<OwnedFd> {
         if layers.len() == 1 {
-            match by {
-                OverlayLayers::ByPath => return Ok(layers.remove(0)),
-                OverlayLayers::ByDescriptor => layers.insert(0, self.empty.try_clone()?),
-            }
+            layers.insert(0, mount::copy(&self.at.join("masks").join(MASK_DIRECTORY))?);
         }
         self.overlay(&layers, by, None)
     }
