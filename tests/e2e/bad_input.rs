@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::host;
-use crate::support::node::{TestNode, git};
+use crate::support::node::{TestNode, eventually, git};
 use crate::{is_possible, lab};
 
 /// Long enough for an app that builds, short enough to wait for one that hangs.
@@ -51,6 +51,8 @@ fn a_push_that_goes_wrong_says_why_and_changes_nothing() {
     let node = TestNode::configured("bad-input", 4, LIMITS);
     let source = node.app("bad", &lab());
     node.deploy(&source);
+    // On its way up it would change by itself.
+    eventually("the app answers", || node.get("bad", "/").0 == 200);
     let before = changeable(&node, "bad", &source);
 
     a_build_that_hangs(&node, &source);
