@@ -89,11 +89,21 @@ struct Attach {
     replaced: u32,
 }
 
-/// Puts rules in force for a group, beside those of the groups above it. What no rule fits is denied.
+/// What becomes of the rules that a group has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// They stay, and both must allow. The kernel holds 64 such programs for a group.
+    Stay,
+    /// They are replaced; groups below this one cannot have rules of their own.
+    Go,
+}
+
+/// Puts rules in force for a group and those in it, beside those of the groups above it. What no rule fits is denied.
 ///
 /// # Errors
-/// `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`).
-pub fn attach(group: &impl AsFd, rules: &[Rule]) -> io::Result<()> {
+/// `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`), or where a group above allows no rules below it; `EINVAL` or
+/// `ENOSYS` where the kernel has no such programs.
+pub fn attach(group: &impl AsFd, rules: &[Rule], earlier: Earlier) -> io::Result<()> {
     let program = program(rules);
     let request = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,
@@ -120,7 +130,10 @@ pub fn attach(group: &impl AsFd, rules: &[Rule]) -> io::Result<()> {
         target: number(group.as_fd().as_raw_fd()),
         program: number(loaded.as_raw_fd()),
         kind: ATTACH_CGROUP_DEVICE,
-        flags: ALLOW_MULTI,
+        flags: match earlier {
+            Earlier::Stay => ALLOW_MULTI,
+            Earlier::Go => 0,
+        },
         replaced: 0,
     };
     // SAFETY: as above; nothing is pointed to.

@@ -283,3 +283,26 @@ fn inside_a_unified_view() {
         group.remove().unwrap();
     }
 }
+
+#[test]
+fn even_root_in_a_group_uses_none_but_the_usual_devices() {
+    if !is_root_or_skip("even_root_in_a_group_uses_none_but_the_usual_devices") {
+        return;
+    }
+    let subtree = Subtree::make();
+    let group = subtree.0.create("devices", &Limits::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let node = dir.path().join("node");
+    let tries = |path: &str| format!("(: <{path}) 2>/dev/null");
+    let make = format!("mknod {} c 1 3 2>/dev/null", node.display());
+    // Outside the group all of them work, so that what fails inside fails for the group's sake.
+    for script in [tries("/dev/null"), tries("/dev/kmsg"), make.clone()] {
+        assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success(), "{script}");
+    }
+    std::fs::remove_file(&node).unwrap();
+    let is_done = |script: &str| start(&group, script).end().success();
+    assert!(is_done(&tries("/dev/null")) && is_done(&tries("/dev/urandom")) && is_done(&tries("/dev/ptmx")));
+    assert!(!is_done(&tries("/dev/kmsg")), "the kernel's log is nobody's in there");
+    assert!(!is_done(&make), "no device is made in there");
+    group.remove().unwrap();
+}

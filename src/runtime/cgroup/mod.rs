@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::limits::Limits;
 use crate::sys::cgroup::Group;
+use crate::sys::device_filter::{self, DeviceKind, Earlier, READ, Rule, WRITE};
 use layout::Layout;
 use legacy::LegacyGroups;
 use unified::UnifiedGroups;
@@ -33,6 +34,22 @@ const REMOVE_WAIT_MS: u64 = 2_000;
 /// First and longest pause between two tries, in milliseconds.
 const REMOVE_PAUSE_MS: u64 = 1;
 const REMOVE_PAUSE_MAX_MS: u64 = 50;
+/// Devices that processes of the subtree may use: the six that the spawner puts into every container, and terminals. None is made.
+const DEVICES: &[Rule] = &[
+    character(1, Some(3)),
+    character(1, Some(5)),
+    character(1, Some(7)),
+    character(1, Some(8)),
+    character(1, Some(9)),
+    character(5, Some(0)),
+    character(5, Some(2)),
+    character(136, None),
+];
+
+const fn character(major: u32, minor: Option<u32>) -> Rule {
+    Rule { allow: true, kind: DeviceKind::Character, major: Some(major), minor, access: READ | WRITE }
+}
+
 /// Whether a limit that the host cannot hold stops the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Enforcement {
@@ -141,6 +158,13 @@ impl Cgroups {
             let ours = above.make(name).map_err(access("make the control group", subtree))?;
             if self.layout.mode == Mode::Unified {
                 unified::enable(&ours, subtree)?;
+            }
+            // A second wall: the first are mounts without devices and user namespaces. Once for all containers.
+            match device_filter::attach(&ours, DEVICES, Earlier::Go) {
+                Err(error) if !is_not_offered(&error) => {
+                    return Err(access("limit the devices of the control group", subtree)(error));
+                }
+                Ok(()) | Err(_) => {}
             }
         }
         for point in self.layout.legacy.values() {
@@ -365,6 +389,12 @@ fn children(path: &Path) -> Result<Vec<std::ffi::OsString>, CgroupError> {
         }
     }
     Ok(names)
+}
+
+/// Kernels built without such programs, and hosts that keep them to themselves.
+fn is_not_offered(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
 }
 
 /// Turns the kernel's answer into an error that names the attempt and its object.

@@ -5,7 +5,7 @@ use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources};
 use super::{BundleCgroup, Devices, access};
 use crate::runtime::cgroup::CgroupError;
 use crate::sys::cgroup::Group;
-use crate::sys::device_filter::{self, DeviceKind, Rule};
+use crate::sys::device_filter::{self, DeviceKind, Earlier, Rule};
 
 /// Devices every container may use (runtime-spec, "Default Devices"), terminals, and making of device files of any kind: that alone opens none.
 const USUAL: &[(DeviceKind, Option<u32>, Option<u32>, &str)] = &[
@@ -42,7 +42,8 @@ impl BundleCgroup {
             }
         } else if let Some(dir) = &self.unified {
             let group = Group::open(dir).map_err(access("open", dir))?;
-            device_filter::attach(&group, &rules).map_err(access("restrict the devices of", dir))?;
+            device_filter::attach(&group, &rules, Earlier::Stay)
+                .map_err(access("restrict the devices of", dir))?;
         }
         Ok(())
     }
