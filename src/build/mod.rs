@@ -28,9 +28,11 @@ mod transcript;
 pub use request::{BuildFailure, BuildLimits, BuildRequest, BuiltSlug, NodeFailure, Sandboxes, Sink};
 pub use sweep::sweep;
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::domain::Bytes;
+use crate::sys::fs;
 use crate::wire::push_text;
 use buildpack::Chosen;
 use sandbox::Workshop;
@@ -41,6 +43,10 @@ pub const BUILD_TIMEOUT_S: u64 = 25 * 60;
 
 /// The most that a compressed slug may hold (platform reference 3.2).
 pub const SLUG_MAX: Bytes = Bytes::mib(500);
+/// What a build leaves free on the node's disk, so that dynos, logs and the node's own state have room: a slug and its archive.
+pub const DISK_RESERVE: Bytes = Bytes::mib(1024);
+/// Pause between two looks at what is free; at a fast disk's 2 GB/s half of the reserve may go in between.
+const DISK_PAUSE: Duration = Duration::from_millis(250);
 
 /// The id, user and group, that owns on disk what sandboxes leave for others: slugs and caches.
 pub const STORE_ID: u32 = 0x6FFF_0000;
@@ -71,10 +77,14 @@ pub async fn build(
     let stopped = match Workshop::open(&request, sandboxes).await {
         Ok(workshop) => {
             let timeout = Duration::from_secs(request.limits.timeout_s);
-            let steps = tokio::time::timeout(timeout, steps(&request, &workshop, &mut transcript));
-            let outcome = steps
-                .await
-                .unwrap_or_else(|_| Err(Stop::Source(push_text::timed_out(request.limits.timeout_s))));
+            let reserve = request.limits.disk_reserve;
+            let outcome = tokio::select! {
+                built = steps(&request, &workshop, &mut transcript) => built,
+                () = tokio::time::sleep(timeout) => {
+                    Err(Stop::Source(push_text::timed_out(request.limits.timeout_s)))
+                }
+                () = disk_runs_low(workshop.dir(), reserve) => Err(Stop::Source(push_text::disk_full(reserve))),
+            };
             workshop.close().await;
             outcome
         }
@@ -89,6 +99,19 @@ pub async fn build(
         Err(Stop::Node(failure)) => {
             transcript.say_all(push_text::node_failed(&failure.to_string()));
             Err(BuildFailure::Node(failure))
+        }
+    }
+}
+
+/// Comes back when less than the reserve is free on the disk that builds write to.
+async fn disk_runs_low(dir: &Path, reserve: Bytes) {
+    let mut looks = tokio::time::interval(DISK_PAUSE);
+    loop {
+        looks.tick().await;
+        match fs::free_bytes(dir) {
+            Ok(free) if free < reserve.0 => return,
+            // What cannot be measured is not the build's fault.
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::build::{BUILD_TIMEOUT_S, SLUG_MAX};
+use crate::build::{BUILD_TIMEOUT_S, DISK_RESERVE, SLUG_MAX};
 use crate::domain::{Bytes, ConfigVars, ProcessType, SlugDigest, StackName};
 use crate::runtime::network::{NetworkError, NodeNetwork};
 use crate::runtime::slots::Slots;
@@ -48,12 +48,14 @@ pub struct BuildLimits {
     pub timeout_s: u64,
     /// Largest compressed slug.
     pub slug_max: Bytes,
+    /// What must stay free on the node's disk: a build during which less is left is ended.
+    pub disk_reserve: Bytes,
 }
 
 impl Default for BuildLimits {
     /// The platform's (reference 3.2).
     fn default() -> Self {
-        Self { timeout_s: BUILD_TIMEOUT_S, slug_max: SLUG_MAX }
+        Self { timeout_s: BUILD_TIMEOUT_S, slug_max: SLUG_MAX, disk_reserve: DISK_RESERVE }
     }
 }
 

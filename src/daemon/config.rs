@@ -113,6 +113,8 @@ struct BuildSection {
     timeout_s: Option<NonZeroU64>,
     /// Largest compressed slug, in MiB.
     slug_max_mib: Option<NonZeroU64>,
+    /// What a build must leave free on the node's disk, in MiB.
+    disk_reserve_mib: Option<NonZeroU64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -261,6 +263,7 @@ impl BuildSection {
         BuildLimits {
             timeout_s: self.timeout_s.map_or(usual.timeout_s, NonZeroU64::get),
             slug_max: self.slug_max_mib.map_or(usual.slug_max, |mib| Bytes::mib(mib.get())),
+            disk_reserve: self.disk_reserve_mib.map_or(usual.disk_reserve, |mib| Bytes::mib(mib.get())),
         }
     }
 }
@@ -332,10 +335,13 @@ mod test {
     fn limits_are_the_platforms_unless_the_file_sets_them() {
         let usual = join(&ServeArgs::default(), "").unwrap();
         assert_eq!((usual.build, usual.timings), (BuildLimits::default(), Timings::default()));
-        let text = "[build]\ntimeout_s = 5\nslug_max_mib = 2\n[dynos]\nboot_timeout_s = 90\n\
+        let text = "[build]\ntimeout_s = 5\nslug_max_mib = 2\ndisk_reserve_mib = 3\n[dynos]\nboot_timeout_s = 90\n\
                     crash_delays_s = [0, 1, 2, 3, 4, 5, 6]";
         let set = join(&ServeArgs::default(), text).unwrap();
-        assert_eq!(set.build, BuildLimits { timeout_s: 5, slug_max: Bytes::mib(2) });
+        assert_eq!(
+            set.build,
+            BuildLimits { timeout_s: 5, slug_max: Bytes::mib(2), disk_reserve: Bytes::mib(3) }
+        );
         assert_eq!(set.timings.boot, Duration::from_secs(90));
         assert_eq!(set.timings.crash_delays.after(1), Duration::from_secs(1));
         assert!(toml::from_str::<File>("[dynos]\nboot_timeout_s = 0").is_err());

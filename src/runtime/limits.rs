@@ -28,6 +28,10 @@ pub struct Limits {
     pub nofile: u64,
     /// Size of a core dump in bytes (`RLIMIT_CORE`).
     pub core_bytes: u64,
+    /// What each scratch directory of the container holds at most, in bytes: writable layers and private directories together. With
+    /// such a limit they are in memory, counted against the memory limit; without one they are on the host's disk, unlimited
+    /// (`docs/decisions/disk-quota.md`).
+    pub disk_bytes: Option<u64>,
 }
 
 /// Processor time allowed within each period; more than the period means more than one processor.
@@ -51,6 +55,7 @@ impl Default for Limits {
             pids: None,
             nofile: 10_000,
             core_bytes: 0,
+            disk_bytes: None,
         }
     }
 }

@@ -230,6 +230,12 @@ pub fn timed_out(limit_s: u64) -> Vec<String> {
     refused(&format!("Push rejected, the build took longer than {limit} and was ended."))
 }
 
+/// The build left less than `reserve` of the node's disk and was ended.
+#[must_use]
+pub fn disk_full(reserve: Bytes) -> Vec<String> {
+    refused(&format!("Push rejected, the build left less than {reserve} of the node's disk and was ended."))
+}
+
 /// The build used up its memory and was ended.
 #[must_use]
 pub fn out_of_memory(limit: Bytes) -> Vec<String> {
@@ -362,6 +368,7 @@ mod test {
             timed_out(25 * 60),
             timed_out(3),
             out_of_memory(Bytes::mib(2560)),
+            disk_full(Bytes::mib(1024)),
             slug_too_large(Bytes(526_909_440), Bytes::mib(500)),
             buildpack_refused(
                 "https://example.com/pack",

@@ -215,6 +215,23 @@ async fn a_build_that_fails_leaves_nothing_and_keeps_the_old_cache() {
 }
 
 #[tokio::test]
+async fn a_build_that_fills_the_disk_is_ended_before_it_is_full() {
+    let compile = (
+        "bin/compile",
+        "#!/bin/sh\necho begun\ndd if=/dev/zero of=\"$1/fill\" bs=1048576 count=256 2>&1; sleep 1000\n",
+    );
+    let name = "build::a_build_that_fills_the_disk";
+    let Some(mut bench) = Bench::new(name, &[DETECT, compile], &[("app.txt", "")]).await else { return };
+    let free = dyno::sys::fs::free_bytes(bench.node.dir.path()).expect("the disk is measured");
+    // The stand-in for a full disk: nearly all that is free now must stay free.
+    bench.request.limits.disk_reserve = dyno::domain::Bytes(free.saturating_sub(128 << 20));
+    let (result, said) = bench.build().await;
+    assert!(matches!(result, Err(BuildFailure::Source)), "{result:?} {said}");
+    assert!(said.contains("of the node's disk and was ended."), "{said}");
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
 async fn a_build_that_takes_too_long_or_is_dropped_is_killed() {
     let compile = ("bin/compile", "#!/bin/sh\necho begun\nsleep 1000 & trap '' TERM; sleep 1000\n");
     let name = "build::a_build_that_takes_too_long";

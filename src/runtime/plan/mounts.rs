@@ -21,6 +21,9 @@ const ATTRIBUTES: &[&str] = &[
     "rprivate",
 ];
 
+/// Names in a scratch directory that the spawner gives itself.
+const RESERVED: &[&str] = &["upper", "work", "disk"];
+
 pub(super) struct Mounts {
     pub(super) host: Vec<HostStep>,
     pub(super) init: Vec<InitStep>,
@@ -38,6 +41,7 @@ struct Builder<'a> {
 /// Root first, then the kernel's file systems, then the caller's mounts in their order, masks last: they cover what came before.
 pub(super) fn plan(spec: &ContainerSpec, ids: IdRange, facts: &Facts) -> Result<Mounts, PlanError> {
     let mut build = Builder { ids, facts, host: vec![], files: vec![], init: vec![], slots: 0 };
+    build.disks(spec)?;
     build.root(spec)?;
     for mount in spec.oci.mounts().as_deref().unwrap_or_default() {
         build.oci(mount)?;
@@ -70,6 +74,23 @@ impl Builder<'_> {
 
     fn attach(&mut self, slot: Slot, path: &std::path::Path) -> Result<(), PlanError> {
         self.init.push(InitStep::Attach { slot, target: target(path)? });
+        Ok(())
+    }
+
+    /// One for each scratch directory, if they are limited.
+    fn disks(&mut self, spec: &ContainerSpec) -> Result<(), PlanError> {
+        let Some(size_bytes) = spec.ext.disk_bytes else { return Ok(()) };
+        let mut known = Vec::new();
+        for mount in &spec.ext.mounts {
+            let (SandboxMount::Overlay { scratch, .. } | SandboxMount::Scratch { scratch, .. }) = mount
+            else {
+                continue;
+            };
+            if !known.contains(&scratch) {
+                known.push(scratch);
+                self.host.push(HostStep::PrepareDisk { scratch: overlay_path(scratch)?, size_bytes });
+            }
+        }
         Ok(())
     }
 
@@ -151,6 +172,11 @@ impl Builder<'_> {
                     by: self.facts.overlay_layers,
                 });
             }
+            SandboxMount::Scratch { scratch, name, mode, owner, .. } => {
+                let (scratch, owner) = (overlay_path(scratch)?, self.owner(*owner)?);
+                let name = scratch_name(name)?;
+                self.host.push(HostStep::PrepareScratch { slot, scratch, name, mode: *mode, owner });
+            }
             SandboxMount::Bind { source, access, exec, .. } => {
                 let source = self.checked(std::slice::from_ref(source))?.remove(0);
                 self.host.push(HostStep::PrepareBind { slot, source, access: *access, exec: *exec });
@@ -195,6 +221,20 @@ fn overlay_path(path: &std::path::Path) -> Result<PathBuf, PlanError> {
             what: "the scratch directory",
             value: text.into_owned(),
             why: "give an absolute path without colon, comma or backslash",
+        })
+    }
+}
+
+/// A name in the scratch directory that is none of the overlay's.
+fn scratch_name(name: &str) -> Result<String, PlanError> {
+    let is_plain = !name.is_empty() && name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if is_plain && !RESERVED.contains(&name) {
+        Ok(name.to_owned())
+    } else {
+        Err(PlanError::Refused {
+            what: "the name of a private directory",
+            value: name.to_owned(),
+            why: "use lower-case letters and digits, and not 'upper', 'work' or 'disk'",
         })
     }
 }

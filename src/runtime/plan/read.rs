@@ -105,6 +105,7 @@ pub(super) fn limits(spec: &ContainerSpec) -> Result<Limits, PlanError> {
     let mut limits =
         Limits { nofile: rlimit(spec, PosixRlimitType::RlimitNofile)?.unwrap_or(1024), ..Limits::default() };
     limits.core_bytes = rlimit(spec, PosixRlimitType::RlimitCore)?.unwrap_or(0);
+    limits.disk_bytes = spec.ext.disk_bytes;
     let resources = spec.oci.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let Some(resources) = resources else { return Ok(limits) };
     if let Some(memory) = resources.memory() {

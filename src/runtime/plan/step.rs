@@ -63,6 +63,26 @@ pub enum HostStep {
         /// Whether programs may be run from it.
         exec: Exec,
     },
+    /// Room of a limited size for what the container writes. Before anything is made in it.
+    PrepareDisk {
+        /// The scratch directory that it takes the place of.
+        scratch: PathBuf,
+        /// Most it may hold.
+        size_bytes: u64,
+    },
+    /// A private writable directory.
+    PrepareScratch {
+        /// Where it is kept.
+        slot: Slot,
+        /// The scratch directory.
+        scratch: PathBuf,
+        /// Its name there.
+        name: String,
+        /// Permission bits.
+        mode: u32,
+        /// Host user and group that own it.
+        owner: (u32, u32),
+    },
     /// A writable layer over read-only ones.
     PrepareOverlay {
         /// Where it is kept.

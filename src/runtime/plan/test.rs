@@ -20,6 +20,13 @@ fn sandbox() -> Sandbox {
                 target: "/app".into(),
                 owner: (1000, 1000),
             },
+            SandboxMount::Scratch {
+                scratch: "/scratch/web-1".into(),
+                name: "tmp".into(),
+                target: "/var/tmp".into(),
+                mode: 0o1777,
+                owner: (1000, 1000),
+            },
             SandboxMount::Tmpfs {
                 target: "/tmp".into(),
                 size_bytes: 1 << 20,
@@ -53,6 +60,7 @@ fn sandbox() -> Sandbox {
             pids: Some(256),
             nofile: 10_000,
             core_bytes: 0,
+            disk_bytes: Some(1 << 30),
         },
         network: Network::Isolated,
         stdio: StdioKind::Terminal { rows: 24, cols: 80 },
@@ -109,6 +117,16 @@ fn less_isolation_than_there_always_is_is_refused() {
         ("a relative directory", |s| s.process.cwd = "app".into()),
         ("a climbing target", |s| {
             s.mounts.push(SandboxMount::File { target: "/etc/../x".into(), contents: vec![], mode: 0 });
+        }),
+        ("a climbing name of a private directory", |s| {
+            let (scratch, target) = ("/scratch/web-1".into(), "/x".into());
+            s.mounts.push(SandboxMount::Scratch {
+                scratch,
+                name: "../x".into(),
+                target,
+                mode: 0,
+                owner: (0, 0),
+            });
         }),
         ("no host name", |s| s.hostname.clear()),
         ("a weight out of range", |s| s.limits.cpu_weight = 0),

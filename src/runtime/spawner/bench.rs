@@ -153,7 +153,15 @@ impl Bench {
 
 /// Takes its mounts away again when dropped.
 #[derive(Debug, Default)]
-struct Attached(Vec<PathBuf>);
+pub(super) struct Attached(Vec<PathBuf>);
+
+impl Attached {
+    /// Attaches a mount to a directory until dropped.
+    pub(super) fn at(place: &Path, mount: &OwnedFd) -> io::Result<Attached> {
+        mount::attach_at(mount, place)?;
+        Ok(Attached(vec![place.to_owned()]))
+    }
+}
 
 impl Drop for Attached {
     fn drop(&mut self) {

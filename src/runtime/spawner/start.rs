@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::runtime::init;
 use crate::runtime::limits::Limits;
 use crate::runtime::plan::{GeneratedFile, HostStep, Plan, Slot};
 use crate::runtime::record::{ContainerDir, Record};
-use crate::runtime::spawner::bench::{layer, name};
+use crate::runtime::spawner::bench::{Attached, layer, name};
 use crate::runtime::spawner::protocol::{self, ChildSays, HostSays, Side, StepFailed, Timings};
 use crate::runtime::spawner::{Lap, Recorder, Spawner, full_text};
 use crate::runtime::spec::{Access, Exec, IdMapped, IdRange, Network, StdioKind};
@@ -29,6 +30,12 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 const KILL_PAUSE: Duration = Duration::from_millis(1);
 /// How long a process that only holds a user namespace open is kept, should its maker die.
 const HOLDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Name of the place in a scratch directory over which room of limited size is attached.
+const DISK: &str = "disk";
+/// Bytes of such room for which there may be one file or directory: small files are the rule.
+const BYTES_PER_FILE: u64 = 4096;
+/// Permission bits of a writable layer's top, seen as those of the directory that it is laid over.
+const WRITABLE_LAYER_MODE: u32 = 0o755;
 /// All namespaces but the network's and the control groups'; the latter is entered by init once its groups are the right ones.
 const NAMESPACES: Namespaces =
     Namespaces::USER.and(Namespaces::MOUNT).and(Namespaces::PID).and(Namespaces::IPC).and(Namespaces::UTS);
@@ -72,6 +79,8 @@ struct Start<'a> {
     mappings: HashMap<(u32, u32), OwnedFd>,
     mounts: Vec<Option<OwnedFd>>,
     scratch: Vec<PathBuf>,
+    /// Room of limited size, by scratch directory; attached in the spawner's mount namespace until the container has started.
+    disks: HashMap<PathBuf, Attached>,
     record: Option<Record>,
     timings: Timings,
     phase: Instant,
@@ -107,6 +116,7 @@ pub(super) fn run(
         mappings: HashMap::new(),
         mounts: Vec::new(),
         scratch: Vec::new(),
+        disks: HashMap::new(),
         record: None,
         timings: Timings::default(),
         phase: clock::monotonic(),
@@ -213,9 +223,17 @@ impl Start<'_> {
                     .iter()
                     .map(|lower| self.bind(lower, Access::ReadOnly, Exec::Allowed))
                     .collect::<Result<_, _>>()?;
-                self.make_scratch(scratch, *owner)?;
-                let made = self.spawner.bench.overlay(&lowers, *by, Some(scratch))?;
+                let place = self.make_writable_layer(scratch, *owner)?;
+                let made = self.spawner.bench.overlay(&lowers, *by, Some(&place))?;
                 self.keep(*slot, made)
+            }
+            HostStep::PrepareDisk { scratch, size_bytes } => Ok(self.disk(scratch, *size_bytes)?),
+            HostStep::PrepareScratch { slot, scratch, name, mode, owner } => {
+                let dir = self.make_scratch(scratch)?.join(name);
+                make_owned(&dir, *mode, *owner)?;
+                let copy = mount::copy(&dir)?;
+                mount::set_attributes(&copy, Attributes::NO_SETUID.and(Attributes::NO_DEVICES), None)?;
+                self.keep(*slot, copy)
             }
             HostStep::PrepareFiles(files) => self.files(files),
             HostStep::Record => {
@@ -381,13 +399,35 @@ impl Start<'_> {
         netns::in_netns(&namespace, make)?
     }
 
-    fn make_scratch(&mut self, scratch: &Path, owner: (u32, u32)) -> io::Result<()> {
-        let (upper, work) = (scratch.join(mount::UPPER), scratch.join(mount::WORK));
-        self.scratch.push(scratch.to_owned());
-        for dir in [&upper, &work] {
-            std::fs::create_dir_all(dir).map_err(|error| name(dir, error))?;
+    /// Puts room of limited size in the place of a scratch directory.
+    fn disk(&mut self, scratch: &Path, size_bytes: u64) -> io::Result<()> {
+        let place = self.make_scratch(scratch)?.join(DISK);
+        std::fs::create_dir(&place).map_err(|error| name(&place, error))?;
+        let (size, files) = (size_bytes.to_string(), (size_bytes / BYTES_PER_FILE).max(1).to_string());
+        let options = [("size", size.as_str()), ("nr_inodes", &files), ("mode", "0755")];
+        let made = mount::filesystem("tmpfs", &options, Attributes::NO_SETUID.and(Attributes::NO_DEVICES))?;
+        self.disks.insert(scratch.to_owned(), Attached::at(&place, &made)?);
+        Ok(())
+    }
+
+    /// Where to write what belongs to a scratch directory.
+    fn make_scratch(&mut self, scratch: &Path) -> io::Result<PathBuf> {
+        if self.disks.contains_key(scratch) {
+            return Ok(scratch.join(DISK));
         }
-        mount::give_to(&upper, owner.0, owner.1)
+        if !self.scratch.iter().any(|known| known == scratch) {
+            std::fs::create_dir_all(scratch).map_err(|error| name(scratch, error))?;
+            self.scratch.push(scratch.to_owned());
+        }
+        Ok(scratch.to_owned())
+    }
+
+    fn make_writable_layer(&mut self, scratch: &Path, owner: (u32, u32)) -> io::Result<PathBuf> {
+        let place = self.make_scratch(scratch)?;
+        make_owned(&place.join(mount::UPPER), WRITABLE_LAYER_MODE, owner)?;
+        let work = place.join(mount::WORK);
+        std::fs::create_dir(&work).map_err(|error| name(&work, error))?;
+        Ok(place)
     }
 
     fn files(&mut self, files: &[GeneratedFile]) -> Result<(), Failed> {
@@ -483,11 +523,21 @@ impl Start<'_> {
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.remove();
         }
+        // What is mounted on cannot be removed.
+        drop(self.disks);
         for dir in &self.scratch {
             let _ = fs::remove_tree(dir);
         }
         let _ = fs::remove_tree(self.dir.path());
     }
+}
+
+/// Makes a directory with exactly these permission bits, whatever this process's mask says.
+fn make_owned(dir: &Path, mode: u32, owner: (u32, u32)) -> io::Result<()> {
+    let made = std::fs::create_dir(dir)
+        .and_then(|()| mount::give_to(dir, owner.0, owner.1))
+        .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)));
+    made.map_err(|error| name(dir, error))
 }
 
 fn tmpfs(size_bytes: u64, mode: u32, (uid, gid): (u32, u32), exec: Exec) -> io::Result<OwnedFd> {

@@ -75,6 +75,8 @@ pub struct Extensions {
     pub mounts: Vec<SandboxMount>,
     /// Where the standard streams lead.
     pub stdio: StdioKind,
+    /// What each scratch directory holds at most, in bytes.
+    pub disk_bytes: Option<u64>,
     /// Kept in the container's record, not interpreted.
     pub labels: BTreeMap<String, String>,
 }
@@ -104,7 +106,8 @@ impl Sandbox {
             .hostname(hostname)
             .linux(linux)
             .build()?;
-        Ok(ContainerSpec { id, oci, ext: Extensions { root_layers, mounts, stdio, labels } })
+        let ext = Extensions { root_layers, mounts, stdio, disk_bytes: limits.disk_bytes, labels };
+        Ok(ContainerSpec { id, oci, ext })
     }
 }
 

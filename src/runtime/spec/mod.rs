@@ -72,6 +72,19 @@ pub enum SandboxMount {
         /// Container user and group that own the top directory.
         owner: (u32, u32),
     },
+    /// An empty writable directory of the container's own, gone with it.
+    Scratch {
+        /// Host directory of the container's scratch, as an overlay's.
+        scratch: PathBuf,
+        /// Name of the directory there, unlike that of any other.
+        name: String,
+        /// Where, inside.
+        target: PathBuf,
+        /// Permission bits.
+        mode: u32,
+        /// Container user and group that own it.
+        owner: (u32, u32),
+    },
     /// A directory or file of the host.
     Bind {
         /// What.
@@ -113,6 +126,7 @@ impl SandboxMount {
     pub fn target(&self) -> &std::path::Path {
         match self {
             SandboxMount::Overlay { target, .. }
+            | SandboxMount::Scratch { target, .. }
             | SandboxMount::Bind { target, .. }
             | SandboxMount::Tmpfs { target, .. }
             | SandboxMount::File { target, .. } => target,

@@ -16,7 +16,7 @@ use crate::runtime::slots::{Slot, Slots};
 use crate::runtime::{self, Adopted, Container, Exit, Outcome, Runtime, StdioFds};
 use crate::supervisor::Connection;
 use crate::supervisor::engine::label::Tag;
-use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT, STORE_ID, TMP, VAR_TMP};
+use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT};
 use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Found, Reach, Running, Signal, Started, Streams,
 };
@@ -24,8 +24,6 @@ use crate::sys::fs;
 
 /// How often a dyno is looked at for a process that died for want of memory.
 const MEMORY_POLL: Duration = Duration::from_secs(1);
-/// Permission bits of a dyno's `/tmp`.
-const TMP_MODE: u32 = 0o1777;
 /// Permission bits of directories and files that a dyno may only read.
 const READABLE_DIR_MODE: u32 = 0o755;
 const READABLE_FILE_MODE: u32 = 0o444;
@@ -236,16 +234,10 @@ impl Shared {
 
 /// Makes the directories on disk that the dyno's mounts lead to.
 fn prepare(loan: &Loan, quota: Bytes) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     // Set apart from the making, which the umask of this process would cut.
     let set_mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode));
     std::fs::DirBuilder::new().recursive(true).mode(SCRATCH_MODE).create(&loan.scratch)?;
-    for name in [TMP, VAR_TMP] {
-        let dir = loan.scratch.join(name);
-        std::fs::create_dir(&dir)?;
-        chown(&dir, Some(STORE_ID), Some(STORE_ID))?;
-        set_mode(&dir, TMP_MODE)?;
-    }
     let cgroup = loan.scratch.join(CGROUP);
     let limit = cgroup.join(MEMORY_LIMIT);
     let memory = limit.parent().unwrap_or(&cgroup);

@@ -98,6 +98,8 @@ pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
             io_weight: label.size.cpu_weight(),
             pids: Some(tasks),
             nofile: OPEN_FILES_MAX,
+            // In memory: a full disk alone then does not bring the dyno to the memory at which it is ended.
+            disk_bytes: Some(label.size.memory().0),
             ..Limits::default()
         },
         network: Network::Joined(loan.netns.clone()),
@@ -136,11 +138,12 @@ impl Parts {
 fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
     let uid = spec.label.uid;
     let stored = |path: PathBuf| IdMapped { path, disk: Some((STORE_ID, uid)) };
-    let scratch = |name: &str, target: &str| SandboxMount::Bind {
-        source: stored(loan.scratch.join(name)),
+    let scratch = |name: &str, target: &str| SandboxMount::Scratch {
+        scratch: loan.scratch.clone(),
+        name: name.to_owned(),
         target: target.into(),
-        access: Access::ReadWrite,
-        exec: Exec::Allowed,
+        mode: TMP_MODE,
+        owner: (uid, uid),
     };
     let file = |target: &str, contents: String| SandboxMount::File {
         target: target.into(),
@@ -156,8 +159,8 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
             target: "/app".into(),
             owner: (uid, uid),
         },
-        scratch(TMP, "/tmp"),
-        scratch(VAR_TMP, "/var/tmp"),
+        scratch("tmp", "/tmp"),
+        scratch("vartmp", "/var/tmp"),
         SandboxMount::Bind {
             source: IdMapped { path: loan.scratch.join(CGROUP), disk: None },
             target: "/sys/fs/cgroup".into(),
@@ -178,12 +181,10 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
     ]
 }
 
-/// Name of the directory of `/tmp` in a dyno's scratch directory.
-pub(super) const TMP: &str = "tmp";
-/// Name of the directory of `/var/tmp` there.
-pub(super) const VAR_TMP: &str = "vartmp";
+/// Permission bits of the directories for temporary files.
+const TMP_MODE: u32 = 0o1777;
 
-/// Name of the directory there that a dyno sees as `/sys/fs/cgroup`.
+/// Name of the directory in a dyno's scratch directory that a dyno sees as `/sys/fs/cgroup`.
 pub(super) const CGROUP: &str = "cgroup";
 /// The one file in it: start scripts of buildpacks read the dyno's quota here, in bytes (platform reference 1.2).
 pub(super) const MEMORY_LIMIT: &str = "memory/memory.limit_in_bytes";

@@ -82,11 +82,19 @@ pub(crate) struct Appetite {
     pub(crate) descriptors: usize,
     /// Bytes in files.
     pub(crate) disk_bytes: u64,
+    /// Files.
+    pub(crate) files: usize,
 }
 
 impl Default for Appetite {
     fn default() -> Appetite {
-        Appetite { memory_bytes: 192 << 20, tasks: 200, descriptors: 2000, disk_bytes: 96 << 20 }
+        Appetite {
+            memory_bytes: 192 << 20,
+            tasks: 200,
+            descriptors: 2000,
+            disk_bytes: 96 << 20,
+            files: 20_000,
+        }
     }
 }
 

@@ -74,6 +74,34 @@ pub(crate) const PROBES: &[Probe] = &[
     Probe::new("disk_by_tmp", "fill the disk through /tmp", NO_SPACE, |aims| {
         fill(Path::new("/tmp/fill"), aims.appetite.disk_bytes)
     }),
+    Probe::new("disk_by_app", "fill the disk through the writable layer", NO_SPACE, |aims| {
+        fill(Path::new("/app/fill"), aims.appetite.disk_bytes)
+    }),
+    Probe::new(
+        "disk_by_a_hole",
+        "fill the disk through a file that claims its room without writing",
+        NO_SPACE,
+        |aims| {
+            let file = File::create("/app/claimed");
+            let bytes = usize::try_from(aims.appetite.disk_bytes).unwrap_or(0);
+            let fd = file.as_ref().map_or(0, |file| flag(std::os::fd::AsRawFd::as_raw_fd(file)));
+            let claimed = call(libc::SYS_fallocate, &[fd, 0, 0, bytes]);
+            let _ = fs::remove_file("/app/claimed");
+            claimed.map_or_else(Verdict::Errno, |_| Verdict::Got(format!("{bytes} bytes")))
+        },
+    ),
+    Probe::new("files", "make files without end", NO_SPACE, |aims| {
+        let dir = Path::new("/app/many");
+        let _ = fs::create_dir(dir);
+        let mut number = 0;
+        let verdict = many(aims.appetite.files, || {
+            number += 1;
+            let made = File::create(dir.join(number.to_string()));
+            made.map(|_| ()).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+        });
+        let _ = fs::remove_dir_all(dir);
+        verdict
+    }),
 ];
 
 /// Does something again and again; a success only if it works every time.

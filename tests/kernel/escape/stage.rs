@@ -27,6 +27,9 @@ const LOOPBACK_PORT: u16 = 4242;
 /// Memory of a container that a probe has for itself, in bytes: less than any of them takes.
 const MEMORY_BYTES: u64 = 48 << 20;
 
+/// What a container may write, in bytes: less than any probe tries to.
+const DISK_BYTES: u64 = 64 << 20;
+
 /// Performs all probes, without isolation and inside.
 pub(crate) fn perform() -> (BTreeMap<String, Verdict>, BTreeMap<String, Verdict>) {
     let stage = Stage::build();
@@ -136,12 +139,23 @@ fn sandbox(node: &Node, role: &str, aims: &Aims) -> Sandbox {
         std::iter::once("/probe").chain(ARGUMENTS.iter().copied()).map(str::to_owned).collect();
     let aims = serde_json::to_string(aims).expect("aims are text");
     sandbox.process.env.extend([(ROLE.to_owned(), role.to_owned()), (AIMS.to_owned(), aims)]);
-    sandbox.mounts.push(SandboxMount::Overlay {
-        lowers: vec![IdMapped { path: node.root().join("app"), disk: Some((USER, USER)) }],
-        scratch: node.dir.path().join(format!("scratch-{}", sandbox.id)),
-        target: "/app".into(),
-        owner: (USER, USER),
-    });
+    let scratch = node.dir.path().join(format!("scratch-{}", sandbox.id));
+    sandbox.limits.disk_bytes = Some(DISK_BYTES);
+    sandbox.mounts = vec![
+        SandboxMount::Overlay {
+            lowers: vec![IdMapped { path: node.root().join("app"), disk: Some((USER, USER)) }],
+            scratch: scratch.clone(),
+            target: "/app".into(),
+            owner: (USER, USER),
+        },
+        SandboxMount::Scratch {
+            scratch,
+            name: "tmp".to_owned(),
+            target: "/tmp".into(),
+            mode: 0o1777,
+            owner: (USER, USER),
+        },
+    ];
     sandbox
 }
 
