@@ -126,14 +126,16 @@ impl SingleThreaded {
 }
 
 impl SingleThreaded {
-    /// Makes a child of the caller's parent with new namespaces; `None` in that child, its id in the caller.
+    /// Makes a child of the caller's parent with new namespaces; `None` in that child, a descriptor for it in the caller, whose own
+    /// number for it may mean another process to the parent.
     ///
     /// # Errors
     /// As `clone`; `EINVAL` for process 1.
-    pub fn clone_sibling(self, namespaces: Namespaces) -> io::Result<Option<u32>> {
+    pub fn clone_sibling(self, namespaces: Namespaces) -> io::Result<Option<OwnedFd>> {
+        let mut pidfd: libc::c_int = -1;
         let request = libc::clone_args {
-            flags: namespaces.0 | u64::try_from(libc::CLONE_PARENT).unwrap_or(0),
-            pidfd: 0,
+            flags: namespaces.0 | u64::try_from(libc::CLONE_PARENT | libc::CLONE_PIDFD).unwrap_or(0),
+            pidfd: (&raw mut pidfd).expose_provenance() as u64,
             child_tid: 0,
             parent_tid: 0,
             // The kernel gives it the caller's own.
@@ -150,7 +152,8 @@ impl SingleThreaded {
             unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) };
         match result {
             0 => Ok(None),
-            pid if pid > 0 => Ok(Some(u32::try_from(pid).unwrap_or(0))),
+            // SAFETY: the kernel has put a fresh descriptor there, which nobody else owns.
+            pid if pid > 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(pidfd) })),
             _ => Err(io::Error::last_os_error()),
         }
     }
@@ -439,4 +442,16 @@ pub fn command_line(pid: u32) -> io::Result<String> {
         "" => Ok(std::fs::read_to_string(format!("/proc/{pid}/comm"))?.trim().to_owned()),
         words => Ok(words.to_owned()),
     }
+}
+
+/// The id, as the caller numbers processes, of the process of a descriptor.
+///
+/// # Errors
+/// `ESRCH` if it has ended and was collected, or is in no process namespace of the caller's.
+pub fn id_of(pidfd: &impl AsFd) -> io::Result<u32> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_fd().as_raw_fd()))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    // 0 and -1 are no process that can be seen from here.
+    let id = line.and_then(|id| id.trim().parse::<u32>().ok()).filter(|id| *id > 0);
+    id.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
 }

@@ -128,6 +128,11 @@ fn launch(call: &Call<'_>, arguments: &Arguments, id: &str, waits: Waits) -> Res
         created: jiff::Timestamp::now().to_string(),
         cgroup,
     };
+    if let Err(error) = prepare(&container, &record, &bundle) {
+        // Its groups may be another's, as its name may not.
+        container.forget()?;
+        return Err(error);
+    }
     let launched = bring_up(&container, &mut record, &bundle, waits, (console, preserved));
     match launched {
         Ok(born) => {
@@ -146,6 +151,15 @@ fn launch(call: &Call<'_>, arguments: &Arguments, id: &str, waits: Waits) -> Res
     }
 }
 
+/// Writes down what is to be, and makes the groups.
+fn prepare(container: &Container, record: &Record, bundle: &Bundle) -> Result<(), OciError> {
+    container.write(record)?;
+    container.keep_config(&bundle.text)?;
+    let linux = bundle.spec.linux().as_ref().ok_or(PlanError::Missing("linux"))?;
+    let devices = if bundle.plan.namespaces.makes(Kind::User) { Devices::HeldIfAsked } else { Devices::Held };
+    Ok(record.cgroup.create(linux.resources().as_ref(), devices)?)
+}
+
 fn bring_up(
     container: &Container,
     record: &mut Record,
@@ -153,11 +167,6 @@ fn bring_up(
     waits: Waits,
     (console, preserved): (Option<OwnedFd>, u32),
 ) -> Result<Born, OciError> {
-    container.write(record)?;
-    container.keep_config(&bundle.text)?;
-    let linux = bundle.spec.linux().as_ref().ok_or(PlanError::Missing("linux"))?;
-    let devices = if bundle.plan.namespaces.makes(Kind::User) { Devices::HeldIfAsked } else { Devices::Held };
-    record.cgroup.create(linux.resources().as_ref(), devices)?;
     let listener = match waits {
         Waits::ForStart => {
             let socket = container.socket();

@@ -51,7 +51,7 @@ pub(super) struct Child<'a> {
     pub(super) prepared: Vec<Option<OwnedFd>>,
     /// The container's own control groups, by name.
     pub(super) groups: Vec<(String, OwnedFd)>,
-    /// Namespaces that are joined from inside.
+    /// The user namespace that is joined, entered by the process that clones this one.
     pub(super) users: Option<OwnedFd>,
     pub(super) mounts: Joined,
     /// Who gets the terminal; without, the starter.
@@ -63,6 +63,8 @@ pub(super) struct Child<'a> {
     pub(super) program: Option<program::Program>,
     /// Who asked for the start.
     pub(super) caller: Option<Channel>,
+    /// What the starter has said last.
+    pub(super) heard: Option<HostSays>,
 }
 
 /// Where the mounts come from if they are not made.
@@ -111,7 +113,7 @@ impl Child<'_> {
             Joined::Nothing => None,
             Joined::Namespace(file) | Joined::Process(file, _) => Some(file),
         };
-        let one = [self.users.as_ref(), self.console.as_ref(), joined];
+        let one = [self.console.as_ref(), joined];
         let many = self.prepared.iter().flatten().chain(self.groups.iter().map(|(_, group)| group));
         let mut keep: Vec<BorrowedFd<'_>> = one.into_iter().flatten().chain(many).map(AsFd::as_fd).collect();
         keep.push(self.channel.as_fd());
@@ -122,10 +124,6 @@ impl Child<'_> {
     #[expect(clippy::too_many_lines, reason = "a line or two for each step of a closed list")]
     fn step(&mut self, step: &Step) -> io::Result<()> {
         match step {
-            Step::JoinUsers => match &self.users {
-                Some(users) => namespace::enter(users, Kind::User),
-                None => Err(missing("user namespace")),
-            },
             Step::JoinMounts => self.join_mounts(),
             Step::AwaitIds => self.expect(HostSays::Mapped, HOST_TIMEOUT),
             Step::BecomeRoot => credentials::become_user(0, 0),
@@ -222,15 +220,15 @@ impl Child<'_> {
         }
     }
 
-    /// Hears what the starter says until it is this.
-    fn expect(&self, wanted: HostSays, timeout: Duration) -> io::Result<()> {
-        loop {
+    /// Waits until the starter has said this, or what it says after it.
+    fn expect(&mut self, wanted: HostSays, timeout: Duration) -> io::Result<()> {
+        while self.heard < Some(wanted) {
             match hear::<HostSays>(&self.channel, timeout)? {
-                Some((said, _)) if said == wanted => return Ok(()),
-                Some(_) => {}
+                Some((said, _)) => self.heard = self.heard.max(Some(said)),
                 None => return Err(io::Error::other("the starter gave up")),
             }
         }
+        Ok(())
     }
 
     fn take(&mut self, Slot(place): Slot) -> io::Result<OwnedFd> {

@@ -8,7 +8,7 @@ use oci_spec::runtime::{Hook, Process, Spec};
 
 use super::cgroup::BundleCgroup;
 use super::child::{self, Child, Joined};
-use super::plan::{BundlePlan, Rlimit, Step};
+use super::plan::{BundlePlan, Prepare, Rlimit, Slot, Step};
 use super::prepare::{Users, map_ids, prepare};
 use super::protocol::{ChildSays, HostSays};
 use super::seccomp::Filter;
@@ -17,7 +17,7 @@ use crate::runtime::spawner::protocol::{hear, say};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::namespace::{self, Kind};
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
-use crate::sys::rights;
+use crate::sys::{rights, tree};
 
 /// The container's process must be ready by then; hooks have their own time.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -71,6 +71,9 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
     for what in &request.plan.prepare {
         prepared.push(Some(prepare(what, single, users).map_err(BundleError::host(what))?));
     }
+    if users == Users::ItsOwn || joined.users.is_some() {
+        make_places(request.plan, &prepared);
+    }
     let shows_groups = request.plan.steps.iter().any(|step| matches!(step, Step::AttachCgroups { .. }));
     let groups = if shows_groups {
         request.cgroup.mounts().map_err(BundleError::host("open the control groups"))?
@@ -98,6 +101,7 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
         root: None,
         program: None,
         caller: None,
+        heard: None,
     };
     let (pid, pidfd) = born(child, &ours, request.cgroup, single, new_namespaces(request.plan))?;
     let mut born = Born { pid, pidfd, terminal: None, channel: ours };
@@ -117,6 +121,50 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
             born.kill();
             Err(error)
         }
+    }
+}
+
+/// Makes the places where something will be mounted, in the root and in the device directory: the root of a user namespace may not be
+/// let to. What cannot be made here is made, or missed, by the container's process.
+fn make_places(plan: &BundlePlan, prepared: &[Option<OwnedFd>]) {
+    let at = |slot: &Slot| prepared.get(slot.0).and_then(Option::as_ref);
+    // What is mounted where so far, and where places may be made in it.
+    let mut mounted: Vec<(&Path, Option<&OwnedFd>)> = Vec::new();
+    for step in &plan.steps {
+        if let Step::AttachRoot(slot) = step {
+            mounted.push((Path::new("/"), at(slot)));
+            continue;
+        }
+        let (target, kind, mount) = if let Step::Attach { slot, target } = step {
+            let Some(Ok(kind)) = at(slot).map(tree::kind) else { continue };
+            let is_ours = matches!(plan.prepare.get(slot.0), Some(Prepare::Devices { .. }));
+            (target.as_path(), kind, at(slot).filter(|_| is_ours))
+        } else if let Some((target, kind)) = place_of(step) {
+            (target, kind, None)
+        } else {
+            continue;
+        };
+        let below = mounted.iter().rev().find(|(place, _)| target.starts_with(place));
+        if let Some((place, Some(mount))) = below
+            && let Ok(rest) = target.strip_prefix(place)
+        {
+            // Told of when something is mounted there.
+            let _ = tree::place(*mount, rest, kind);
+        }
+        mounted.push((target, mount));
+    }
+}
+
+/// What is mounted by a step that brings its own mount, and as what.
+fn place_of(step: &Step) -> Option<(&Path, tree::Kind)> {
+    if let Step::Mount { target, .. } | Step::AttachCgroups { target, .. } = step {
+        Some((target, tree::Kind::Directory))
+    } else if let Step::AttachDevice { target, .. } = step {
+        Some((target, tree::Kind::File))
+    } else if let Step::OpenTerminal { .. } = step {
+        Some((Path::new("/dev/console"), tree::Kind::File))
+    } else {
+        None
     }
 }
 
@@ -177,6 +225,7 @@ pub fn enter(entry: Entry<'_>, single: SingleThreaded) -> Result<Born, BundleErr
         root: None,
         program: None,
         caller: None,
+        heard: None,
     };
     let (pid, pidfd) = born(child, &ours, entry.cgroup, single, Namespaces::NONE)?;
     let mut born = Born { pid, pidfd, terminal: None, channel: ours };
@@ -266,18 +315,19 @@ fn born(
     match single.clone(Namespaces::NONE, group).map_err(BundleError::host("clone the container's process"))? {
         Cloned::Child => between(child, single, namespaces),
         Cloned::Parent { pid, .. } => {
-            let said = hear::<Result<u32, String>>(ours, KILL_TIMEOUT)
+            let said = hear::<Result<(), String>>(ours, KILL_TIMEOUT)
                 .map_err(BundleError::host("hear of the clone"))?;
             // It ends with its word.
             let _ = process::wait_one(pid);
             let host =
                 |reason| BundleError::Host { attempt: "clone the container's process".to_owned(), reason };
-            let pid = match said {
-                Some((Ok(pid), _)) => pid,
+            let mut given = match said {
+                Some((Ok(()), given)) => given,
                 Some((Err(reason), _)) => return Err(host(reason)),
                 None => return Err(host("the process between ended".to_owned())),
             };
-            let pidfd = process::open_pid(pid).map_err(BundleError::host("open the container's process"))?;
+            let pidfd = given.pop().ok_or_else(|| host("there is no descriptor for it".to_owned()))?;
+            let pid = process::id_of(&pidfd).map_err(BundleError::host("look up the container's process"))?;
             Ok((pid, pidfd))
         }
     }
@@ -288,13 +338,14 @@ fn between(mut child: Child<'_>, single: SingleThreaded, namespaces: Namespaces)
         Some(users) => namespace::enter(&users, Kind::User).and_then(|()| single.clone_sibling(namespaces)),
         None => Err(std::io::ErrorKind::InvalidInput.into()),
     };
-    let said: Result<u32, String> = match cloned {
+    let (said, given): (Result<(), String>, _) = match cloned {
         Ok(None) => child::main(child),
-        Ok(Some(pid)) => Ok(pid),
-        Err(error) => Err(super::protocol::spelled(&error)),
+        Ok(Some(pidfd)) => (Ok(()), Some(pidfd)),
+        Err(error) => (Err(super::protocol::spelled(&error)), None),
     };
+    let given: Vec<_> = given.iter().map(AsFd::as_fd).collect();
     // If even this fails, the starter sees the channel close.
-    let _ = say(&child.channel, &said, &[]);
+    let _ = say(&child.channel, &said, &given);
     process::exit_now(0)
 }
 

@@ -19,8 +19,8 @@ pub(super) enum ChildSays {
     Failed(Complaint),
 }
 
-/// Said by the starter, in this order; what the child does not wait for it passes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Said by the starter, in this order; the child may wait for them in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum HostSays {
     /// The ids are mapped.
     Mapped,

@@ -60,6 +60,7 @@ pub struct BundlePlan {
 /// # Errors
 /// `PlanError` where the configuration is incomplete or contradicts itself.
 pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan, PlanError> {
+    check_version(spec)?;
     let linux = spec.linux().as_ref().ok_or(PlanError::Missing("linux"))?;
     let process = spec.process().as_ref().ok_or(PlanError::Missing("process"))?;
     let wish = Wish { spec, linux, bundle };
@@ -69,9 +70,6 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
     check_process(process)?;
 
     let mut steps = Vec::new();
-    if namespaces.joins(Kind::User).is_some() {
-        steps.push(Step::JoinUsers);
-    }
     if ids.is_some() {
         steps.push(Step::AwaitIds);
     }
@@ -82,7 +80,9 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
     steps.push(Step::NewSession);
     let mut prepare = Vec::new();
     if namespaces.makes(Kind::Mount) {
-        let mounts = mounts::plan(&wish, &namespaces, ids.as_ref())?;
+        // Of a user namespace that is joined the configuration may still say what its ids are.
+        let known = known_ids(linux);
+        let mounts = mounts::plan(&wish, &namespaces, known.as_ref())?;
         prepare = mounts.prepare;
         steps.extend(mounts.steps);
         inside(&mut steps, &wish, &namespaces)?;
@@ -249,11 +249,16 @@ fn ids(linux: &Linux, namespaces: &NamespacePlan) -> Result<Option<IdMaps>, Plan
     }
 }
 
+fn known_ids(linux: &Linux) -> Option<IdMaps> {
+    let (users, groups) = (linux.uid_mappings().as_deref()?, linux.gid_mappings().as_deref()?);
+    Some(IdMaps { users: id_map(users), groups: id_map(groups) })
+}
+
 pub(super) fn id_map(mappings: &[LinuxIdMapping]) -> IdMap {
     mappings.iter().map(|map| (map.container_id(), map.host_id(), map.size())).collect()
 }
 
-fn check(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), PlanError> {
+fn check_version(spec: &Spec) -> Result<(), PlanError> {
     let major = spec.version().split('.').next().unwrap_or_default();
     if major != "1" {
         return Err(refused(
@@ -262,6 +267,10 @@ fn check(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), PlanError> {
             "this runtime follows version 1 of the specification",
         ));
     }
+    Ok(())
+}
+
+fn check(spec: &Spec, namespaces: &NamespacePlan) -> Result<(), PlanError> {
     if !namespaces.makes(Kind::Mount) && namespaces.joins(Kind::Mount).is_none() {
         return Err(PlanError::Missing(
             "a namespace of type mount; without one its mounts would be the host's: add it to linux.namespaces",

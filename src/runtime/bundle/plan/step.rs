@@ -67,8 +67,6 @@ pub enum Prepare {
 /// Done by the container's process, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Enter the user namespace that is there already. The other namespaces were entered before the clone.
-    JoinUsers,
     /// Enter the mount namespace that is there already, with its root.
     JoinMounts,
     /// Wait until the ids are mapped.
@@ -267,8 +265,7 @@ impl fmt::Display for Step {
             Step::SetCapabilities(_) | Step::Bound(_) => out.write_str("set the capabilities"),
             Step::ContainerHooks | Step::StartHooks => out.write_str("run the hooks"),
             Step::Exec => out.write_str("run the program"),
-            Step::JoinUsers
-            | Step::JoinMounts
+            Step::JoinMounts
             | Step::AwaitIds
             | Step::BecomeRoot
             | Step::NewSession
