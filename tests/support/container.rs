@@ -16,7 +16,7 @@ use crate::support::patience::patient;
 use crate::support::skip;
 
 /// A static shell with the usual tools (package busybox-static).
-const BUSYBOX: &str = "/bin/busybox";
+pub const BUSYBOX: &str = "/bin/busybox";
 /// No test waits longer for anything, on a machine of today.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// User of the applications.

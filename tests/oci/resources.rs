@@ -1,0 +1,131 @@
+//! Control groups of a container: where they are, what they hold, and that they go.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::bundle::{Bundle, remove_groups};
+use crate::support::container::can_run;
+
+/// The group of a container that a controller looks after, in whichever version of control groups it is.
+fn group(controller: &str, path: &str) -> PathBuf {
+    let old = PathBuf::from("/sys/fs/cgroup").join(controller).join(path);
+    if old.exists() {
+        return old;
+    }
+    let unified = PathBuf::from("/sys/fs/cgroup/unified").join(path);
+    if unified.exists() { unified } else { PathBuf::from("/sys/fs/cgroup").join(path) }
+}
+
+/// The value of the first of these files that there is.
+fn value(group: &std::path::Path, files: [&str; 2]) -> String {
+    let found = files.iter().find_map(|file| fs::read_to_string(group.join(file)).ok());
+    found.unwrap_or_else(|| panic!("{} has none of {files:?}", group.display())).trim().to_owned()
+}
+
+#[test]
+fn limits_stand_in_the_group_that_is_named_and_can_be_changed() {
+    if !can_run("limits_stand_in_the_group_that_is_named_and_can_be_changed") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    let id = bundle.id("a");
+    let path = format!("{}/below", bundle.id("group"));
+    bundle.config["linux"]["cgroupsPath"] = json!(format!("/{path}"));
+    bundle.config["linux"]["resources"] = json!({
+        "memory": {"limit": 67_108_864, "swap": 67_108_864},
+        "cpu": {"quota": 50_000, "period": 100_000},
+        "pids": {"limit": 20},
+    });
+    bundle.script("exec sleep 1000");
+    bundle.must(&["run", "-d", &id]);
+    let memory = ["memory.limit_in_bytes", "memory.max"];
+    let pids = ["pids.max", "pids.max"];
+    let cpu = ["cpu.cfs_quota_us", "cpu.max"];
+    assert_eq!(value(&group("memory", &path), memory), "67108864");
+    assert_eq!(value(&group("pids", &path), pids), "20");
+    assert!(value(&group("cpu", &path), cpu).starts_with("50000"));
+    let pid = bundle.state(&id)["pid"].to_string();
+    for controller in ["memory", "pids", "cpu"] {
+        let listed = fs::read_to_string(group(controller, &path).join("cgroup.procs")).unwrap();
+        assert_eq!(listed.trim(), pid, "{controller}");
+    }
+    bundle.must(&[
+        "update",
+        "--memory",
+        "134217728",
+        "--memory-swap",
+        "134217728",
+        "--pids-limit",
+        "30",
+        &id,
+    ]);
+    assert_eq!(value(&group("memory", &path), memory), "134217728");
+    assert_eq!(value(&group("pids", &path), pids), "30");
+    fs::write(bundle.path("resources"), r#"{"pids": {"limit": 40}}"#).unwrap();
+    bundle.must(&["update", "--resources", "resources", &id]);
+    assert_eq!(value(&group("pids", &path), pids), "40");
+    bundle.refused(&["update", "--memory", "much", &id], "does not take");
+    bundle.must(&["delete", "-f", &id]);
+    for controller in ["memory", "pids", "cpu", "unified"] {
+        let left = group(controller, &path);
+        assert!(!left.exists(), "{}", left.display());
+    }
+    // The one above is whoever's named it; here it is ours.
+    remove_groups(&bundle.id("group"));
+}
+
+#[test]
+fn a_limit_of_processes_holds() {
+    if !can_run("a_limit_of_processes_holds") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    bundle.config["linux"]["resources"] = json!({"pids": {"limit": 5}});
+    let said = bundle.run("for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; true");
+    assert!(said.err.contains("fork"), "{said:?}");
+}
+
+#[test]
+fn a_group_in_use_is_not_taken_and_a_limit_without_controller_is_refused() {
+    if !can_run("a_group_in_use_is_not_taken_and_a_limit_without_controller_is_refused") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    let path = format!("/{}", bundle.id("shared"));
+    bundle.config["linux"]["cgroupsPath"] = json!(path);
+    bundle.script("exec sleep 1000");
+    let (one, other) = (bundle.id("one"), bundle.id("other"));
+    bundle.must(&["run", "-d", &one]);
+    bundle.refused(&["run", "-d", &other], "still holds processes");
+    assert_eq!(bundle.status(&one), "running", "its group is as it was");
+    let mut bundle = Bundle::new();
+    bundle.config["linux"]["resources"] = json!({"unified": {"nonsense.max": "1"}});
+    bundle.refused(&["run", &other], "controller");
+    bundle.config["linux"]["resources"] = json!({"unified": {"../../cgroup.procs": "1"}});
+    bundle.refused(&["run", &other], "no name of a control file");
+}
+
+#[test]
+fn many_containers_leave_nothing_behind() {
+    if !can_run("many_containers_leave_nothing_behind") {
+        return;
+    }
+    let count = || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+        let groups = fs::read_dir("/sys/fs/cgroup/unified/dyno-oci")
+            .or_else(|_| fs::read_dir("/sys/fs/cgroup/dyno-oci"));
+        let own = groups.into_iter().flatten().flatten();
+        let ours = format!("oci-test-{}-", std::process::id());
+        (mounts, own.filter(|entry| entry.file_name().to_string_lossy().starts_with(&ours)).count())
+    };
+    let mut bundle = Bundle::with_users();
+    assert_eq!(bundle.run("true").code, 0);
+    let before = count();
+    for _ in 0..50 {
+        assert_eq!(bundle.run("true").code, 0);
+    }
+    assert_eq!(count(), before);
+    assert_eq!(fs::read_dir(bundle.path("state")).unwrap().count(), 0);
+}
