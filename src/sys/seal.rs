@@ -2,7 +2,7 @@
 //!
 //! What a container's first process is a copy of can be reached from inside in odd ways (`#!/proc/self/exe`); who could write to it
 //! would own the host (CVE-2019-5736). A read-only mount of the one file, attached nowhere, cannot be written through or remounted
-//! from inside, and costs one exec for all containers.
+//! from inside, and costs who starts containers one exec.
 
 use std::ffi::CString;
 use std::io;

@@ -1,4 +1,4 @@
-//! The log service as whole processes see it: killed in the middle of a write, sending to real collectors.
+//! The log service as whole processes see it: killed in the middle of a write, sending to real receivers.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may say so by a panic")]
 
 mod https;

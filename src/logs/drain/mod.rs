@@ -1,4 +1,4 @@
-//! Drains: an app's lines on their way to collectors elsewhere (platform reference 5.4).
+//! Drains: an app's lines on their way to receivers elsewhere (platform reference 5.4).
 //!
 //! ```text
 //! the app's files ─► batch ─► sender (syslog or HTTP, with or without TLS) ─► receiver

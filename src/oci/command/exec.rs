@@ -134,7 +134,6 @@ fn wanted(arguments: &Arguments, spec: &Spec) -> Result<Process, OciError> {
         None => {
             let mut process: Process = spec.process().clone().ok_or(PlanError::Missing("process"))?;
             process.set_args(Some(arguments.words[1..].to_vec())).set_terminal(None).set_console_size(None);
-            // They were set for the container's first process, and hold for all that it starts.
             process
         }
     };
