@@ -156,7 +156,7 @@ impl Stage {
         let api = Api::new(node.clone(), shutdown);
         let socket = dir.path().join("api.sock");
         let repositories =
-            Arc::new(Repositories { dir: lib.join("repos"), binary: env!("CARGO_BIN_EXE_dyno").into() });
+            Arc::new(Repositories::new(lib.join("repos"), env!("CARGO_BIN_EXE_dyno").into()));
         let state =
             GitState { node: node.clone(), token: Token::new(TOKEN), repositories, socket: socket.clone() };
         let over_tcp =
@@ -392,4 +392,35 @@ async fn drains_are_added_listed_and_removed() {
     assert_eq!(out(&removed), format!("Successfully removed drain {url}\n"), "{}", err(&removed));
     let gone = stage.dyno(&["drains:remove", &token, "-a", "example"]).await;
     assert!(err(&gone).contains("Couldn't find that drain."), "{}", err(&gone));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_of_several_refs_is_refused_before_anything_is_built() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("Procfile", "web: serve\n")]).await;
+    let remote = stage.remote("example");
+    let both = stage.git(&at, &["push", &remote, "main", "main:master"]).await;
+    assert!(!both.status.success() && err(&both).contains("both deployed"), "{}", err(&both));
+    assert!(stage.push(&at, "example", "main:master").await.status.success());
+    let one_gone = stage.git(&at, &["push", &remote, "main", ":master"]).await;
+    assert!(!one_gone.status.success() && err(&one_gone).contains("cannot be deleted"), "{}", err(&one_gone));
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    assert_eq!(stage.dynos.of(app.id).unwrap().release.version.0, 3, "what was refused is no release");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_commit_is_built_as_it_is() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("Procfile", "web: mine\n")]).await;
+    let other = stage.source("other", &[("Procfile", "web: other\n")]).await;
+    let commit = out(&stage.git(&at, &["rev-parse", "main"]).await);
+    let replaced = format!("main:refs/replace/{}", commit.trim());
+    assert!(stage.push(&other, "example", &replaced).await.status.success());
+    let pushed = stage.push(&at, "example", "main").await;
+    assert!(pushed.status.success(), "{}", err(&pushed));
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    let release = stage.dynos.of(app.id).unwrap().release;
+    assert_eq!(release.process_types.values().collect::<Vec<_>>(), ["mine"]);
 }

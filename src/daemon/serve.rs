@@ -163,7 +163,7 @@ fn doors(
     let socket = config.api_socket();
     let unix = listen(&socket).map_err(DaemonError::file(&socket))?;
     let token = Token::load(&config.lib_dir.join("token"))?;
-    let repositories = Arc::new(Repositories { dir: config.lib_dir.join("repos"), binary });
+    let repositories = Arc::new(Repositories::new(config.lib_dir.join("repos"), binary));
     let state = GitState { node: api.node.clone(), token: token.clone(), repositories, socket };
     let over_tcp = git::router(state).merge(api::router(api.clone(), Door::Tcp(token)));
     let over_socket = api::router(api, Door::Socket { own_uid: privilege::effective_uid() });

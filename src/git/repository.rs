@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use thiserror::Error;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 use crate::domain::AppId;
 
@@ -20,6 +21,7 @@ const CONFIG: &str = "\
 [receive]
 \tfsckObjects = true
 \tdenyDeleteCurrent = refuse
+\tmaxInputSize = 1g
 \tadvertisePushOptions = false
 [receive \"fsck\"]
 \tbadTimezone = warn
@@ -37,12 +39,14 @@ const CONFIG: &str = "\
 const ATTRIBUTES: &str = "* -export-ignore -export-subst\n";
 
 /// Where the repositories are and what their hooks run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Repositories {
     /// The folder of all repositories.
-    pub dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// This program, which the hooks run.
-    pub binary: PathBuf,
+    binary: PathBuf,
+    /// Requests come several at once, and each makes what it does not find: one at a time.
+    making: Mutex<()>,
 }
 
 /// A repository could not be made or brought up to date.
@@ -70,6 +74,12 @@ pub enum RepositoryError {
 }
 
 impl Repositories {
+    /// Those in `dir`, whose hooks run `binary`, this program.
+    #[must_use]
+    pub fn new(dir: PathBuf, binary: PathBuf) -> Self {
+        Self { dir, binary, making: Mutex::default() }
+    }
+
     /// The repository of `app`, whether or not it exists.
     #[must_use]
     pub fn path(&self, app: AppId) -> PathBuf {
@@ -87,6 +97,7 @@ impl Repositories {
     /// # Errors
     /// The disk or git refuse.
     pub async fn ensure(&self, app: AppId) -> Result<PathBuf, RepositoryError> {
+        let _making = self.making.lock().await;
         let path = self.path(app);
         if !path.join("HEAD").exists() {
             self.init(&path).await?;
@@ -144,6 +155,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("GIT_CONFIG_NOSYSTEM", "1"),
     ("GIT_CONFIG_GLOBAL", "/dev/null"),
     ("GIT_TERMINAL_PROMPT", "0"),
+    // Otherwise a pushed refs/replace/ would have another tree built than the one of the commit that is named.
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
 ];
 
 fn write_when_different(path: &Path, text: &str) -> Result<(), RepositoryError> {
@@ -182,7 +195,7 @@ mod test {
     #[tokio::test]
     async fn a_repository_is_made_once_and_repaired_after() {
         let dir = tempfile::tempdir().unwrap();
-        let repositories = Repositories { dir: dir.path().join("repos"), binary: PathBuf::from("/bin/true") };
+        let repositories = Repositories::new(dir.path().join("repos"), PathBuf::from("/bin/true"));
         let app = AppId(uuid::Uuid::new_v4());
         let path = repositories.ensure(app).await.unwrap();
         std::fs::write(path.join("info/attributes"), "x").unwrap();
@@ -192,5 +205,16 @@ mod test {
         assert!(path.join("marker").exists(), "it was made anew");
         assert_eq!(std::fs::read_to_string(path.join("HEAD")).unwrap(), "ref: refs/heads/main\n");
         assert!(!path.with_extension("new").exists());
+    }
+
+    #[tokio::test]
+    async fn many_may_ask_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let repositories = Repositories::new(dir.path().join("repos"), PathBuf::from("/bin/true"));
+        let app = AppId(uuid::Uuid::new_v4());
+        let all = futures_util::future::join_all((0..8).map(|_| repositories.ensure(app))).await;
+        for one in all {
+            assert_eq!(one.unwrap(), repositories.path(app));
+        }
     }
 }

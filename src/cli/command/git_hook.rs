@@ -49,29 +49,37 @@ impl Args {
                 app_of_repository(&std::env::current_dir().map_err(Failure::local("tell where this runs"))?)?
             }
         };
+        let mut updates = Vec::new();
         for line in std::io::stdin().lock().lines() {
-            let line = line.map_err(Failure::local("read what is pushed"))?;
-            let update = parse(&line)?;
-            if !accept(context, &app, &update).await? {
-                return Ok(ExitCode::FAILURE);
-            }
+            updates.push(parse(&line.map_err(Failure::local("read what is pushed"))?)?);
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if accept(context, &app, &updates).await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-/// Whether the push of one ref goes through.
-async fn accept(context: &Context, app: &str, update: &Update) -> Result<bool, Failure> {
-    if !DEPLOYED.contains(&update.name.as_str()) {
-        if update.name.starts_with("refs/heads/") && !is_nothing(&update.new) {
-            say(hook_text::OTHER_BRANCH);
-        }
-        return Ok(true);
-    }
-    if is_nothing(&update.new) {
+/// Whether a push goes through: all of its refs or none (githooks(5)), so what can be refused is refused before a build.
+async fn accept(context: &Context, app: &str, updates: &[Update]) -> bool {
+    let (deployed, others): (Vec<_>, Vec<_>) =
+        updates.iter().partition(|update| DEPLOYED.contains(&update.name.as_str()));
+    if deployed.iter().any(|update| is_nothing(&update.new)) {
         say(hook_text::DELETE_REFUSED);
-        return Ok(false);
+        return false;
     }
+    if others.iter().any(|update| update.name.starts_with("refs/heads/") && !is_nothing(&update.new)) {
+        say(hook_text::OTHER_BRANCH);
+    }
+    match deployed.as_slice() {
+        [] => true,
+        [only] => deploy(context, app, only).await,
+        [_, _, ..] => {
+            say(hook_text::SEVERAL_REFUSED);
+            false
+        }
+    }
+}
+
+/// Whether the new commit of a deployed branch has become a release.
+async fn deploy(context: &Context, app: &str, update: &Update) -> bool {
     let status = match push(context, app, update).await {
         Ok(status) => status,
         Err(Failure::Refused(body)) => {
@@ -83,10 +91,10 @@ async fn accept(context: &Context, app: &str, update: &Update) -> Result<bool, F
             PushStatus::Failed
         }
     };
-    Ok(match status {
+    match status {
         PushStatus::Succeeded | PushStatus::Skipped => true,
         PushStatus::Failed => false,
-    })
+    }
 }
 
 async fn push(context: &Context, app: &str, update: &Update) -> Result<PushStatus, Failure> {
