@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use dyno::api::{Api, Door, PeerInfo};
+use dyno::api::{Api, Door};
 use dyno::domain::{AppId, Bytes, DynoId, DynoState, Slug};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, OneOff, Scope, Streams,
@@ -162,12 +162,9 @@ impl Stage {
         let over_tcp =
             dyno::git::router(state).merge(dyno::api::router(api.clone(), Door::Tcp(Token::new(TOKEN))));
         let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap());
-        let over_socket = dyno::api::router(api, Door::Socket { own_uid });
         let unix = UnixListener::bind(&socket).unwrap();
-        tokio::spawn(async move { axum::serve(tcp, over_tcp).await.unwrap() });
-        tokio::spawn(async move {
-            axum::serve(unix, over_socket.into_make_service_with_connect_info::<PeerInfo>()).await.unwrap();
-        });
+        tokio::spawn(dyno::api::serve_tcp(tcp, over_tcp, api.clone(), std::future::pending()));
+        tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
         Self { dir, git, dynos, node }
     }
 

@@ -1,13 +1,11 @@
 //! Who may come in, and what every answer carries.
 
-use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use axum::serve::IncomingStream;
 use http::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 
 use crate::api::error::{refused, told};
 use crate::api::state::Api;
@@ -36,14 +34,8 @@ pub enum Door {
 
 /// Who is at the other end of a unix socket, as the kernel says (`SO_PEERCRED`, unix(7)).
 #[derive(Clone, Copy, Debug)]
-pub struct PeerInfo {
+pub(super) struct PeerInfo {
     uid: Option<u32>,
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for PeerInfo {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self::of(stream.io())
-    }
 }
 
 impl PeerInfo {

@@ -10,6 +10,7 @@ mod attach;
 mod auth;
 mod body;
 mod builds;
+mod change;
 mod config_vars;
 mod dynos;
 mod error;
@@ -27,7 +28,7 @@ mod state;
 mod test;
 mod view;
 
-pub use auth::{Door, PeerInfo};
+pub use auth::Door;
 pub use routes::router;
-pub use server::serve_unix;
+pub use server::{serve_tcp, serve_unix};
 pub use state::{Api, ShutdownSignal};

@@ -5,6 +5,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 
 use crate::api::auth::{self, Door};
+use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
     accounts, apps, attach, builds, config_vars, dynos, error, formation, log_drains, log_sessions, node,
@@ -44,6 +45,7 @@ pub fn router(api: Api, door: Door) -> Router {
         .route("/node/actions/shutdown", post(node::shutdown))
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
+        .layer(from_fn(to_its_end))
         .layer(from_fn_with_state((api.clone(), door), auth::guard))
         .layer(from_fn(auth::request_id))
         .with_state(api)

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Api, serve_unix};
@@ -33,8 +34,16 @@ const PIPE_BYTES: usize = 4096;
 
 type Answered<T> = BoxFuture<'static, Result<T, DynosError>>;
 
-/// Runs nothing; an attached dyno echoes its input until its end, then exits with 7.
-struct EchoDynos;
+/// Runs nothing; an attached dyno echoes its input until its end, then exits with 7. To forget an app takes a permit.
+struct EchoDynos {
+    forgets: Arc<Forgets>,
+}
+
+struct Forgets {
+    begun: AtomicUsize,
+    permits: Semaphore,
+    ended: AtomicUsize,
+}
 
 impl Dynos for EchoDynos {
     fn apply(&self, _: Desired) -> Answered<()> {
@@ -46,7 +55,14 @@ impl Dynos for EchoDynos {
     }
 
     fn forget(&self, _: AppId) -> Answered<()> {
-        async { Ok(()) }.boxed()
+        let forgets = Arc::clone(&self.forgets);
+        async move {
+            forgets.begun.fetch_add(1, Ordering::SeqCst);
+            forgets.permits.acquire().await.unwrap().forget();
+            forgets.ended.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+        .boxed()
     }
 
     fn restart(&self, _: AppId, _: Scope) -> Answered<()> {
@@ -117,6 +133,7 @@ fn whole(bytes: impl Into<Bytes>) -> RequestBody {
 struct Stage {
     dir: tempfile::TempDir,
     node: Node,
+    forgets: Arc<Forgets>,
     stop: oneshot::Sender<()>,
     served: tokio::task::JoinHandle<()>,
 }
@@ -124,9 +141,14 @@ struct Stage {
 impl Stage {
     fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let forgets = Arc::new(Forgets {
+            begun: AtomicUsize::new(0),
+            permits: Semaphore::new(0),
+            ended: AtomicUsize::new(0),
+        });
         let parts = Parts {
             store: Store::open(&dir.path().join("state.db")).unwrap(),
-            dynos: Arc::new(EchoDynos),
+            dynos: Arc::new(EchoDynos { forgets: Arc::clone(&forgets) }),
             builder: Arc::new(CountingBuilder),
             logs: LogService::open(dir.path().join("logs")).unwrap(),
         };
@@ -144,7 +166,7 @@ impl Stage {
         let own_uid = peer::credentials(&one).unwrap().uid;
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve_unix(listener, api, own_uid, stopped.map(drop)));
-        Self { dir, node, stop, served }
+        Self { dir, node, forgets, stop, served }
     }
 
     async fn send(&self, request: Request<RequestBody>) -> http::Response<Incoming> {
@@ -339,4 +361,31 @@ async fn an_attached_dyno_talks_and_exits() {
     assert_eq!(Frame::take(&mut received), Ok(Some(Frame::Data(b"hello".to_vec()))));
     assert_eq!(Frame::take(&mut received), Ok(Some(Frame::Exit(7))));
     assert_eq!(attach().await.status(), StatusCode::CONFLICT, "a dyno is attached to once");
+}
+
+#[tokio::test]
+async fn a_change_goes_on_when_its_client_has_gone() {
+    let stage = Stage::with_app().await;
+    let mut client = UnixStream::connect(stage.dir.path().join("api.sock")).await.unwrap();
+    client.write_all(b"DELETE /apps/example HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    until(|| stage.forgets.begun.load(Ordering::SeqCst) == 1).await;
+    drop(client);
+    // The server has seen the end of the connection by the time it has answered another one.
+    stage.call(Method::GET, "/apps", "").await;
+    stage.forgets.permits.add_permits(1);
+    until(|| stage.forgets.ended.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_no_whole_head_is_let_go() {
+    let stage = Stage::open();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let api = Api::new(stage.node.clone(), watch::channel(false).0);
+    let routes = super::router(api.clone(), super::Door::Tcp(crate::flows::Token::new("a-token")));
+    let patience = Duration::from_millis(50);
+    let _served = tokio::spawn(super::server::serve(listener, routes, api, patience, std::future::pending()));
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET /apps HTTP/1.1\r\nX: ").await.unwrap();
+    client.read_to_end(&mut Vec::new()).await.unwrap();
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Api, Door, PeerInfo};
+use crate::api::{self, Api, Door};
 use crate::build;
 use crate::daemon::builder::SandboxedBuilder;
 use crate::daemon::cleanup;
@@ -59,7 +59,9 @@ struct Running {
     logs: LogService,
     supervisor: Supervisor,
     runtime: Runtime,
+    /// The two doors, and what closes them.
     servers: JoinSet<()>,
+    doors_closing: CancellationToken,
     router: tokio::task::JoinHandle<()>,
     closing: CancellationToken,
     asked_to_stop: watch::Receiver<bool>,
@@ -139,8 +141,9 @@ async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError
     let closed = closing.clone();
     let router = tokio::spawn(router.serve(async move { closed.cancelled().await }));
     let (shutdown, asked_to_stop) = watch::channel(false);
-    let servers = doors(config, Api::new(node, shutdown), git, binary)?;
-    Ok(Running { logs, supervisor, runtime, servers, router, closing, asked_to_stop })
+    let doors_closing = CancellationToken::new();
+    let servers = doors(config, Api::new(node, shutdown), (git, binary), &doors_closing)?;
+    Ok(Running { logs, supervisor, runtime, servers, doors_closing, router, closing, asked_to_stop })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -157,8 +160,8 @@ fn settings(config: &Config) -> Settings {
 fn doors(
     config: &Config,
     api: Api,
-    tcp: TcpListener,
-    binary: std::path::PathBuf,
+    (tcp, binary): (TcpListener, std::path::PathBuf),
+    closing: &CancellationToken,
 ) -> Result<JoinSet<()>, DaemonError> {
     let socket = config.api_socket();
     let unix = listen(&socket).map_err(DaemonError::file(&socket))?;
@@ -166,19 +169,10 @@ fn doors(
     let repositories = Arc::new(Repositories::new(config.lib_dir.join("repos"), binary));
     let state = GitState { node: api.node.clone(), token: token.clone(), repositories, socket };
     let over_tcp = git::router(state).merge(api::router(api.clone(), Door::Tcp(token)));
-    let over_socket = api::router(api, Door::Socket { own_uid: privilege::effective_uid() });
     let mut servers = JoinSet::new();
-    servers.spawn(async move {
-        if let Err(error) = axum::serve(tcp, over_tcp).await {
-            tracing::error!(%error, "the git endpoint has ended");
-        }
-    });
-    servers.spawn(async move {
-        let service = over_socket.into_make_service_with_connect_info::<PeerInfo>();
-        if let Err(error) = axum::serve(unix, service).await {
-            tracing::error!(%error, "the API's socket has ended");
-        }
-    });
+    servers.spawn(api::serve_tcp(tcp, over_tcp, api.clone(), closing.clone().cancelled_owned()));
+    let own_uid = privilege::effective_uid();
+    servers.spawn(api::serve_unix(unix, api, own_uid, closing.clone().cancelled_owned()));
     Ok(servers)
 }
 
@@ -208,7 +202,8 @@ async fn wait_for_end(asked: &mut watch::Receiver<bool>, on_exit: OnExit) -> Res
 }
 
 async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), DaemonError> {
-    let Running { logs, supervisor, runtime, mut servers, router, closing, asked_to_stop: _ } = running;
+    let Running { logs, supervisor, runtime, servers, doors_closing, router, closing, asked_to_stop: _ } =
+        running;
     let started = SystemTime::now();
     let stop = async {
         if exit == OnExit::StopDynos
@@ -222,7 +217,8 @@ async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), Daem
     if let Err(error) = routed {
         tracing::warn!(%error, "the router did not end in order");
     }
-    servers.shutdown().await;
+    doors_closing.cancel();
+    servers.join_all().await;
     logs.flush().await;
     for name in ["ready", "serve.pid", "api.sock"] {
         let _not_there = std::fs::remove_file(config.run_dir.join(name));
