@@ -5,8 +5,10 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::build::buildpack::Pack;
-use crate::build::ignore::{self, Entry, Patterns};
+use crate::build::ignore::{self, Doomed, Entry, Patterns};
 use crate::build::sandbox::{CACHE_DIR, Input, Reach, SIDE_DIR, Step, Workshop, first};
 use crate::build::transcript::Transcript;
 use crate::build::{BuildRequest, NodeFailure, STORE_ID, Stop};
@@ -146,7 +148,7 @@ async fn apply_ignore(workshop: &Workshop, transcript: &mut Transcript<'_>) -> R
         let reason = format!("the source has too many files to apply {name}");
         return Err(Stop::Source(push_text::declaration_refused(&reason)));
     }
-    let doomed = Patterns::read(&String::from_utf8_lossy(&text)).doomed(&entries(&list));
+    let doomed = doomed(text, list).await?;
     if doomed.paths.is_empty() {
         return Ok(());
     }
@@ -155,6 +157,17 @@ async fn apply_ignore(workshop: &Workshop, transcript: &mut Transcript<'_>) -> R
     let script = format!("cd {dir} && xargs -0 rm -rf --");
     workshop.run_own(own("delete ignored files", script), Input::Bytes(paths), 0).await?;
     Ok(())
+}
+
+/// What the patterns of `text` name of `list`. Both are of the pusher's making, so the work is done where it holds up
+/// nobody else, and ends with the build.
+async fn doomed(text: Vec<u8>, list: Vec<u8>) -> Result<Doomed, NodeFailure> {
+    let over = CancellationToken::new();
+    let _with_the_build = over.clone().drop_guard();
+    let matching = tokio::task::spawn_blocking(move || {
+        Patterns::read(&String::from_utf8_lossy(&text)).doomed(&entries(&list), || over.is_cancelled())
+    });
+    matching.await.map_err(|_| NodeFailure::ShuttingDown)
 }
 
 /// Of a list as `find` prints it: a letter for the kind, then the path, then NUL. What is not UTF-8 is never ignored.
@@ -167,12 +180,17 @@ fn entries(list: &[u8]) -> Vec<Entry> {
     texts.filter_map(entry).collect()
 }
 
-/// Copies the cache of the build before; the scripts work on the copy.
+/// Copies the cache of the build before; the scripts work on the copy. What scripts have left there may not be readable,
+/// and a cache is not worth a build: then they begin with an empty one.
 pub(super) async fn restore_cache(workshop: &Workshop, kept: &Path) -> Result<(), Stop> {
     if !kept.is_dir() {
         return Ok(());
     }
-    let mut step = own("restore the cache", format!("cp -a --reflink=auto {SIDE_DIR}/. {CACHE_DIR}/"));
+    let script = format!(
+        "cp -a --reflink=auto {SIDE_DIR}/. {CACHE_DIR}/ || \
+         {{ chmod -R u+rwX {CACHE_DIR} && find {CACHE_DIR} -mindepth 1 -delete; }}"
+    );
+    let mut step = own("restore the cache", script);
     step.mounts = vec![workshop.cache(), Workshop::bind(kept.to_owned(), SIDE_DIR, Access::ReadOnly)];
     workshop.run_own(step, Input::Empty, 0).await?;
     Ok(())
@@ -201,6 +219,17 @@ mod test {
         assert_eq!(names, ["A", "B.c"]);
         assert_eq!(fs::read_to_string(env.join("A")).unwrap(), "1\n");
         assert!(!dir.path().join("out").exists());
+    }
+
+    #[tokio::test]
+    async fn matching_holds_up_nobody_else() {
+        let patterns = "*a*a*a*a*a*a*b\n".repeat(1000);
+        let list = format!("f{}\0", "a".repeat(250)).repeat(10_000);
+        tokio::select! {
+            biased;
+            _ = doomed(patterns.into(), list.into()) => panic!("nothing else could run meanwhile"),
+            () = tokio::task::yield_now() => {}
+        }
     }
 
     #[test]

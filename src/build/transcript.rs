@@ -7,6 +7,9 @@ use crate::wire::push_text;
 /// The most a build's scripts may write; the rest is not shown.
 pub(super) const OUTPUT_MAX: Bytes = Bytes::mib(32);
 
+/// What a line counts for beside its bytes: it costs that much wherever it waits, and a build may print empty ones.
+const LINE_COST_BYTES: u64 = 128;
+
 /// Longest line, in bytes; a longer one is broken.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
@@ -37,7 +40,8 @@ impl<'a> Transcript<'a> {
     /// Bytes of a script's output.
     pub(super) fn bytes(&mut self, mut bytes: &[u8]) {
         let before = self.written;
-        self.written = before.saturating_add(bytes.len() as u64);
+        let ends = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.written = before.saturating_add(bytes.len() as u64 + ends * LINE_COST_BYTES);
         if before > OUTPUT_MAX.0 {
             return;
         }
@@ -120,6 +124,16 @@ mod test {
         }
         transcript.say("end");
         let told = kept.0.iter().filter(|line| line.contains("the rest is not shown")).count();
-        assert_eq!((told, kept.0.len() as u64), (1, OUTPUT_MAX.0 / 1024 + 2));
+        assert_eq!((told, kept.0.len() as u64), (1, OUTPUT_MAX.0 / (1024 + LINE_COST_BYTES) + 2));
+    }
+
+    #[test]
+    fn empty_lines_count_too() {
+        let mut kept = Kept::default();
+        let mut transcript = Transcript::new(&mut kept);
+        for _ in 0..1024 {
+            transcript.bytes(&[b'\n'; 1024]);
+        }
+        assert!((kept.0.len() as u64) < OUTPUT_MAX.0 / LINE_COST_BYTES, "{} lines", kept.0.len());
     }
 }

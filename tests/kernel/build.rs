@@ -232,6 +232,22 @@ async fn a_build_that_fills_the_disk_is_ended_before_it_is_full() {
 }
 
 #[tokio::test]
+async fn a_cache_that_cannot_be_read_is_begun_anew() {
+    let script = "#!/bin/sh\nls $2\ntouch $2/open\nmkdir $2/closed && chmod 0 $2/closed $2\n";
+    let name = "build::a_cache_that_cannot_be_read";
+    let Some(mut bench) = Bench::new(name, &[DETECT, ("bin/compile", script)], &[("app.txt", "")]).await
+    else {
+        return;
+    };
+    for _ in 0..2 {
+        let (result, said) = bench.build().await;
+        assert!(result.is_ok() && !said.contains("open"), "{said}");
+        assert!(bench.request.cache.join("open").exists());
+    }
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
 async fn a_build_that_takes_too_long_or_is_dropped_is_killed() {
     let compile = ("bin/compile", "#!/bin/sh\necho begun\nsleep 1000 & trap '' TERM; sleep 1000\n");
     let name = "build::a_build_that_takes_too_long";
