@@ -137,26 +137,12 @@ impl Stage {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let git = tcp.local_addr().unwrap();
         let dynos = Arc::new(FakeDynos::default());
-        let parts = Parts {
-            store: Store::open(&lib.join("state.db")).unwrap(),
-            dynos: Arc::clone(&dynos) as Arc<dyn Dynos>,
-            builder: Arc::new(FakeBuilder),
-            logs: LogService::open(lib.join("logs")).unwrap(),
-        };
-        let settings = Settings {
-            lib_dir: lib.clone(),
-            owner: "me@example.com".to_owned(),
-            router_port: 8080,
-            git_address: git,
-            default_stack: dyno::domain::StackName::default(),
-        };
-        let node = Node::new(parts, settings);
+        let node = Self::node(&lib, git, &dynos);
         resume(&node).await.unwrap();
         let (shutdown, _) = watch::channel(false);
         let api = Api::new(node.clone(), shutdown);
         let socket = dir.path().join("api.sock");
-        let repositories =
-            Arc::new(Repositories::new(lib.join("repos"), env!("CARGO_BIN_EXE_dyno").into()));
+        let repositories = Arc::new(Repositories::new(lib.join("repos"), env!("CARGO_BIN_EXE_dyno").into()));
         let state =
             GitState { node: node.clone(), token: Token::new(TOKEN), repositories, socket: socket.clone() };
         let over_tcp =
@@ -166,6 +152,28 @@ impl Stage {
         tokio::spawn(dyno::api::serve_tcp(tcp, over_tcp, api.clone(), std::future::pending()));
         tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
         Self { dir, git, dynos, node }
+    }
+
+    /// A node as it starts, with what is on disk.
+    fn node(lib: &Path, git: SocketAddr, dynos: &Arc<FakeDynos>) -> Node {
+        let parts = Parts {
+            store: Store::open(&lib.join("state.db")).unwrap(),
+            dynos: Arc::clone(dynos) as Arc<dyn Dynos>,
+            builder: Arc::new(FakeBuilder),
+            logs: LogService::open(lib.join("logs")).unwrap(),
+        };
+        let settings = Settings {
+            lib_dir: lib.to_owned(),
+            owner: "me@example.com".to_owned(),
+            router_port: 8080,
+            git_address: git,
+            default_stack: dyno::domain::StackName::default(),
+        };
+        Node::new(parts, settings)
+    }
+
+    fn restarted(&self) -> Node {
+        Self::node(&self.dir.path().join("lib"), self.git, &Arc::default())
     }
 
     async fn dyno(&self, args: &[&str]) -> Output {
@@ -420,4 +428,26 @@ async fn a_replaced_commit_is_built_as_it_is() {
     let app = dyno::flows::find(&stage.node, "example").await.unwrap();
     let release = stage.dynos.of(app.id).unwrap().release;
     assert_eq!(release.process_types.values().collect::<Vec<_>>(), ["mine"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_start_removes_what_nothing_needs() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("Procfile", "web: serve\n")]).await;
+    assert!(stage.push(&at, "example", "main").await.status.success());
+    stage.node.logs().flush().await;
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    let lib = stage.dir.path().join("lib");
+    let (slugs, logs) = (lib.join("slugs"), lib.join("logs"));
+    let kept = [slugs.join(hex::encode([7; 32])), slugs.join("not-ours"), logs.join(app.id.to_string())];
+    let gone = [slugs.join(hex::encode([8; 32])), logs.join(uuid::Uuid::new_v4().to_string())];
+    for dir in kept.iter().chain(&gone) {
+        std::fs::create_dir_all(dir).unwrap();
+    }
+    let again = stage.restarted();
+    resume(&again).await.unwrap();
+    again.logs().flush().await;
+    assert_eq!(kept.map(|dir| dir.exists()), [true; 3]);
+    assert_eq!(gone.map(|dir| dir.exists()), [false; 2]);
 }

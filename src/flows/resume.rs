@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::AppId;
+use crate::domain::{AppId, SlugDigest};
 use crate::flows::Node;
 use crate::flows::apps::remove;
 use crate::flows::drains;
 use crate::flows::error::FlowError;
 
 /// Takes up where the last process of the node ended, however it ended: unfinished builds have failed, running dynos are
-/// adopted, files of destroyed apps go. Returns how many apps there are.
+/// adopted, what destroyed apps and cut off builds have left goes. Returns how many apps there are.
 ///
 /// # Errors
 /// The database or the supervisor fail; the node should not serve then.
@@ -37,11 +37,25 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     for dir in [settings.repos_dir(), settings.cache_dir(), settings.builds_dir()] {
         sweep(&dir, &alive);
     }
+    for gone in node.logs().apps().difference(&alive) {
+        node.logs().forget(*gone);
+    }
+    sweep_slugs(&settings.slugs_dir(), &node.store().slugs_in_use().await?);
     // A source belongs to one push, which does not outlive the process.
     remove(&settings.sources_dir());
     std::fs::create_dir_all(settings.sources_dir())
         .map_err(FlowError::fault("make the folder of sources"))?;
     Ok(apps.len())
+}
+
+/// Removes slugs that no release runs: their app was being destroyed, or their build did not come to a release.
+fn sweep_slugs(dir: &Path, in_use: &BTreeSet<SlugDigest>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let digest = entry.file_name().to_string_lossy().parse::<SlugDigest>();
+        if digest.is_ok_and(|digest| !in_use.contains(&digest)) {
+            remove(&entry.path());
+        }
+    }
 }
 
 /// Removes folders named after an app that is no more. Other names are not ours to judge.

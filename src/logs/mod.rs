@@ -18,7 +18,7 @@ mod segments;
 mod session;
 mod writer;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -230,6 +230,12 @@ impl LogService {
             shared: Arc::downgrade(&self.shared),
         };
         self.drains.set(app, drains, origin).await
+    }
+
+    /// The apps that have a log.
+    #[must_use]
+    pub fn apps(&self) -> BTreeSet<AppId> {
+        self.shared.apps.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
     /// Drops an app's log, on disk and in memory, and ends its sessions and drains.

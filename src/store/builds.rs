@@ -1,5 +1,6 @@
 //! Builds and the slugs they make.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use rusqlite::params;
@@ -72,6 +73,19 @@ impl Store {
         self.call(move |connection| {
             let sql = "SELECT * FROM slugs WHERE digest = ?1";
             first(connection, "slugs", (sql, &[&digest.as_str()]), |record| record.slug())
+        })
+        .await
+    }
+
+    /// The slugs that a release runs.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn slugs_in_use(&self) -> Result<BTreeSet<SlugDigest>, StoreError> {
+        self.call(|connection| {
+            let sql = "SELECT * FROM slugs WHERE digest IN (SELECT slug FROM releases)";
+            let slugs = all(connection, "slugs", (sql, &[]), |record| record.slug())?;
+            Ok(slugs.into_iter().map(|slug| slug.digest).collect())
         })
         .await
     }
