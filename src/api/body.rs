@@ -30,6 +30,10 @@ impl<T: DeserializeOwned> FromRequest<Api> for Input<T> {
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    // A struct could be read from a list of its fields as well.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::BadRequest("The body is no JSON object.".to_owned()));
+    }
     serde_json::from_slice(bytes)
         .map_err(|error| Refusal::BadRequest(format!("The body cannot be read: {error}.")))
 }
@@ -44,7 +48,7 @@ mod test {
         assert_eq!(read::<CreateApp>(b"").unwrap(), CreateApp::default());
         assert_eq!(read::<CreateApp>(b" \n").unwrap(), CreateApp::default());
         assert_eq!(read::<CreateApp>(br#"{"name":"example"}"#).unwrap().name.as_deref(), Some("example"));
-        for bad in [&b"{"[..], b"3", br#"{"name":3}"#, b"\xff"] {
+        for bad in [&b"{"[..], b"3", b"[]", b"null", br#"{"name":3}"#, b"\xff"] {
             assert!(matches!(read::<CreateApp>(bad), Err(Refusal::BadRequest(_))), "{bad:?}");
         }
         let refused = read::<UpdateFormation>(b"{}").unwrap_err();

@@ -12,8 +12,9 @@ pub struct ConfigVars(BTreeMap<String, String>);
 /// Why a set of config vars is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigVarsError {
-    /// An empty name, or one with `=` or a NUL byte, which no environment can carry.
-    #[error("config var name {0:?} is empty or holds '=' or a NUL byte")]
+    /// An empty name, one with `=` or a NUL byte, which no environment can carry, or one with another control character,
+    /// which could write lines of its own where names are shown.
+    #[error("config var name {0:?} is empty or holds '=' or a control character")]
     Name(String),
     /// A value with a NUL byte.
     #[error("the value of config var {0} holds a NUL byte")]
@@ -55,11 +56,14 @@ impl ConfigVars {
     /// This set with `changes` laid over it; `None` removes a name.
     ///
     /// # Errors
-    /// As [`Self::new`]; this set stays as it is.
+    /// As [`Self::new`], or a new name holds a control character; this set stays as it is.
     pub fn changed(&self, changes: &BTreeMap<String, Option<String>>) -> Result<Self, ConfigVarsError> {
         let mut vars = self.0.clone();
         for (name, value) in changes {
             match value {
+                Some(_) if name.contains(char::is_control) => {
+                    return Err(ConfigVarsError::Name(name.clone()));
+                }
                 Some(value) => vars.insert(name.clone(), value.clone()),
                 None => vars.remove(name),
             };
@@ -105,6 +109,15 @@ mod test {
         let changes = BTreeMap::from([("A".to_owned(), None), ("C".to_owned(), Some("3".to_owned()))]);
         let after = before.changed(&changes).unwrap();
         assert_eq!(after.iter().collect::<Vec<_>>(), [("B", "2"), ("C", "3")]);
+    }
+
+    #[test]
+    fn a_name_with_a_line_feed_is_not_set_but_can_be_removed() {
+        let before = ConfigVars::new(vars(&[("A\nB", "1")])).unwrap();
+        let change =
+            |value: Option<&str>| before.changed(&[("A\nB".to_owned(), value.map(str::to_owned))].into());
+        assert!(matches!(change(Some("2")), Err(ConfigVarsError::Name(_))));
+        assert!(change(None).unwrap().is_empty());
     }
 
     #[test]

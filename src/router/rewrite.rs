@@ -86,6 +86,10 @@ pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &St
 
 /// Makes a dyno's answer one to a client. `Date` is put in by the server where it is missing.
 pub(super) fn answer(parts: &mut response::Parts) {
+    // Chunks win over a length (RFC 9112 section 6.3), which would cut the answer off.
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     remove_hops(&mut parts.headers);
     stamp_answer(parts);
 }
@@ -230,6 +234,15 @@ mod test {
             (target.as_str(), &headers["host"]),
             ("/a%2Fb/../c?d", &HeaderValue::from_static("b.localhost:1"))
         );
+    }
+
+    #[test]
+    fn an_answer_in_chunks_has_no_length() {
+        let builder =
+            http::Response::builder().header("content-length", "2").header("transfer-encoding", "chunked");
+        let (mut parts, ()) = builder.body(()).unwrap().into_parts();
+        answer(&mut parts);
+        assert!(!parts.headers.contains_key("content-length"));
     }
 
     #[test]
