@@ -13,7 +13,7 @@ die() {
   exit 1
 }
 
-need_root() { [ "$(id -u)" -eq 0 ] || die "$1 needs root: run it as root or through sudo"; }
+need_root() { [ "$(id -u)" -eq 0 ] || die "$1 needs root: run it as root, or as sudo env \"PATH=\$PATH\" $1"; }
 
 need_rust() {
   command -v cargo >/dev/null || die "cargo was not found: install a Rust toolchain (1.95 or later) and put it on PATH"

@@ -25,7 +25,7 @@ use crate::cli::node::NodeArgs;
 
 /// A private Heroku on one machine: git push to a served request, in containers of its own
 #[derive(Debug, Parser)]
-#[command(name = "dyno", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "dyno", version, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     node: NodeArgs,
@@ -232,6 +232,8 @@ mod test {
             "dyno config:set FOO=bar BAZ=1",
             "dyno rollback v3",
             "dyno --root /n apps",
+            "dyno run bash -a example",
+            "dyno run -- ls -a /",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
             assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());

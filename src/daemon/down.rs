@@ -25,12 +25,13 @@ const REQUEST: &[u8] =
 ///
 /// # Errors
 /// It does not end, or something of it cannot be removed.
-pub(super) async fn down(config: &Config) -> Result<(), DaemonError> {
+pub(super) async fn down(mut config: Config) -> Result<(), DaemonError> {
     if !config.run_dir.exists() {
         return Ok(());
     }
-    // No answer means no node: then what it left is cleared away from here.
-    let _no_node = ask(config);
+    // What is on the host carries the index the node was started with, whatever is said now.
+    config.index = Instance::recorded_index(&config.run_dir).unwrap_or(config.index);
+    let config = &config;
     let instance = claim(config).await?;
     let runtime = Runtime::connect(RuntimeConfig {
         run_dir: config.run_dir.clone(),
@@ -52,17 +53,23 @@ fn ask(config: &Config) -> std::io::Result<()> {
     socket.read_to_end(&mut answer).map(|_| ())
 }
 
-/// Becomes the node, once the living one has let go.
+/// Becomes the node, once the living one has let go. One that is just starting cannot be asked yet, so it is asked again.
 async fn claim(config: &Config) -> Result<Instance, DaemonError> {
     let deadline = Instant::now() + Duration::from_secs(END_TIMEOUT_S);
     loop {
+        // No answer means no node, or not yet; then what it left is cleared away from here.
+        let _no_node = ask(config);
         match Instance::claim(config) {
             Ok(instance) => return Ok(instance),
             Err(InstanceError::RootTaken { .. }) if Instant::now() < deadline => {
                 tokio::time::sleep(POLL).await
             }
             Err(InstanceError::RootTaken { .. }) => return Err(DaemonError::StillRunning(END_TIMEOUT_S)),
-            Err(error @ (InstanceError::IndexTaken { .. } | InstanceError::Prepare { .. })) => {
+            Err(
+                error @ (InstanceError::IndexTaken { .. }
+                | InstanceError::OtherIndex { .. }
+                | InstanceError::Prepare { .. }),
+            ) => {
                 return Err(error.into());
             }
         }

@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::daemon::Config;
+use crate::sys::fs::write_atomically;
 use crate::sys::lock::{Lock, try_lock};
 
 /// Where nodes of one machine tell each other which indices are taken.
 const INDEX_LOCKS_DIR: &str = "/run/lock";
+
+/// Where, below the run directory, the index of the node stands that made what is there.
+const INDEX_FILE: &str = "index";
 
 /// The claim on a directory and an index; dropped, another process may take them.
 #[derive(Debug)]
@@ -47,8 +51,18 @@ pub enum InstanceError {
         /// The index.
         index: u32,
     },
+    /// What an earlier process left on the host carries another index.
+    #[error(
+        "what this node has on the host carries the index {recorded}, not {index}: run `dyno down` first, or go on with --index {recorded}"
+    )]
+    OtherIndex {
+        /// Index on the host.
+        recorded: u32,
+        /// Index asked for.
+        index: u32,
+    },
     /// A directory or a lock cannot be made.
-    #[error("cannot prepare {}", path.display())]
+    #[error("cannot prepare {}{}", path.display(), advice(source))]
     Prepare {
         /// What.
         path: PathBuf,
@@ -66,6 +80,12 @@ impl Instance {
         Self::claim_with(config, Path::new(INDEX_LOCKS_DIR))
     }
 
+    /// The index of the node that made what is below `run_dir`, and on the host.
+    #[must_use]
+    pub fn recorded_index(run_dir: &Path) -> Option<u32> {
+        fs::read_to_string(run_dir.join(INDEX_FILE)).ok()?.parse().ok()
+    }
+
     fn claim_with(config: &Config, index_locks: &Path) -> Result<Self, InstanceError> {
         for dir in [&config.lib_dir, &config.run_dir] {
             private_dir(dir).map_err(|source| InstanceError::Prepare { path: dir.clone(), source })?;
@@ -75,14 +95,29 @@ impl Instance {
             .ok_or_else(|| InstanceError::RootTaken { run_dir: config.run_dir.clone() })?;
         let index = lock(index_locks.join(format!("{}.lock", config.host_name())))?
             .ok_or(InstanceError::IndexTaken { index: config.index })?;
+        match Self::recorded_index(&config.run_dir) {
+            Some(recorded) if recorded != config.index => {
+                return Err(InstanceError::OtherIndex { recorded, index: config.index });
+            }
+            Some(_) => {}
+            None => {
+                let path = config.run_dir.join(INDEX_FILE);
+                write_atomically(&path, config.index.to_string().as_bytes())
+                    .map_err(|source| InstanceError::Prepare { path, source })?;
+            }
+        }
         Ok(Self { _root: root, _index: Trace(Some(index)) })
     }
 }
 
+fn advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied { ": a node is run by root" } else { "" }
+}
+
 fn private_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    // Others may pass through, so that containers reach what is mounted for them, but not list what is there.
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o711))
+    // Config vars, slugs and logs are nobody else's; containers are given what they need as mounts.
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
 }
 
 #[cfg(test)]
@@ -105,5 +140,21 @@ mod test {
         drop(held);
         assert_eq!(fs::read_dir(locks.path()).unwrap().count(), 0, "a trace stays");
         assert!(claim(one.path(), 1).is_ok());
+        let mode = |dir: &str| fs::metadata(one.path().join(dir)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("lib"), mode("run")), (0o700, 0o700), "others may look in");
+    }
+
+    #[test]
+    fn what_is_on_the_host_keeps_its_index() {
+        let (root, locks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let config = |index| {
+            let args = ServeArgs { root: Some(root.path().into()), index: Some(index), ..Default::default() };
+            Config::load(&args).unwrap()
+        };
+        let claim = |index| Instance::claim_with(&config(index), locks.path());
+        drop(claim(20).unwrap());
+        assert_eq!(Instance::recorded_index(&config(0).run_dir), Some(20));
+        assert!(matches!(claim(0), Err(InstanceError::OtherIndex { recorded: 20, index: 0 })));
+        assert!(claim(20).is_ok());
     }
 }

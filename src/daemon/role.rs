@@ -37,9 +37,7 @@ pub fn roles() -> Vec<Role> {
             })
         }),
         (Down::augment_args(Command::new("down")), |matches| {
-            parsed(matches, |args: Down| {
-                play(args.node, async |args| down::down(&Config::load(&args)?).await)
-            })
+            parsed(matches, |args: Down| play(args.node, async |args| down::down(Config::load(&args)?).await))
         }),
         (doctor::Doctor::augment_args(Command::new("doctor")), |matches| parsed(matches, doctor::doctor)),
         (debug::Debug::augment_args(Command::new("debug")), |matches| parsed(matches, debug::debug)),

@@ -42,7 +42,14 @@ impl Args {
         };
         let created = output::action(&text, created, told).await?;
         if !self.no_remote && app::in_repository() {
-            git_remote::set(&self.remote, &created.git_url, &context.node)?;
+            if app::remotes().iter().any(|(name, _)| *name == self.remote) {
+                let (remote, app) = (&self.remote, &created.name);
+                output::note(&format!(
+                    "The git remote {remote} stays as it is; dyno git:remote -a {app} -r {remote} points it here.\n"
+                ));
+            } else {
+                git_remote::set(&self.remote, &created.git_url, &context.node)?;
+            }
         }
         if context.node.json { output::json(&created) } else { output::data(&rendered(&created)) }
     }

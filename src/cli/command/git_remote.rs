@@ -33,7 +33,7 @@ impl Args {
     }
 }
 
-/// Points `remote` at `url`, and tells git whom to ask for the password there. Only this repository's configuration is
+/// Points `remote` at `url`, and tells git whom to ask for the password there and that no proxy leads there. Only this repository's configuration is
 /// changed.
 pub(super) fn set(remote: &str, url: &str, node: &NodeArgs) -> Result<(), Failure> {
     let exists = app::remotes().iter().any(|(name, _)| name == remote);
@@ -41,7 +41,9 @@ pub(super) fn set(remote: &str, url: &str, node: &NodeArgs) -> Result<(), Failur
     let Some(origin) = origin(url) else { return Ok(()) };
     let program = std::env::current_exe().map_err(Failure::local("find this program"))?;
     let helper = helper(&program.to_string_lossy(), &node.flags()?);
-    git(&["config", "--local", "--replace-all", &format!("credential.{origin}.helper"), &helper]).map(drop)
+    git(&["config", "--local", "--replace-all", &format!("credential.{origin}.helper"), &helper])?;
+    // The node is on this machine: a proxy that leads elsewhere would not find it.
+    git(&["config", "--local", "--replace-all", &format!("http.{origin}.proxy"), ""]).map(drop)
 }
 
 /// `http://127.0.0.1:5080` of `http://127.0.0.1:5080/example.git`.

@@ -26,9 +26,50 @@ pub(in crate::cli) struct Args {
     /// Accepted for scripts: the exit status is always passed on
     #[arg(short = 'x', long = "exit-code", hide = true)]
     _exit_code: Option<Option<bool>>,
-    /// The command; several words become one command line
+    #[command(flatten)]
+    command: CommandArgs,
+}
+
+/// What a one-off dyno runs.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct CommandArgs {
+    /// The command; several words become one command line. Behind -- nothing is taken for a flag of ours
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    words: Vec<String>,
+}
+
+impl CommandArgs {
+    /// The app and the command line for it. The platform's users often name the app behind the command
+    /// (`run bash -a example`), which counts unless it is named before it.
+    pub(super) fn resolve(mut self, mut app: AppArgs) -> Result<(String, String), Failure> {
+        let typed: Vec<_> = std::env::args().collect();
+        if app.app.is_none() && app.remote.is_none() && !is_verbatim(&typed, &self.words) {
+            app.app = late_app(&mut self.words);
+        }
+        Ok((app.name()?, command_line(&self.words)))
+    }
+}
+
+/// Whether a `--`, which the grammar swallows, stands between our flags and the command at the end of what was typed.
+fn is_verbatim(typed: &[String], words: &[String]) -> bool {
+    typed.strip_suffix(words).is_some_and(|ours| ours.last().is_some_and(|last| last == "--"))
+}
+
+/// Takes `-a APP`, `--app APP` or `--app=APP` out of a command's words, as far as a `--`.
+fn late_app(words: &mut Vec<String>) -> Option<String> {
+    let ours = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    for at in 0..ours {
+        if let Some(app) = words[at].strip_prefix("--app=") {
+            let app = app.to_owned();
+            words.remove(at);
+            return Some(app);
+        }
+        if matches!(words[at].as_str(), "-a" | "--app") && at + 1 < ours {
+            words.remove(at);
+            return Some(words.remove(at));
+        }
+    }
+    None
 }
 
 /// What a one-off dyno is like.
@@ -67,8 +108,7 @@ impl DynoArgs {
 
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let app = self.app.name()?;
-        let command = command_line(&self.command);
+        let (app, command) = self.command.resolve(self.app)?;
         let has_terminal = tty::stdin_is_terminal() && tty::stdout_is_terminal() && !self.no_tty;
         let mut request = CreateDyno { attach: Some(true), ..self.dyno.request(command.clone())? };
         let terminal = if has_terminal {
@@ -102,7 +142,7 @@ fn add_terminal(env: &mut BTreeMap<String, String>) {
 }
 
 /// One word is a command line as it stands; of several, those that a shell would split or change are quoted.
-pub(super) fn command_line(words: &[String]) -> String {
+fn command_line(words: &[String]) -> String {
     let quoted = |word: &String| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&b);
         if !word.is_empty() && word.bytes().all(plain) {
@@ -127,6 +167,24 @@ mod test {
         assert_eq!(line(&["id; cat /proc/self/status"]), "id; cat /proc/self/status");
         assert_eq!(line(&["ls", "-la", "/app"]), "ls -la /app");
         assert_eq!(line(&["echo", "it's $HOME", ""]), r"echo 'it'\''s $HOME' ''");
+    }
+
+    #[test]
+    fn an_app_named_behind_the_command_is_found_and_taken_out() {
+        let late = |line: &str| {
+            let mut words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+            (late_app(&mut words), words.join(" "))
+        };
+        let app = || Some("example".to_owned());
+        assert_eq!(late("bash -a example"), (app(), "bash".to_owned()));
+        assert_eq!(late("--app example rake db:migrate"), (app(), "rake db:migrate".to_owned()));
+        assert_eq!(late("ls -l --app=example /"), (app(), "ls -l /".to_owned()));
+        for left_alone in ["ls -a", "ls -la", "grep -- -a example", "ls -- --app=example"] {
+            assert_eq!(late(left_alone), (None, left_alone.to_owned()));
+        }
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(is_verbatim(&words("dyno run -- ls -a /"), &words("ls -a /")));
+        assert!(!is_verbatim(&words("dyno run ls -- -a /"), &words("ls -- -a /")));
     }
 
     #[test]

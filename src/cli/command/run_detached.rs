@@ -4,7 +4,7 @@ use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::command::run::{DynoArgs, command_line};
+use crate::cli::command::run::{CommandArgs, DynoArgs};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 use crate::wire::api::{CreateDyno, Dyno};
@@ -16,15 +16,13 @@ pub(in crate::cli) struct Args {
     app: AppArgs,
     #[command(flatten)]
     dyno: DynoArgs,
-    /// The command; several words become one command line
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
+    #[command(flatten)]
+    command: CommandArgs,
 }
 
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let app = self.app.name()?;
-        let command = command_line(&self.command);
+        let (app, command) = self.command.resolve(self.app)?;
         let request = CreateDyno { attach: Some(false), ..self.dyno.request(command.clone())? };
         let path = format!("/apps/{app}/dynos");
         let created = context.client.send_json(Method::POST, &path, &request);
