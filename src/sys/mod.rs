@@ -7,6 +7,7 @@ pub mod device_filter;
 pub mod foreground;
 pub mod fs;
 pub mod handover;
+pub mod landlock;
 pub mod lock;
 pub mod loopback;
 pub mod message;

@@ -272,3 +272,35 @@ async fn nothing_of_the_host_is_mounted_and_no_way_leads_up_from_the_root() {
         }
     }
 }
+
+/// The calling thread's files are written, moved and removed in one place, and nowhere else, root or not.
+#[test]
+fn who_gives_up_changes_changes_nothing_elsewhere() {
+    use dyno::sys::{landlock, seccomp};
+    let name = "who_gives_up_changes_changes_nothing_elsewhere";
+    let dir = tempfile::tempdir().unwrap();
+    let (inside, outside) = (dir.path().join("inside"), dir.path().join("outside"));
+    for place in [&inside, &outside] {
+        fs::create_dir_all(place.join("sub")).unwrap();
+        fs::write(place.join("file"), "x").unwrap();
+    }
+    let outcome = std::thread::spawn(move || {
+        seccomp::set_no_new_privs().unwrap();
+        if !landlock::restrict_changes(&[inside.clone(), "/no/such/place".into()]).unwrap() {
+            return None;
+        }
+        let change = |place: &std::path::Path| {
+            let written = fs::write(place.join("file"), "y").is_ok();
+            let made = fs::create_dir(place.join("new")).is_ok();
+            let moved = fs::rename(place.join("file"), place.join("sub/file")).is_ok();
+            let removed = fs::remove_file(place.join("sub/file")).is_ok();
+            [written, made, moved, removed]
+        };
+        let is_read = fs::read_to_string(outside.join("file")).is_ok();
+        Some((change(&inside), change(&outside), is_read))
+    });
+    match outcome.join().unwrap() {
+        Some(outcome) => assert_eq!(outcome, ([true; 4], [false; 4], true)),
+        None => crate::support::skip::skip(name, "this kernel has no Landlock, or one before Linux 5.19"),
+    }
+}

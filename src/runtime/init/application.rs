@@ -11,7 +11,7 @@ use crate::runtime::spawner::Recorder;
 use crate::runtime::spawner::protocol::{self, ChildSays, Side, StepFailed};
 use crate::runtime::spec::StdioKind;
 use crate::sys::message::Channel;
-use crate::sys::{credentials, process, terminal};
+use crate::sys::{credentials, landlock, process, terminal};
 
 /// Where programs are looked for if the environment has no `PATH`.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -63,6 +63,8 @@ impl Application<'_> {
                 Ok(())
             }
             ProcessStep::ChangeDirectory(path) => change_directory(path),
+            // A kernel without it has the other walls still.
+            ProcessStep::RestrictChanges(places) => landlock::restrict_changes(places).map(|_| ()),
             ProcessStep::FindProgram => {
                 self.program = Some(self.find_program()?);
                 protocol::say(self.channel, &ChildSays::Executing(self.trace.take()), &[])?;

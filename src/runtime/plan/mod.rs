@@ -19,7 +19,7 @@ use crate::runtime::spec::{ContainerId, ContainerSpec, IdRange, Network, StdioKi
 pub use step::{GeneratedFile, HostStep, InitStep, KernelFs, Limited, ProcessStep, Slot};
 
 /// Version of the plan's form; a spawner of another version is replaced before it is asked for anything.
-pub const PLAN_FORMAT: u32 = 3;
+pub const PLAN_FORMAT: u32 = 4;
 
 /// All that is done to start one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

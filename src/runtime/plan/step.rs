@@ -244,6 +244,8 @@ pub enum ProcessStep {
     Umask(u32),
     /// Go to the working directory, and see that it is inside the root.
     ChangeDirectory(PathBuf),
+    /// Give up changing files anywhere else, where the kernel offers that. What is not listed is read-only by its mount as well.
+    RestrictChanges(Vec<PathBuf>),
     /// Find the program, tell the spawner that all went well, and close everything but the standard streams at exec.
     FindProgram,
     /// Install the system call filter. Last, so that it need not allow what came before.
