@@ -19,6 +19,8 @@ const KILLS: u32 = 12;
 const LINE_BYTES: usize = 8000;
 /// Lines between two acknowledgements.
 const LINES_A_FLUSH: u64 = 16;
+/// Acknowledgements of one life of the writing process, on average.
+const FLUSHES_A_LIFE: usize = 12;
 /// Names the folder to the process that writes, and the number it begins with.
 const DIR: &str = "DYNO_TEST_LOGS";
 const FIRST: &str = "DYNO_TEST_FIRST";
@@ -52,9 +54,8 @@ async fn writes_until_it_is_killed() {
     }
 }
 
-/// Runs the writer from line `first` on, kills it before long, and tells the last line it had acknowledged.
+/// Runs the writer from line `first` on, kills it after some acknowledgements, and tells the last line acknowledged.
 fn write_and_kill(dir: &Path, first: u64, drain: Option<&str>) -> u64 {
-    let time = Duration::from_millis(100 + 2 * u64::from(rand::random::<u8>()));
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "killed::writes_until_it_is_killed", "--ignored", "--nocapture"])
         .env(DIR, dir)
@@ -64,15 +65,17 @@ fn write_and_kill(dir: &Path, first: u64, drain: Option<&str>) -> u64 {
         .spawn()
         .unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
-    let reader = std::thread::spawn(move || {
-        let lines = output.lines().map_while(Result::ok);
-        let written = lines.filter_map(|line| Some(line.split_once("written ")?.1.parse::<u64>().unwrap()));
-        written.last()
-    });
-    std::thread::sleep(time);
+    let lines = output.lines().map_while(Result::ok);
+    let mut written = lines.filter_map(|line| Some(line.split_once("written ")?.1.parse::<u64>().unwrap()));
+    // Counted in acknowledgements, so that every life writes something however slow the machine is; the pause after the
+    // last one brings the kill to any place in the next write.
+    let before = usize::from(rand::random::<u8>()) % (2 * FLUSHES_A_LIFE);
+    let last = written.by_ref().take(before + 1).last().unwrap();
+    std::thread::sleep(Duration::from_micros(rand::random::<u16>().into()));
     child.kill().unwrap();
     child.wait().unwrap();
-    reader.join().unwrap().unwrap_or(first - 1)
+    // What it had told before it died was told.
+    written.last().unwrap_or(last)
 }
 
 fn number(line: &LogLine) -> u64 {
@@ -80,9 +83,21 @@ fn number(line: &LogLine) -> u64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
+/// What the log holds. Waits until its files are left alone: a process has a log to itself, and the next one comes soon.
 async fn history(dir: &Path) -> Vec<LogLine> {
     let service = LogService::open(dir.to_owned()).unwrap();
-    service.session(app(), Filter::default(), HISTORY_LINES, Tail::End).collect().await
+    let lines = service.session(app(), Filter::default(), HISTORY_LINES, Tail::End).collect().await;
+    while names(dir).iter().filter(|name| !name.ends_with(".zst")).count() > 1 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    lines
+}
+
+/// The names of the app's files, without positions of drains.
+fn names(dir: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(dir.join(app().to_string())).into_iter().flatten();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| !name.ends_with(".position")).collect()
 }
 
 #[tokio::test]
@@ -106,8 +121,7 @@ async fn no_acknowledged_line_is_lost_to_a_kill_and_none_is_torn() {
         assert!(lines.iter().all(|line| line.message == message(number(line))), "kill {kill}: a torn line");
         first = last + 1;
     }
-    let files = std::fs::read_dir(dir.path().join(app().to_string())).unwrap();
-    let names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let names = names(dir.path());
     assert!(names.iter().any(|name| name.ends_with(".zst")), "nothing was ever sealed: {names:?}");
 }
 

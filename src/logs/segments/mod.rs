@@ -144,14 +144,16 @@ impl Segment {
         Some(Self { first, form })
     }
 
-    /// Everything in it, decompressed.
+    /// Everything in it, decompressed; nothing if it is gone.
     fn read(self, dir: &Path) -> Result<Vec<u8>, LogError> {
-        let path = dir.join(self.name());
         let read = || {
             let mut bytes = Vec::new();
-            reader(File::open(&path)?, self.form)?.read_to_end(&mut bytes).map(|_| bytes)
+            if let Some(mut file) = read::open(dir, self.first)? {
+                file.read_to_end(&mut bytes)?;
+            }
+            Ok(bytes)
         };
-        read().map_err(LogError::file("read", &path))
+        read().map_err(LogError::file("read", &dir.join(self.name())))
     }
 }
 

@@ -98,7 +98,7 @@ impl Reader {
 }
 
 /// Opens the file of that number in the form it has now. It is compressed under its new name before the old one goes.
-fn open(dir: &Path, first: u64) -> io::Result<Option<Box<dyn BufRead + Send>>> {
+pub(super) fn open(dir: &Path, first: u64) -> io::Result<Option<Box<dyn BufRead + Send>>> {
     for form in [Form::Plain, Form::Compressed] {
         match File::open(dir.join(Segment { first, form }.name())) {
             Ok(file) => return reader(file, form).map(Some),
