@@ -184,6 +184,21 @@ impl Stage {
         command.output().await.unwrap()
     }
 
+    /// `POST` of a JSON body over TCP.
+    async fn api(&self, path: &str, body: &str) -> serde_json::Value {
+        let mut stream = tokio::net::TcpStream::connect(self.git).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\
+             Accept: application/vnd.heroku+json; version=3\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|_| panic!("{answer}"))
+    }
+
     async fn git(&self, at: &Path, args: &[&str]) -> Output {
         let mut command = tokio::process::Command::new("git");
         let home = self.dir.path();
@@ -450,4 +465,69 @@ async fn the_next_start_removes_what_nothing_needs() {
     again.logs().flush().await;
     assert_eq!(kept.map(|dir| dir.exists()), [true; 3]);
     assert_eq!(gone.map(|dir| dir.exists()), [false; 2]);
+}
+
+/// The answer to `GET` of a session's URL with these headers, once `until` has come; whole when that is empty.
+async fn session(url: &str, headers: &str, until: &str) -> String {
+    let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while until.is_empty() || !String::from_utf8_lossy(&answer).contains(until) {
+        if tokio::io::AsyncReadExt::read_buf(&mut stream, &mut answer).await.unwrap() == 0 {
+            break;
+        }
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_read_as_the_stock_tool_reads_them_and_searched() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    let say = |text: &str| {
+        let line = dyno::wire::logline::LogLine::output(
+            std::time::SystemTime::now(),
+            "web.1",
+            text.as_bytes().to_vec(),
+        );
+        stage.node.logs().push(app.id, line);
+    };
+    for n in 1..=3 {
+        say(&format!("line {n}."));
+    }
+    stage.node.logs().flush().await;
+    let found = stage.dyno(&["logs", "-a", "example", "--grep", "line [23]", "--since", "1h"]).await;
+    let text = out(&found);
+    assert!(text.ends_with("line 3.\n") && text.lines().count() == 2, "{text}{}", err(&found));
+    let of_release = out(&stage.dyno(&["logs", "-a", "example", "--release", "v2"]).await);
+    assert!(of_release.contains("line 1."), "{of_release}");
+    for (args, told) in [
+        (["--release", "v9"], "Couldn't find that release."),
+        (["--grep", "("], "Invalid pattern: "),
+        (["--since", "soon"], "soon is no time"),
+    ] {
+        let refused = stage.dyno(&[&["logs", "-a", "example"][..], &args].concat()).await;
+        assert!(err(&refused).contains(told), "{args:?}: {}", err(&refused));
+    }
+
+    let asked = stage.api("/apps/example/log-sessions", r#"{"dyno":"web","lines":2,"tail":true}"#).await;
+    let url = asked["logplex_url"].as_str().unwrap();
+    let accept = "Accept: text/event-stream\r\n";
+    let seen = session(url, accept, "line 3.").await;
+    assert!(seen.to_lowercase().contains("content-type: text/event-stream"), "{seen}");
+    assert!(seen.contains("app[web.1]: line 2.") && !seen.contains("line 1."), "{seen}");
+    say("line 4.");
+    let last = seen.rsplit_once("id: ").unwrap().1.lines().next().unwrap();
+    let again = session(url, &format!("{accept}Last-Event-ID: {last}\r\n"), "line 4.").await;
+    assert!(again.contains("line 4.") && !again.contains("line 3."), "{again}");
+
+    let asked = stage.api("/apps/example/log-sessions", r#"{"lines":1}"#).await;
+    let seen = session(asked["logplex_url"].as_str().unwrap(), accept, "").await;
+    assert!(seen.contains("retry: 1\n\n") && seen.contains("line 4."), "{seen}");
+    let asked = stage.api("/apps/example/log-sessions", r#"{"lines":1,"source":"heroku"}"#).await;
+    let plain = session(asked["logplex_url"].as_str().unwrap(), "Accept: */*\r\n", "").await;
+    assert!(plain.to_lowercase().contains("content-type: text/plain") && !plain.contains("line"), "{plain}");
 }

@@ -34,7 +34,7 @@ pub use error::FlowError;
 pub use locks::BuildPermit;
 pub use node::{Node, Parts, Settings};
 pub use push::{Push, Transcript, begin_push, push};
-pub use releases::{ReleaseKey, ReleaseView, release, releases, rollback};
+pub use releases::{ReleaseKey, ReleaseView, release, release_time, releases, rollback};
 pub use resume::resume;
 pub use run::{RunRequest, dyno, dynos, restart, run_one_off, stop};
 pub use scale::{ScaleUpdate, formation, scale};

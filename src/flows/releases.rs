@@ -1,5 +1,7 @@
 //! Releases: reading them, and going back to one.
 
+use std::time::{Duration, SystemTime};
+
 use uuid::Uuid;
 
 use crate::domain::{App, Release, ReleaseStatus, Version};
@@ -81,6 +83,24 @@ pub async fn releases(node: &Node, app: &App) -> Result<Vec<ReleaseView>, FlowEr
 pub async fn release(node: &Node, app: &App, key: ReleaseKey) -> Result<ReleaseView, FlowError> {
     let found = releases(node, app).await?.into_iter().find(|view| key.names(&view.release));
     found.ok_or_else(|| Refusal::NotFound(Missing::Release).into())
+}
+
+/// From when until when a release was the newest; the newest has no end.
+///
+/// # Errors
+/// There is none, or the node fails.
+pub async fn release_time(
+    node: &Node,
+    app: &App,
+    key: ReleaseKey,
+) -> Result<(SystemTime, Option<SystemTime>), FlowError> {
+    let all = node.store().releases(app.id).await?;
+    let found = all.iter().find(|release| key.names(release)).ok_or(Refusal::NotFound(Missing::Release))?;
+    let later = all.iter().filter(|release| release.version > found.version);
+    let next = later.min_by_key(|release| release.version);
+    let time =
+        |unix_s: i64| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(unix_s).unwrap_or_default());
+    Ok((time(found.created_at_s), next.map(|next| time(next.created_at_s))))
 }
 
 /// Makes a new release with the slug, config, types and stack of an earlier one: `key`, or the one before the current.

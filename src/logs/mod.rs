@@ -14,6 +14,7 @@
 mod drain;
 mod error;
 mod follow;
+mod search;
 mod segments;
 mod session;
 mod writer;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::domain::{AppId, Drain};
@@ -34,7 +35,8 @@ use crate::wire::logline::LogLine;
 pub use drain::Trust;
 pub use error::LogError;
 pub use follow::FollowHandle;
-pub use session::{Filter, Tail};
+pub use search::SEARCH_LINES_MAX;
+pub use session::{Begin, Filter, SessionLine, Tail};
 
 /// Lines kept of each app, all sources together (platform reference 5.2).
 pub const HISTORY_LINES: usize = 1500;
@@ -50,6 +52,7 @@ const TAIL_QUEUE_LINES: usize = 1024;
 pub struct LogService {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Message>,
+    dir: PathBuf,
     doorbells: Arc<follow::Doorbells>,
     drains: Arc<Drains>,
 }
@@ -107,7 +110,7 @@ struct AppLog {
     lines: VecDeque<Arc<LogLine>>,
     /// The number of the next line; the lines of an app are numbered without a gap.
     next: u64,
-    tail: broadcast::Sender<Arc<LogLine>>,
+    tail: broadcast::Sender<(u64, Arc<LogLine>)>,
     /// `next` for those who read files: every line before it is in one, or never will be.
     written: watch::Sender<u64>,
 }
@@ -131,9 +134,9 @@ impl AppLog {
             self.lines.pop_front();
         }
         self.lines.push_back(Arc::clone(&line));
-        self.next += 1;
         // Fails when nobody tails, which is the usual case.
-        let _ = self.tail.send(line);
+        let _ = self.tail.send((self.next, line));
+        self.next += 1;
     }
 }
 
@@ -186,8 +189,8 @@ impl LogService {
         let shared = Arc::new(Shared { apps: Mutex::new(apps), ..Shared::default() });
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
         let drains = Arc::new(Drains::new(dir.clone(), trust));
-        writer::start(dir, Arc::clone(&shared), messages)?;
-        Ok(Self { shared, queue, doorbells: follow::Doorbells::start()?, drains })
+        writer::start(dir.clone(), Arc::clone(&shared), messages)?;
+        Ok(Self { shared, queue, dir, doorbells: follow::Doorbells::start()?, drains })
     }
 
     /// Adds a line to an app's log. Never waits: a line that finds the queue full is dropped, and the log says so.
@@ -214,8 +217,57 @@ impl LogService {
         lines: usize,
         tail: Tail,
     ) -> BoxStream<'static, LogLine> {
-        let shared = Arc::clone(&self.shared);
-        self.shared.with_app(app, |log| session::open(log, filter, (lines, tail), shared))
+        self.numbered_session(app, filter, Begin::Newest(lines), tail).map(|shown| shown.line).boxed()
+    }
+
+    /// As [`Self::session`], with the lines' numbers. A filter that searches looks through the files, too.
+    #[must_use]
+    pub fn numbered_session(
+        &self,
+        app: AppId,
+        filter: Filter,
+        begin: Begin,
+        tail: Tail,
+    ) -> BoxStream<'static, SessionLine> {
+        let searched = matches!(begin, Begin::Newest(_)) && filter.is_search();
+        // In one hold of the lock, so that no line falls between history and tail, and none is shown twice.
+        let (history, end, follow) = self.shared.with_app(app, |log| {
+            let history = if searched { Vec::new() } else { log.history(&filter, begin) };
+            let follow = (tail == Tail::Follow).then(|| log.follow(filter.clone(), Arc::clone(&self.shared)));
+            (history, log.next, follow)
+        });
+        let history = match begin {
+            Begin::Newest(count) if searched => self.found((app, end), filter, count),
+            Begin::Newest(_) | Begin::After(_) => session::ready(history),
+        };
+        match follow {
+            Some(follow) => history.chain(follow).boxed(),
+            None => history,
+        }
+    }
+
+    /// What a search finds before the line `end`, once it is asked for.
+    fn found(
+        &self,
+        (app, end): (AppId, u64),
+        filter: Filter,
+        count: usize,
+    ) -> BoxStream<'static, SessionLine> {
+        let dir = self.dir.clone();
+        let found = async move {
+            let search =
+                tokio::task::spawn_blocking(move || search::search(&dir, (app, end), &filter, count));
+            match search.await {
+                Ok(Ok(found)) => found,
+                Ok(Err(failed)) => {
+                    tracing::error!(%app, %failed, "a log cannot be searched");
+                    Vec::new()
+                }
+                // The process is ending.
+                Err(_) => Vec::new(),
+            }
+        };
+        stream::once(found).flat_map(stream::iter).boxed()
     }
 
     /// Sends the lines of `app` to these places and no other, from now on, or from where a drain stopped that is known

@@ -82,12 +82,54 @@ async fn a_slow_tail_is_told_what_it_lost() {
 }
 
 #[tokio::test]
+async fn a_search_finds_lines_that_are_no_longer_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    let total = HISTORY_LINES as u64 + 500;
+    for n in 1..=total {
+        service.push(app(), line(n, &format!("line {n}.")));
+    }
+    service.flush().await;
+    let find =
+        |filter: Filter, count, tail| service.numbered_session(app(), filter, Begin::Newest(count), tail);
+    let at = |n| Some(SystemTime::UNIX_EPOCH + Duration::from_micros(n));
+    let pattern = Some(regex::bytes::Regex::new("^line 1?7\\.$").unwrap());
+    let found: Vec<_> = find(Filter { pattern, ..Filter::default() }, 10, Tail::End).collect().await;
+    assert_eq!(found.iter().map(|found| found.number).collect::<Vec<_>>(), [Some(7), Some(17)]);
+    let window = Filter { since: at(100), until: at(200), ..Filter::default() };
+    let found: Vec<_> = find(window, 30, Tail::End).collect().await;
+    assert_eq!(
+        found.iter().map(|found| found.number).collect::<Vec<_>>(),
+        (170..200).map(Some).collect::<Vec<_>>()
+    );
+    let since = Filter { since: at(total), ..Filter::default() };
+    let tail = find(since, 30, Tail::Follow);
+    service.push(app(), line(5, "too old"));
+    service.push(app(), line(total + 1, "new"));
+    let seen: Vec<_> = tail.take(2).map(|shown| shown.number).collect().await;
+    assert_eq!(seen, [Some(total), Some(total + 2)]);
+}
+
+#[tokio::test]
+async fn a_session_goes_on_after_the_line_its_reader_saw_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = open(dir.path());
+    for n in 1..=10 {
+        service.push(app(), line(n, "x"));
+    }
+    service.flush().await;
+    let session = service.numbered_session(app(), Filter::default(), Begin::After(7), Tail::End);
+    let numbers: Vec<_> = session.map(|shown| shown.number.unwrap()).collect().await;
+    assert_eq!(numbers, [8, 9, 10]);
+}
+
+#[tokio::test]
 async fn a_full_queue_drops_and_says_so_in_the_log() {
     let shared = Arc::new(Shared::default());
     let (queue, messages) = mpsc::channel(1);
     let doorbells = follow::Doorbells::start().unwrap();
     let drains = Arc::new(Drains::new(PathBuf::new(), Trust::Host));
-    let service = LogService { shared: Arc::clone(&shared), queue, doorbells, drains };
+    let service = LogService { shared: Arc::clone(&shared), queue, dir: PathBuf::new(), doorbells, drains };
     for n in 0..4 {
         service.push(app(), line(n, "x"));
     }

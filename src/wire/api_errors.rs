@@ -221,6 +221,12 @@ pub enum Refusal {
     /// The app has as many drains as it may.
     #[error("You have already added the maximum number of drains allowed ({max}).", max = Drain::PER_APP_MAX)]
     TooManyDrains,
+    /// No time.
+    #[error("A time is written as in 2026-11-23T10:00:00Z.")]
+    LogTime,
+    /// No regular expression; the text says what is wrong with it.
+    #[error("Invalid pattern: {0}.")]
+    LogPattern(String),
     /// A one-off dyno without a command.
     #[error("A one-off dyno needs a command.")]
     NoCommand,
@@ -312,6 +318,8 @@ impl Refusal {
             | Self::TooManyOneOffs { .. }
             | Self::ConfigVars(_)
             | Self::DrainUrl(_)
+            | Self::LogTime
+            | Self::LogPattern(_)
             | Self::DrainExists
             | Self::TooManyDrains
             | Self::NoCommand

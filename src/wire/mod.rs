@@ -6,6 +6,7 @@ pub mod attach;
 pub mod codes;
 pub mod credentials;
 pub mod drain;
+pub mod event_stream;
 pub mod headers;
 pub mod hook_text;
 pub mod logline;

@@ -1,12 +1,14 @@
 //! `dyno logs`
 
 use hyper::Method;
+use jiff::civil::DateTime;
+use jiff::{Span, Timestamp};
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::client::next_chunk;
 use crate::cli::failure::Failure;
-use crate::cli::output;
+use crate::cli::output::{self, Now};
 use crate::wire::api::{CreateLogSession, LogSession};
 use crate::wire::logline::{LogLine, Source};
 
@@ -20,9 +22,9 @@ const PLATFORM_COLOUR: u8 = 90;
 pub(in crate::cli) struct Args {
     #[command(flatten)]
     app: AppArgs,
-    /// Number of lines to show (at most 1500)
-    #[arg(short, long, default_value_t = 100, value_name = "LINES")]
-    num: usize,
+    /// Number of lines to show, at most 1500 [default: 100; all with --since or --release]
+    #[arg(short, long, value_name = "LINES")]
+    num: Option<usize>,
     /// Go on with the lines that come
     #[arg(short, long)]
     tail: bool,
@@ -35,6 +37,15 @@ pub(in crate::cli) struct Args {
     /// Only lines of this source: app or heroku
     #[arg(short, long)]
     source: Option<String>,
+    /// Only lines since then: 90s, 2h, 1d, or a time such as 2026-11-23 or 2026-11-23T10:00
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only messages in which this regular expression is found
+    #[arg(long, value_name = "PATTERN")]
+    grep: Option<String>,
+    /// Only lines from the time in which this release was the newest (v3)
+    #[arg(long, value_name = "RELEASE")]
+    release: Option<String>,
 }
 
 impl Args {
@@ -44,7 +55,10 @@ impl Args {
             dyno: self.dyno_name.or(self.process_type),
             process_type: None,
             source: self.source,
-            lines: Some(self.num),
+            lines: self.num,
+            since: self.since.map(|when| since(&when, &Now::here())).transpose()?,
+            grep: self.grep,
+            release: self.release,
             tail: Some(self.tail),
         };
         let path = format!("/apps/{app}/log-sessions");
@@ -66,6 +80,24 @@ impl Args {
         }
         output::bytes(&received)
     }
+}
+
+/// The time that `when` means, as the API takes it: so long before now, or a time of this machine's zone.
+fn since(when: &str, now: &Now) -> Result<String, Failure> {
+    let unknown = || {
+        Failure::Usage(format!("{when} is no time: write 90s, 2h, 1d, 2026-11-23 or 2026-11-23T10:00:00Z."))
+    };
+    let then = if let Ok(before) = when.parse::<Span>() {
+        // A day is as long as the day was here.
+        let now = now.at.to_zoned(now.zone.clone());
+        now.checked_sub(before.abs()).map_err(|_| unknown())?.timestamp()
+    } else if let Ok(exact) = when.parse::<Timestamp>() {
+        exact
+    } else {
+        let local: DateTime = when.parse().map_err(|_| unknown())?;
+        local.to_zoned(now.zone.clone()).map_err(|_| unknown())?.timestamp()
+    };
+    Ok(then.to_string())
 }
 
 /// How lines are shown.
@@ -115,6 +147,22 @@ mod test {
     use super::*;
 
     const LINE: &[u8] = b"2026-11-23T06:28:04.170873+00:00 app[web.1]: hello: \"you\"\n";
+
+    #[test]
+    fn times_are_given_as_people_do() {
+        let now = output::test::now();
+        for (when, expected) in [
+            ("90s", "2026-11-18T01:58:30Z"),
+            ("2h", "2026-11-18T00:00:00Z"),
+            ("1d 30m", "2026-11-17T01:30:00Z"),
+            ("2026-11-17", "2026-11-17T00:00:00Z"),
+            ("2026-11-17T10:00", "2026-11-17T10:00:00Z"),
+            ("2026-11-17T10:00:00+02:00", "2026-11-17T08:00:00Z"),
+        ] {
+            assert_eq!(since(when, &now).unwrap(), expected, "{when}");
+        }
+        assert!(matches!(since("yesterday", &now), Err(Failure::Usage(_))));
+    }
 
     #[test]
     fn a_line_is_shown_plain_coloured_or_as_json() {

@@ -192,6 +192,23 @@ pub(super) fn remove(dir: &Path, app: AppId) -> Result<(), LogError> {
     remove_tree(&dir).map_err(LogError::file("remove", &dir))
 }
 
+/// The number of the first line of the oldest file into which something was written at `since` or later: a line is written
+/// after it was said.
+pub(super) fn first_since(dir: &Path, app: AppId, since: Option<SystemTime>) -> Result<u64, LogError> {
+    let dir = dir_of(dir, app);
+    if !dir.exists() {
+        return Ok(FIRST_LINE);
+    }
+    let segments = list(&dir)?;
+    let is_recent = |segment: &&Segment| {
+        let modified = std::fs::metadata(dir.join(segment.name())).and_then(|meta| meta.modified());
+        // What cannot be told is looked into.
+        since.is_none_or(|since| modified.map_or(true, |modified| modified >= since))
+    };
+    let first = segments.iter().find(is_recent).or(segments.last());
+    Ok(first.map_or(FIRST_LINE, |segment| segment.first))
+}
+
 /// Where an app's files are.
 pub(super) fn dir_of(dir: &Path, app: AppId) -> PathBuf {
     dir.join(app.to_string())

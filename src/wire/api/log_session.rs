@@ -31,6 +31,15 @@ pub struct CreateLogSession {
     /// How many lines of history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<usize>,
+    /// Nothing said before this time, RFC 3339; beyond the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// A regular expression that messages must match; beyond the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grep: Option<String>,
+    /// `v3`: only what was said while this release was the newest; beyond the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// Whether to go on with what comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<bool>,
