@@ -10,7 +10,7 @@ pub const DELETE_REFUSED: &str =
     " !     The deployed branch cannot be deleted. Use `dyno apps:destroy` to remove the app.";
 
 /// One push is one release.
-pub const SEVERAL_REFUSED: &str = " !     main and master are both deployed. Push one of them at a time, such as with `git push dyno main`.";
+pub const SEVERAL_REFUSED: &str = " !     main and master are both deployed. Push one of them at a time, such as with `git push heroku main`.";
 
 /// The transcript ended before its verdict.
 pub const TRANSCRIPT_CUT: &str = " !     The node went away during the build. Nothing is known to have changed: see `dyno releases`, then push again.";

@@ -128,6 +128,35 @@ impl Drop for Delegated {
     }
 }
 
+/// Controllers handed down from a tree's root for a while, as a service manager does for good.
+struct Shared {
+    control: PathBuf,
+    before: String,
+}
+
+impl Shared {
+    const CONTROLLERS: [&str; 4] = ["memory", "cpu", "pids", "io"];
+
+    fn make(point: &Path) -> Self {
+        let control = point.join("cgroup.subtree_control");
+        let before = fs::read_to_string(&control).unwrap();
+        for controller in Self::CONTROLLERS {
+            fs::write(&control, format!("+{controller}")).unwrap();
+        }
+        Self { control, before }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let had = |name: &&str| self.before.split_whitespace().any(|before| before == *name);
+        for controller in Self::CONTROLLERS.iter().filter(|name| !had(name)) {
+            // Somebody else may have come to need it meanwhile.
+            let _refused = fs::write(&self.control, format!("-{controller}"));
+        }
+    }
+}
+
 /// Moves into the part, and sees nothing of the tree but that.
 const DELEGATED_VIEW: &str = "echo $$ > \"$1/cgroup.procs\" && exec unshare -Cm sh -c 'mount --make-rprivate / && \
     umount -l /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && \
@@ -140,11 +169,7 @@ fn limits_hold_in_a_delegated_part_of_the_tree() {
     }
     let hybrid = Path::new(POINT).join("unified");
     let point = if hybrid.exists() { hybrid } else { POINT.into() };
-    if point.ends_with("cgroup") {
-        for controller in ["+memory", "+cpu", "+pids", "+io"] {
-            fs::write(point.join("cgroup.subtree_control"), controller).unwrap();
-        }
-    }
+    let _shared = point.ends_with("cgroup").then(|| Shared::make(&point));
     let part = Delegated::make(&point);
     let binary = std::env::current_exe().unwrap();
     let output = Command::new("sh").args(["-c", DELEGATED_VIEW]).arg(binary).arg(&part.0).output().unwrap();

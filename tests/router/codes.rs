@@ -351,10 +351,9 @@ async fn an_app_that_crashes_while_it_boots_answers_at_once() {
         sleep(Duration::from_millis(100)).await;
         bench.publish(route(WebState::Crashed));
     };
-    let start = Instant::now();
     let (answer, ()) = tokio::join!(bench.get("/"), crash);
+    // Had it waited for the boot to end, the code would be H20.
     assert_eq!((status(&answer), field(&bench.line().await, "code")), (503, "H10"));
-    assert!(start.elapsed() < Duration::from_millis(500));
 }
 
 #[tokio::test]
