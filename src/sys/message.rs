@@ -113,6 +113,13 @@ impl Channel {
     }
 }
 
+impl From<OwnedFd> for Channel {
+    /// An end that came as a descriptor.
+    fn from(end: OwnedFd) -> Channel {
+        Channel(end)
+    }
+}
+
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -93,6 +93,25 @@ impl SingleThreaded {
     /// # Errors
     /// The kernel's errno: `EPERM`, `ENOSPC` at the limit of namespaces, `EAGAIN` at the limit of processes.
     pub fn clone(self, namespaces: Namespaces, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+        self.fork(namespaces, group, libc::SIGCHLD)
+    }
+
+    /// As `clone`, of a child of the caller's parent, who is told of its end.
+    ///
+    /// # Errors
+    /// As `clone`; `EINVAL` for process 1.
+    pub fn clone_beside(self, namespaces: Namespaces, group: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+        let parent = Namespaces(u64::try_from(libc::CLONE_PARENT).unwrap_or(0));
+        // The kernel gives it the signal of the caller's own end.
+        self.fork(namespaces.and(parent), group, 0)
+    }
+
+    fn fork(
+        self,
+        namespaces: Namespaces,
+        group: Option<BorrowedFd<'_>>,
+        signal: libc::c_int,
+    ) -> io::Result<Cloned> {
         let mut pidfd: libc::c_int = -1;
         let into = group.map_or(0, |_| CLONE_INTO_CGROUP);
         let flag = |n: libc::c_int| u64::try_from(n).unwrap_or(0);
@@ -101,7 +120,7 @@ impl SingleThreaded {
             pidfd: (&raw mut pidfd).expose_provenance() as u64,
             child_tid: 0,
             parent_tid: 0,
-            exit_signal: flag(libc::SIGCHLD),
+            exit_signal: flag(signal),
             stack: 0,
             stack_size: 0,
             tls: 0,

@@ -3,7 +3,6 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dyno::runtime::spawner::Side;
@@ -16,9 +15,6 @@ use crate::support::patience::patient;
 /// Runs of `true` in the long and the short form.
 const RUNS: u32 = 100;
 const RUNS_SOAK: u32 = 1_000;
-/// Starts after which nothing may be left.
-const CYCLES: usize = 50;
-
 fn is_soak() -> bool {
     std::env::var_os("DYNO_SOAK").is_some()
 }
@@ -266,48 +262,6 @@ async fn sockets_that_listen_inside_are_listed() {
     }
     container.kill().unwrap();
     wait(&container).await;
-}
-
-fn count(dir: &str) -> usize {
-    std::fs::read_dir(dir).unwrap().count()
-}
-
-#[tokio::test]
-async fn nothing_is_left_after_many_cycles() {
-    if !can_run("nothing_is_left_after_many_cycles") {
-        return;
-    }
-    let node = Node::start().await;
-    let spawner = {
-        let container = node.run(node.shell("sleep 100")).await.container;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", container.init_pid())).unwrap();
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().to_owned();
-        container.kill().unwrap();
-        wait(&container).await;
-        container.remove().await.unwrap();
-        parent
-    };
-    let fds = format!("/proc/{spawner}/fd");
-    let mounts = || std::fs::read_to_string(format!("/proc/{spawner}/mountinfo")).unwrap().lines().count();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let before = (count(&fds), mounts());
-    for _ in 0..CYCLES {
-        let (exit, _) = node.outcome(node.shell("true")).await;
-        assert!(exit.is_success());
-    }
-    // The spawner may still be busy with what nobody waits for.
-    let deadline = Instant::now() + patient(Duration::from_secs(5));
-    while (count(&fds), mounts()) != before && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!((count(&fds), mounts()), before, "descriptors and mounts of the spawner");
-    assert_eq!(count(node.dir.path().join("run/containers").to_str().unwrap()), 0);
-    assert!(node.runtime.cgroups().ids().unwrap().is_empty());
-    assert_eq!(std::fs::read_to_string(format!("/proc/{spawner}/task/{spawner}/children")).unwrap(), "");
-    assert!(
-        !std::fs::read_to_string("/proc/self/mountinfo").unwrap().contains(node.dir.path().to_str().unwrap())
-    );
-    assert!(Path::new(&fds).exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -13,4 +13,5 @@ mod lifetime;
 mod network;
 mod router;
 mod seccomp;
+mod soak;
 mod unified;

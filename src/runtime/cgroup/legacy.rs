@@ -34,13 +34,26 @@ impl LegacyGroups {
         LegacyGroups { path, points }
     }
 
-    /// Makes the groups and sets the limits; every limit's controller is known to be present or waived.
-    pub(super) fn create(&self, limits: &Limits) -> Result<(), CgroupError> {
+    /// Makes the groups.
+    pub(super) fn make(&self) -> Result<(), CgroupError> {
+        for part in ["", "/app", "/init"] {
+            self.group(part).create().map_err(|source| self.error("make", source))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the groups another name; who is in them stays there.
+    pub(super) fn rename(&self, to: &LegacyGroups) -> Result<(), CgroupError> {
+        let to = to.dirs();
+        self.dirs().iter().zip(&to).try_for_each(|(from, to)| {
+            std::fs::rename(from, to).map_err(access(&format!("rename to {}", to.display()), from))
+        })
+    }
+
+    /// Sets the limits; every limit's controller is known to be present or waived.
+    pub(super) fn limit(&self, limits: &Limits) -> Result<(), CgroupError> {
         let whole = self.group("");
         let app = self.group("/app");
-        for group in [&whole, &app, &self.group("/init")] {
-            group.create().map_err(|source| self.error("make", source))?;
-        }
         if let Some(cpu) = whole.controller_of::<CpuController>() {
             cpu.set_shares(shares(limits.cpu_weight))
                 .map_err(|source| self.error("set the cpu share of", source))?;

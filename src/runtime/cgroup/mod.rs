@@ -11,6 +11,7 @@ mod container;
 mod layout;
 mod legacy;
 mod readings;
+mod ready;
 mod unified;
 
 use std::io;
@@ -28,6 +29,7 @@ pub use container::ContainerCgroup;
 pub use layout::Mode;
 pub(crate) use layout::{Hierarchy, hierarchies};
 pub use readings::{Averages, Events, Pressure, Stall, Usage};
+pub use ready::ReadyGroups;
 
 /// How long removing a group is tried while its last processes are still on their way out, in milliseconds.
 const REMOVE_WAIT_MS: u64 = 2_000;
@@ -183,6 +185,16 @@ impl Cgroups {
     /// `CannotLimit` where the host lacks a controller and limits are required; else what the kernel refused. Nothing is
     /// left behind on failure.
     pub fn create(&self, id: &str, limits: &Limits) -> Result<ContainerCgroup, CgroupError> {
+        self.check(limits)?;
+        let made = self.make(id, limits, None);
+        if made.is_err() {
+            self.remove_everywhere(id)?;
+        }
+        made
+    }
+
+    /// Whether the host can hold these limits, or need not.
+    fn check(&self, limits: &Limits) -> Result<(), CgroupError> {
         let wanted = [
             (limits.memory_bytes.is_some(), "memory", "memory"),
             (limits.cpu_quota.is_some(), "processor", "cpu"),
@@ -191,21 +203,23 @@ impl Cgroups {
         for (_, limit, controller) in wanted.iter().filter(|(is_set, ..)| *is_set) {
             self.require(limit, controller)?;
         }
-        let made = self.make(id, limits);
-        if made.is_err() {
-            self.remove_everywhere(id)?;
-        }
-        made
+        Ok(())
     }
 
-    fn make(&self, id: &str, limits: &Limits) -> Result<ContainerCgroup, CgroupError> {
+    fn make(
+        &self,
+        id: &str,
+        limits: &Limits,
+        ready: Option<&ReadyGroups>,
+    ) -> Result<ContainerCgroup, CgroupError> {
         let unified = match &self.unified {
             Some(subtree) => Some(UnifiedGroups::create(subtree, id, self.layout.mode, limits)?),
             None => None,
         };
         let legacy = self.legacy_groups(id);
         if let Some(legacy) = &legacy {
-            legacy.create(limits)?;
+            ready.map_or_else(|| legacy.make(), |ready| ready.become_groups_of(legacy))?;
+            legacy.limit(limits)?;
         }
         Ok(ContainerCgroup::new(unified, legacy))
     }
@@ -229,7 +243,8 @@ impl Cgroups {
     pub fn ids(&self) -> Result<Vec<String>, CgroupError> {
         let mut ids = Vec::new();
         for subtree in self.subtrees() {
-            ids.extend(children(&subtree)?.into_iter().filter_map(|name| name.into_string().ok()));
+            let names = children(&subtree)?.into_iter().filter_map(|name| name.into_string().ok());
+            ids.extend(names.filter(|name| !name.starts_with(ready::PREFIX)));
         }
         ids.sort();
         ids.dedup();

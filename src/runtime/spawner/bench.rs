@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::runtime::facts::OverlayLayers;
+use crate::runtime::spec::Exec;
 use crate::sys::mount::{self, Attributes, Layers};
 
 /// Device files of every container (`mem(4)`, `tty(4)`).
@@ -169,6 +170,23 @@ impl Drop for Attached {
             // Attached by us a moment ago; should it fail, the mount ends with the spawner.
             let _ = mount::detach(path);
         }
+    }
+}
+
+/// A file system in memory.
+pub(super) fn tmpfs(size_bytes: u64, mode: u32, (uid, gid): (u32, u32), exec: Exec) -> io::Result<OwnedFd> {
+    let (size, mode) = (size_bytes.to_string(), format!("{mode:o}"));
+    let (uid, gid) = (uid.to_string(), gid.to_string());
+    let options = [("size", size.as_str()), ("mode", &mode), ("uid", &uid), ("gid", &gid)];
+    let attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES).and(exec_attribute(exec));
+    mount::filesystem("tmpfs", &options, attributes)
+}
+
+/// Whether programs may be run from a mount, as its attribute.
+pub(super) fn exec_attribute(exec: Exec) -> Attributes {
+    match exec {
+        Exec::Allowed => Attributes::NONE,
+        Exec::Denied => Attributes::NO_EXEC,
     }
 }
 

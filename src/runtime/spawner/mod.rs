@@ -2,8 +2,10 @@
 //! code). It outlives whoever started it and is the parent of all containers; should it die, they live on.
 
 mod bench;
+mod berth;
 pub(crate) mod protocol;
 mod start;
+mod streams;
 mod trace;
 
 use std::collections::HashMap;
@@ -26,13 +28,15 @@ use crate::sys::process::{self, ChildSignals, Cloned, End, Namespaces, SingleThr
 use crate::sys::{clock, credentials, mount, peer, seal};
 
 use bench::Bench;
+use berth::Berths;
 use protocol::{PLAN_BYTES_MAX, Reply, Request};
+use start::Given;
 
 pub use protocol::{Side, StepFailed, Timings};
 pub use trace::{Lap, Trace};
 
 pub(crate) use bench::{MASK_DIRECTORY, MASK_FILE};
-pub(crate) use start::ChildStreams;
+pub(crate) use streams::ChildStreams;
 pub(crate) use trace::Recorder;
 
 /// First argument that makes the binary play this role; the second is the configuration as JSON.
@@ -122,6 +126,7 @@ struct Spawner {
     bench: Bench,
     cgroups: Cgroups,
     children: HashMap<u32, ContainerId>,
+    berths: Berths,
     signals: ChildSignals,
     door: Option<(Listener, Lock)>,
 }
@@ -135,17 +140,30 @@ impl Spawner {
         let cgroups =
             Cgroups::detect(&config.cgroup_root, config.limits.enforcement()).map_err(io::Error::other)?;
         cgroups.setup().map_err(|error| io::Error::other(full_text(&error)))?;
+        cgroups.sweep_ready();
         // Compiled here once; every container inherits the result.
         seccomp::hardened().map_err(io::Error::other)?;
         let door = Some((Listener::bind(&config.socket())?, lock));
         let signals = process::child_descriptor()?;
         let config = config.clone();
-        Ok(Spawner { config, single, bench, cgroups, children: HashMap::new(), signals, door })
+        Ok(Spawner {
+            config,
+            single,
+            bench,
+            cgroups,
+            children: HashMap::new(),
+            berths: Berths::default(),
+            signals,
+            door,
+        })
     }
 
     fn serve(&mut self) -> io::Result<()> {
         let mut idle_since = Instant::now();
         loop {
+            if self.door.is_some() {
+                self.refill_berths();
+            }
             let mut waited = vec![self.signals.as_fd()];
             waited.extend(self.door.as_ref().map(|(listener, _)| listener.as_fd()));
             let ready = process::wait_readable(&waited, Some(IDLE_TIMEOUT))?;
@@ -164,6 +182,7 @@ impl Spawner {
 
     /// Takes the socket away first, so that nobody connects to one that is no longer answered.
     fn close(&mut self) {
+        self.berths.close();
         if self.door.is_some() {
             // While the lock is held: behind it the path may be the next spawner's, who also replaces one that stayed.
             let _ = std::fs::remove_file(self.config.socket());
@@ -206,9 +225,12 @@ impl Spawner {
         let began = trace.begin();
         let mut descriptors = descriptors.into_iter();
         let file = descriptors.next().ok_or(io::ErrorKind::InvalidData)?;
-        let plan: Plan = serde_json::from_slice(&message::contents(file, PLAN_BYTES_MAX)?)?;
+        let file = std::fs::File::from(file);
+        let plan: Plan =
+            serde_json::from_slice(&message::contents(file.try_clone()?.into(), PLAN_BYTES_MAX)?)?;
         trace.end(began, Side::Host, "read the plan");
-        match start::run(self, &plan, descriptors.next(), trace) {
+        let given = Given { file, netns: descriptors.next(), berth: self.berths.take(), trace };
+        match start::run(self, &plan, given) {
             Ok(started) => {
                 self.children.insert(started.record.pid, plan.id.clone());
                 let given: Vec<_> = started.given.iter().map(AsFd::as_fd).collect();
@@ -216,7 +238,7 @@ impl Spawner {
                     Reply::Started { record: started.record, timings: started.timings, laps: started.laps };
                 let said = protocol::say(client, &reply, &given);
                 // Nobody waits for what is left to do; a container whose client has gone is found by its record.
-                if let Err(failed) = start::finish(&plan, &started.cgroup, started.pid) {
+                if let Err(failed) = start::finish(&plan, &started.rest) {
                     self.note(&format!("container {}: {failed}", plan.id));
                 }
                 said
@@ -229,7 +251,10 @@ impl Spawner {
     fn reap(&mut self) -> io::Result<()> {
         self.signals.drain();
         while let Some(reaped) = process::reap()? {
-            let Some(id) = self.children.remove(&reaped.pid) else { continue };
+            let Some(id) = self.children.remove(&reaped.pid) else {
+                self.berths.ended(reaped.pid);
+                continue;
+            };
             let dir = ContainerDir::of(&self.config.run_dir, &id);
             if !dir.record().is_ok_and(|record| record.pid == reaped.pid) {
                 // Removed already by somebody who read init's own words.

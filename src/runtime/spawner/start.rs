@@ -1,8 +1,9 @@
 //! Executing the host's part of a plan: one loop over the steps. What fails is named, and everything made so far is taken back.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,9 +13,10 @@ use crate::runtime::init;
 use crate::runtime::limits::Limits;
 use crate::runtime::plan::{GeneratedFile, HostStep, Plan, Slot};
 use crate::runtime::record::{ContainerDir, Record};
-use crate::runtime::spawner::bench::{Attached, layer, name};
+use crate::runtime::spawner::bench::{Attached, exec_attribute, layer, name, tmpfs};
+use crate::runtime::spawner::berth::{self, Berth, Order};
 use crate::runtime::spawner::protocol::{self, ChildSays, HostSays, Side, StepFailed, Timings};
-use crate::runtime::spawner::{Lap, Recorder, Spawner, full_text};
+use crate::runtime::spawner::{ChildStreams, Lap, Recorder, Spawner, full_text};
 use crate::runtime::spec::{Access, Exec, IdMapped, IdRange, Network, StdioKind};
 use crate::sys::message::{self, Channel};
 use crate::sys::mount::{self, Attributes};
@@ -36,38 +38,44 @@ const DISK: &str = "disk";
 const BYTES_PER_FILE: u64 = 4096;
 /// Permission bits of a writable layer's top, seen as those of the directory that it is laid over.
 const WRITABLE_LAYER_MODE: u32 = 0o755;
-/// All namespaces but the network's and the control groups'; the latter is entered by init once its groups are the right ones.
-const NAMESPACES: Namespaces =
+/// All namespaces but the network's and the control groups'; the latter is entered by the application once it is in its groups.
+pub(super) const NAMESPACES: Namespaces =
     Namespaces::USER.and(Namespaces::MOUNT).and(Namespaces::PID).and(Namespaces::IPC).and(Namespaces::UTS);
 
 /// A running container.
 pub(super) struct Started {
     pub(super) record: Record,
-    pub(super) pid: u32,
-    pub(super) cgroup: ContainerCgroup,
     /// For the client: the pidfd, then what belongs to the standard streams.
     pub(super) given: Vec<OwnedFd>,
     pub(super) timings: Timings,
     pub(super) laps: Vec<Lap>,
+    pub(super) rest: Rest,
 }
 
-/// Descriptors the container starts with.
-#[derive(Debug, Default)]
-pub(crate) struct ChildStreams {
-    /// Init's last words.
-    pub(crate) exit: Option<OwnedFd>,
-    /// The ring, and the end of the pipe that init relays from.
-    pub(crate) relay: Option<(OwnedFd, OwnedFd)>,
-    /// The application's input, output and errors. Empty with a terminal, which is made inside.
-    pub(crate) standard: Vec<OwnedFd>,
-    /// The application's control group, for its clone straight into it.
-    pub(crate) group: Option<OwnedFd>,
+/// What the last step needs.
+pub(super) struct Rest {
+    pub(super) pid: u32,
+    cgroup: ContainerCgroup,
+    berth: Option<Berth>,
+}
+
+/// What a start is given beside its plan.
+pub(super) struct Given {
+    /// The plan's file, for a process that must read it by itself.
+    pub(super) file: File,
+    /// The network namespace to join, if one is.
+    pub(super) netns: Option<OwnedFd>,
+    /// A process that waits in control groups for it, if one does.
+    pub(super) berth: Option<Berth>,
+    pub(super) trace: Recorder,
 }
 
 struct Start<'a> {
     spawner: &'a Spawner,
     plan: &'a Plan,
+    file: File,
     netns: Option<OwnedFd>,
+    berth: Option<Berth>,
     dir: ContainerDir,
     cgroup: Option<ContainerCgroup>,
     streams: ChildStreams,
@@ -96,17 +104,15 @@ struct Child {
 }
 
 /// Executes all but the last of the host's steps.
-pub(super) fn run(
-    spawner: &Spawner,
-    plan: &Plan,
-    netns: Option<OwnedFd>,
-    trace: Recorder,
-) -> Result<Started, StepFailed> {
+pub(super) fn run(spawner: &Spawner, plan: &Plan, given: Given) -> Result<Started, StepFailed> {
+    let Given { file, netns, berth, trace } = given;
     let dir = ContainerDir::of(&spawner.config.run_dir, &plan.id);
     let mut start = Start {
         spawner,
         plan,
+        file,
         netns,
+        berth,
         dir,
         cgroup: None,
         streams: ChildStreams::default(),
@@ -147,7 +153,9 @@ pub(super) fn run(
             let mut given = vec![child.pidfd];
             given.extend(start.given);
             let laps = start.trace.take();
-            Ok(Started { record, pid: child.pid, cgroup, given, timings: start.timings, laps })
+            let (timings, berth) = (start.timings, start.berth);
+            let rest = Rest { pid: child.pid, cgroup, berth };
+            Ok(Started { record, given, timings, laps, rest })
         }
         _ => Err(StepFailed::new(
             Side::Host,
@@ -159,12 +167,17 @@ pub(super) fn run(
 }
 
 /// Executes the last step, for which nobody waits.
-pub(super) fn finish(plan: &Plan, cgroup: &ContainerCgroup, pid: u32) -> Result<(), StepFailed> {
+pub(super) fn finish(plan: &Plan, rest: &Rest) -> Result<(), StepFailed> {
+    let Rest { pid, cgroup, berth } = rest;
     for (index, step) in plan.host.iter().enumerate() {
         if matches!(step, HostStep::MoveInit) {
             // It may have ended by now.
-            let moved = cgroup.attach_init(pid).map_err(|error| io::Error::other(full_text(&error)));
-            let is_alive = process::start_time(pid).is_ok();
+            let moved = match berth {
+                // By itself: it may take as long as it likes.
+                Some(berth) => berth.leave(),
+                None => cgroup.attach_init(*pid).map_err(|error| io::Error::other(full_text(&error))),
+            };
+            let is_alive = process::start_time(*pid).is_ok();
             if let (Err(error), true) = (moved, is_alive) {
                 return Err(StepFailed::new(Side::Host, index, step, &error));
             }
@@ -243,7 +256,10 @@ impl Start<'_> {
             HostStep::SendMounts => Ok(self.send_mounts()?),
             HostStep::AttachControllers => {
                 let (pid, cgroup) = (self.child()?.pid, self.cgroup.as_ref().ok_or_else(out_of_order)?);
-                cgroup.attach(pid)?;
+                // Whoever was born of a berth is under them already.
+                if self.berth.is_none() {
+                    cgroup.attach(pid)?;
+                }
                 self.timings.attach_us = self.lap();
                 Ok(())
             }
@@ -281,23 +297,27 @@ impl Start<'_> {
     }
 
     fn create_cgroup(&mut self, limits: &Limits) -> Result<(), Failed> {
-        self.cgroup = Some(self.spawner.cgroups.create(self.plan.id.as_str(), limits)?);
+        let (cgroups, id) = (&self.spawner.cgroups, self.plan.id.as_str());
+        self.cgroup = Some(match &self.berth {
+            Some(berth) => cgroups.create_from(&berth.groups, id, limits)?,
+            None => cgroups.create(id, limits)?,
+        });
         self.timings.cgroup_us = self.lap();
         Ok(())
     }
 
     fn open_streams(&mut self, kind: StdioKind) -> io::Result<()> {
         let (uid, gid) = self.plan.owner;
-        self.streams.exit = Some(std::fs::File::create_new(self.dir.init_exit())?.into());
+        self.streams.exit = Some(File::create_new(self.dir.init_exit())?.into());
         match kind {
             StdioKind::Log => {
                 let (from, to) = message::pipe()?;
                 // An application opens /dev/stdout again, and must be let.
                 mount::give_fd_to(&to, uid, gid)?;
                 ring::create(&self.dir.log_ring(), ring::RING_BYTES)?;
-                let file = std::fs::File::options().read(true).write(true).open(self.dir.log_ring())?;
+                let file = File::options().read(true).write(true).open(self.dir.log_ring())?;
                 self.streams.relay = Some((file.into(), from));
-                let null = std::fs::File::open("/dev/null")?;
+                let null = File::open("/dev/null")?;
                 self.streams.standard = vec![null.into(), to.try_clone()?, to];
             }
             StdioKind::Pipes => {
@@ -325,6 +345,21 @@ impl Start<'_> {
         streams.group =
             groups.and_then(ContainerCgroup::app_fd).map(|fd| fd.try_clone_to_owned()).transpose()?;
         let group = groups.and_then(ContainerCgroup::init_fd);
+        if let (Network::Joined(path), None) = (network, &self.netns) {
+            return Err(name(path, io::ErrorKind::NotFound.into()));
+        }
+        if let Some(berth) = &self.berth {
+            let order = Order {
+                networks: self.netns.iter().count(),
+                groups: group.iter().count(),
+                streams: streams.shape(),
+                trace_age_us: self.trace.age_us(),
+            };
+            let given = berth::descriptors(&self.file, &theirs, self.netns.as_ref(), group, &streams);
+            let (pid, pidfd) = berth.clone_init(order, &given)?;
+            self.child = Some(Child { pid, pidfd, channel: ours, users: None });
+            return Ok(());
+        }
         let (single, plan) = (self.spawner.single, self.plan);
         let born = |namespaces: Namespaces| match single.clone(namespaces, group)? {
             Cloned::Child => init::main(plan, single, theirs, streams, self.trace.forked()),
@@ -391,7 +426,7 @@ impl Start<'_> {
 
     fn sysfs(&self) -> io::Result<OwnedFd> {
         let pid = self.child()?.pid;
-        let namespace: OwnedFd = std::fs::File::open(format!("/proc/{pid}/ns/net"))?.into();
+        let namespace: OwnedFd = File::open(format!("/proc/{pid}/ns/net"))?.into();
         let attributes = exec_attribute(Exec::Denied).and(Attributes::READ_ONLY);
         let make = || {
             mount::filesystem("sysfs", &[], attributes.and(Attributes::NO_SETUID).and(Attributes::NO_DEVICES))
@@ -464,7 +499,7 @@ impl Start<'_> {
         self.say(HostSays::Mounts, &borrowed)
     }
 
-    fn say(&self, what: HostSays, descriptors: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
+    fn say(&self, what: HostSays, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         match protocol::say(&self.child()?.channel, &what, descriptors) {
             // It has failed, and said so: its word is heard by `release`.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -520,6 +555,12 @@ impl Start<'_> {
                 std::thread::sleep(KILL_PAUSE);
             }
         }
+        if let Some(berth) = &self.berth {
+            berth.end();
+            // Made in part, perhaps.
+            let _ = berth.groups.remove();
+            let _ = self.spawner.cgroups.remove_everywhere(self.plan.id.as_str());
+        }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.remove();
         }
@@ -540,28 +581,13 @@ fn make_owned(dir: &Path, mode: u32, owner: (u32, u32)) -> io::Result<()> {
     made.map_err(|error| name(dir, error))
 }
 
-fn tmpfs(size_bytes: u64, mode: u32, (uid, gid): (u32, u32), exec: Exec) -> io::Result<OwnedFd> {
-    let (size, mode) = (size_bytes.to_string(), format!("{mode:o}"));
-    let (uid, gid) = (uid.to_string(), gid.to_string());
-    let options = [("size", size.as_str()), ("mode", &mode), ("uid", &uid), ("gid", &gid)];
-    let attributes = Attributes::NO_SETUID.and(Attributes::NO_DEVICES).and(exec_attribute(exec));
-    mount::filesystem("tmpfs", &options, attributes)
-}
-
-fn exec_attribute(exec: Exec) -> Attributes {
-    match exec {
-        Exec::Allowed => Attributes::NONE,
-        Exec::Denied => Attributes::NO_EXEC,
-    }
-}
-
 /// Writes both maps of a fresh user namespace, and opens it.
 fn map_ids(pid: u32, line: &str) -> io::Result<OwnedFd> {
     for map in ["uid_map", "gid_map"] {
         let path = PathBuf::from(format!("/proc/{pid}/{map}"));
         std::fs::write(&path, line).map_err(|error| name(&path, error))?;
     }
-    Ok(std::fs::File::open(format!("/proc/{pid}/ns/user"))?.into())
+    Ok(File::open(format!("/proc/{pid}/ns/user"))?.into())
 }
 
 /// A plan whose steps are not in the order that `plan` gives them.

@@ -83,6 +83,17 @@ impl Recorder {
         laps
     }
 
+    /// How long ago the clock was started, in microseconds, for a process that is no fork of this one; `None` where none runs.
+    pub(crate) fn age_us(&self) -> Option<u64> {
+        self.0.as_ref().map(|collected| micros(collected.origin.elapsed()))
+    }
+
+    /// A clock that was started so long ago.
+    pub(crate) fn aged(age_us: Option<u64>) -> Recorder {
+        let origin = age_us.and_then(|age| clock::monotonic().checked_sub(Duration::from_micros(age)));
+        Recorder(origin.map(|origin| Laps { origin, laps: Vec::new() }))
+    }
+
     /// The same clock in a forked process, nothing collected yet.
     pub(crate) fn forked(&self) -> Recorder {
         Recorder(self.0.as_ref().map(|collected| Laps { origin: collected.origin, laps: Vec::new() }))

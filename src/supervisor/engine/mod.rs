@@ -20,6 +20,7 @@ use crate::supervisor::{Connection, ReleaseImage};
 pub mod fake;
 mod label;
 pub mod native;
+mod networks;
 mod sandbox;
 
 pub use native::{NativeConfig, NativeEngine};

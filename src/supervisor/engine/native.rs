@@ -16,6 +16,7 @@ use crate::runtime::slots::{Slot, Slots};
 use crate::runtime::{self, Adopted, Container, Exit, Outcome, Runtime, StdioFds};
 use crate::supervisor::Connection;
 use crate::supervisor::engine::label::Tag;
+use crate::supervisor::engine::networks::{Berth, Networks};
 use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT};
 use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Found, Reach, Running, Signal, Started, Streams,
@@ -50,8 +51,7 @@ pub struct NativeEngine {
 #[derive(Debug)]
 struct Shared {
     runtime: Runtime,
-    network: Arc<NodeNetwork>,
-    slots: Slots,
+    networks: Arc<Networks>,
     config: NativeConfig,
 }
 
@@ -74,7 +74,7 @@ impl NativeEngine {
     /// An engine of this runtime and network. `slots` is shared with whoever else starts containers.
     #[must_use]
     pub fn new(runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots, config: NativeConfig) -> Self {
-        Self { shared: Arc::new(Shared { runtime, network, slots, config }) }
+        Self { shared: Arc::new(Shared { runtime, networks: Networks::new(network, slots), config }) }
     }
 }
 
@@ -95,18 +95,12 @@ impl Engine for NativeEngine {
 impl Shared {
     async fn start(&self, spec: DynoSpec) -> Result<Started, EngineError> {
         let name = spec.label.name.to_string();
-        let slot = self
-            .slots
-            .take()
-            .ok_or_else(|| failed(format!("start {name}"), "every slot of the node is in use"))?;
-        let lease = self
-            .network
-            .allot(slot.number())
-            .await
-            .map_err(|error| failed(format!("give {name} a network"), chain(&error)))?;
+        let Berth { slot, lease } = self.networks.take(&name).await?;
         let scratch = self.scratch(&spec.label.id.to_string());
         let loan = self.loan(&spec, slot.number(), (lease.netns.clone(), lease.address), scratch.clone())?;
         let started = self.start_lent(&spec, &loan).await;
+        // Now that this one no longer waits.
+        self.networks.refill();
         let (container, streams) = match started {
             Ok(started) => started,
             Err(error) => {
@@ -195,7 +189,7 @@ impl Shared {
                 end(&container).await;
                 continue;
             };
-            let slot = self.slots.claim(tag.slot);
+            let slot = self.networks.claim(tag.slot);
             if slot.is_none() {
                 tracing::warn!(container = %id, slot = tag.slot, "two containers hold one slot");
             }
@@ -213,6 +207,7 @@ impl Shared {
             found.push(Found { label: tag.label, dyno: Arc::new(dyno), end });
         }
         self.sweep(&present);
+        self.networks.refill();
         Ok(found)
     }
 
@@ -287,12 +282,12 @@ fn end_of(exit: Exit) -> End {
     End { status: exit.shell_status(), out_of_memory: exit.oom, at: exit.at }
 }
 
-fn failed(attempt: String, cause: impl Into<String>) -> EngineError {
+pub(super) fn failed(attempt: String, cause: impl Into<String>) -> EngineError {
     EngineError { attempt, cause: cause.into() }
 }
 
 /// An error with its causes, in one line.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,0 +1,56 @@
+//! The descriptors a container is born with, and how they travel from one process to another.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+/// Descriptors the container starts with.
+#[derive(Debug, Default)]
+pub(crate) struct ChildStreams {
+    /// Init's last words.
+    pub(crate) exit: Option<OwnedFd>,
+    /// The ring, and the end of the pipe that init relays from.
+    pub(crate) relay: Option<(OwnedFd, OwnedFd)>,
+    /// The application's input, output and errors. Empty with a terminal, which is made inside.
+    pub(crate) standard: Vec<OwnedFd>,
+    /// The application's control group, for its clone straight into it.
+    pub(crate) group: Option<OwnedFd>,
+}
+
+/// How many descriptors of each kind there are.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Shape {
+    exit: usize,
+    /// Of pairs.
+    relay: usize,
+    group: usize,
+    standard: usize,
+}
+
+impl ChildStreams {
+    pub(super) fn shape(&self) -> Shape {
+        let count = |one: &Option<OwnedFd>| one.iter().count();
+        let (exit, group) = (count(&self.exit), count(&self.group));
+        Shape { exit, relay: self.relay.iter().count(), group, standard: self.standard.len() }
+    }
+
+    /// All of them, in the order in which `of` takes them.
+    pub(super) fn parts(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let relay = self.relay.iter().flat_map(|(ring, pipe)| [ring, pipe]);
+        let all = self.exit.iter().chain(relay).chain(&self.group).chain(&self.standard);
+        all.map(AsFd::as_fd)
+    }
+
+    /// Puts them together again.
+    pub(super) fn of(
+        shape: &Shape,
+        mut next: impl FnMut() -> io::Result<OwnedFd>,
+    ) -> io::Result<ChildStreams> {
+        let exit = (0..shape.exit).map(|_| next()).next().transpose()?;
+        let relay = (0..shape.relay).map(|_| Ok::<_, io::Error>((next()?, next()?))).next().transpose()?;
+        let group = (0..shape.group).map(|_| next()).next().transpose()?;
+        let standard = (0..shape.standard).map(|_| next()).collect::<io::Result<_>>()?;
+        Ok(ChildStreams { exit, relay, standard, group })
+    }
+}
