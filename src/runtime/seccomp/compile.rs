@@ -10,6 +10,7 @@ use seccompiler::{
 use super::Programs;
 use super::numbers::{self, Architecture};
 use super::profile::{ALLOWED, Answer, CHECKED, Checked, Operation, REFUSED, Test, Width};
+use super::tree::{self, Range, Verdict};
 use crate::sys::seccomp::Instruction;
 
 /// The errno of a refused call (`EPERM`), part of the kernel's interface.
@@ -40,32 +41,68 @@ pub enum SeccompError {
     },
 }
 
-/// Both programs for the architecture.
+/// The program for the architecture.
 ///
 /// # Errors
 /// See `SeccompError`.
 pub fn compile(architecture: Architecture) -> Result<Programs, SeccompError> {
-    Ok(Programs(vec![list(architecture)?, edges(architecture)?]))
+    let mut verdicts = BTreeMap::new();
+    let mut judge = |names: &str, verdict: &dyn Fn(u32) -> Result<Verdict, SeccompError>| {
+        for name in names.split_whitespace() {
+            if let Some(number) = number(architecture, name)? {
+                verdicts.insert(number, verdict(number)?);
+            }
+        }
+        Ok(())
+    };
+    ALLOWED.iter().try_for_each(|group| judge(group.names, &|_| Ok(Verdict::Return(RETURN_ALLOW))))?;
+    for checked in CHECKED {
+        judge(checked.name, &|number| check(architecture, number, checked).map(Verdict::Ask))?;
+    }
+    let absent = REFUSED.iter().filter(|refusal| refusal.answer == Answer::NoSuchCall);
+    for refusal in absent {
+        judge(refusal.names, &|_| Ok(Verdict::Return(RETURN_ERRNO | ENOSYS)))?;
+    }
+    Ok(Programs(vec![tree::program(architecture.audit_number(), &ranges(verdicts))]))
 }
 
-/// The allow-list: the profile's named calls pass, the rest is `EPERM`.
-fn list(architecture: Architecture) -> Result<Vec<Instruction>, SeccompError> {
-    let mut rules = BTreeMap::new();
-    for name in ALLOWED.iter().flat_map(|group| group.names.split_whitespace()) {
-        if let Some(number) = number(architecture, name)? {
-            rules.insert(i64::from(number), Vec::new());
+/// Neighbours with one verdict together; what is not named is refused, what is newer than the table (x32 numbers, which have bit
+/// 30 set, among it) looks absent.
+fn ranges(verdicts: BTreeMap<u32, Verdict>) -> Vec<Range> {
+    let refused = Verdict::Return(RETURN_ERRNO | EPERM);
+    let mut ranges: Vec<Range> = Vec::new();
+    let mut add = |from: u32, verdict: Verdict| {
+        if ranges.last().is_none_or(|last| last.verdict != verdict) {
+            ranges.push(Range { from, verdict });
         }
-    }
-    for checked in CHECKED {
-        if let Some(number) = number(architecture, checked.name)? {
-            rules.insert(i64::from(number), rules_of(checked)?);
+    };
+    let mut next = 0;
+    for (number, verdict) in verdicts {
+        if number > next {
+            add(next, refused.clone());
         }
+        add(number, verdict);
+        next = number + 1;
     }
+    if next <= numbers::NEWEST {
+        add(next, refused);
+    }
+    add(numbers::NEWEST + 1, Verdict::Return(RETURN_ERRNO | ENOSYS));
+    ranges
+}
+
+/// The program that judges one call by its arguments.
+fn check(
+    architecture: Architecture,
+    number: u32,
+    checked: &Checked,
+) -> Result<Vec<Instruction>, SeccompError> {
     let target = match architecture {
         Architecture::X86_64 => TargetArch::x86_64,
         Architecture::Aarch64 => TargetArch::aarch64,
         Architecture::X86 => return Err(SeccompError::Architecture),
     };
+    let rules = BTreeMap::from([(i64::from(number), rules_of(checked)?)]);
     let filter = SeccompFilter::new(rules, SeccompAction::Errno(EPERM), SeccompAction::Allow, target)
         .map_err(compile_error)?;
     let program = BpfProgram::try_from(filter).map_err(compile_error)?;
@@ -103,53 +140,9 @@ fn compile_error(error: seccompiler::BackendError) -> SeccompError {
     SeccompError::Compile { reason: error.to_string() }
 }
 
-// Classic BPF as the kernel's header linux/bpf_common.h has it.
-/// Load a 32-bit word at an offset.
-const LOAD: u16 = 0x20;
-/// Jump if equal to the constant.
-const JUMP_EQUAL: u16 = 0x15;
-/// Jump if greater than the constant.
-const JUMP_GREATER: u16 = 0x25;
-/// Return the constant.
-const RETURN: u16 = 0x06;
-/// Offset of the call's number in `struct seccomp_data`.
-const OFFSET_NUMBER: u32 = 0;
-/// Offset of the architecture in it.
-const OFFSET_ARCHITECTURE: u32 = 4;
+/// What a filter returns (linux/seccomp.h).
 const RETURN_ALLOW: u32 = 0x7fff_0000;
 const RETURN_ERRNO: u32 = 0x0005_0000;
-
-/// The edges: absent-looking calls and numbers beyond the table are `ENOSYS`, the rest passes (on to the list).
-///
-/// A foreign architecture passes too: the list kills it.
-fn edges(architecture: Architecture) -> Result<Vec<Instruction>, SeccompError> {
-    let mut absent = Vec::new();
-    for refusal in REFUSED.iter().filter(|refusal| refusal.answer == Answer::NoSuchCall) {
-        for name in refusal.names.split_whitespace() {
-            absent.extend(number(architecture, name)?);
-        }
-    }
-    let statement = |code, k| Instruction { code, jt: 0, jf: 0, k };
-    let mut program = vec![
-        statement(LOAD, OFFSET_ARCHITECTURE),
-        Instruction { code: JUMP_EQUAL, jt: 1, jf: 0, k: architecture.audit_number() },
-        statement(RETURN, RETURN_ALLOW),
-        statement(LOAD, OFFSET_NUMBER),
-    ];
-    // Each test falls through to the next, or jumps over what is left of them and the final "pass".
-    let left = |done: usize| {
-        u8::try_from(absent.len() - done + 1).map_err(|_| SeccompError::Compile {
-            reason: "too many calls that look absent for one jump".to_owned(),
-        })
-    };
-    program.push(Instruction { code: JUMP_GREATER, jt: left(0)?, jf: 0, k: numbers::NEWEST });
-    for (done, number) in absent.iter().enumerate() {
-        program.push(Instruction { code: JUMP_EQUAL, jt: left(done + 1)?, jf: 0, k: *number });
-    }
-    program.push(statement(RETURN, RETURN_ALLOW));
-    program.push(statement(RETURN, RETURN_ERRNO | ENOSYS));
-    Ok(program)
-}
 
 #[cfg(test)]
 mod test {
@@ -191,28 +184,33 @@ mod test {
     fn programs_are_of_a_sane_size() {
         for architecture in ARCHITECTURES {
             let Programs(programs) = compile(*architecture).unwrap();
-            assert_eq!(programs.len(), 2);
-            assert!((600..2000).contains(&programs[0].len()), "{} instructions", programs[0].len());
-            assert!((8..32).contains(&programs[1].len()), "{} instructions", programs[1].len());
+            assert_eq!(programs.len(), 1);
+            assert!((200..1000).contains(&programs[0].len()), "{} instructions", programs[0].len());
         }
     }
 
     /// A small interpreter of the instructions used here, so that the answers can be tested for every call
     /// and both architectures without a kernel.
     fn run(program: &[Instruction], data: &[u32; 16]) -> u32 {
-        let (mut at, mut accumulator) = (0, 0);
+        walk(program, data).0
+    }
+
+    /// The answer, and the instructions on the way to it.
+    fn walk(program: &[Instruction], data: &[u32; 16]) -> (u32, usize) {
+        let (mut at, mut accumulator, mut steps) = (0, 0, 0);
         loop {
             let i = program[at];
             at += 1;
+            steps += 1;
             let jump = |taken: bool| usize::from(if taken { i.jt } else { i.jf });
             match i.code {
-                LOAD => accumulator = data[i.k as usize / 4],
+                0x20 => accumulator = data[i.k as usize / 4],
                 0x05 => at += i.k as usize,
-                JUMP_EQUAL => at += jump(accumulator == i.k),
-                JUMP_GREATER => at += jump(accumulator > i.k),
+                0x15 => at += jump(accumulator == i.k),
+                0x25 => at += jump(accumulator > i.k),
                 0x35 => at += jump(accumulator >= i.k),
                 0x54 => accumulator &= i.k,
-                RETURN => return i.k,
+                0x06 => return (i.k, steps),
                 code => panic!("instruction {code:#x}"),
             }
         }
@@ -226,9 +224,7 @@ mod test {
             data[5 + at * 2] = (argument >> 32) as u32;
         }
         let Programs(programs) = compile(architecture).unwrap();
-        // The lower action value takes precedence; of two equal actions that of the program installed last.
-        let results = programs.iter().rev().map(|program| run(program, &data));
-        results.min_by_key(|result| result & 0xffff_0000).unwrap()
+        run(&programs[0], &data)
     }
 
     const DENIED: u32 = RETURN_ERRNO | EPERM;
@@ -287,6 +283,22 @@ mod test {
         assert_eq!(x86("mknodat", &[0, 0, 0o010_644]), RETURN_ALLOW);
         assert_eq!(x86("mknodat", &[0, 0, 0o020_644]), DENIED);
         assert_eq!(x86("mknod", &[0, 0o060_644]), DENIED);
+    }
+
+    #[test]
+    fn what_is_not_named_is_refused_and_what_passes_does_so_in_a_few_steps() {
+        for architecture in ARCHITECTURES {
+            let Programs(programs) = compile(*architecture).unwrap();
+            let known: BTreeSet<u32> = numbers::all(*architecture).values().copied().collect();
+            for number in 0..=numbers::NEWEST + 600 {
+                let mut data = [0; 16];
+                (data[0], data[1]) = (number, architecture.audit_number());
+                let (answer, steps) = walk(&programs[0], &data);
+                assert!(steps < 60, "{number} takes {steps} steps");
+                let unknown = if number <= numbers::NEWEST { DENIED } else { ABSENT };
+                assert!(known.contains(&number) || answer == unknown, "{number}: {answer:#x}");
+            }
+        }
     }
 
     #[test]

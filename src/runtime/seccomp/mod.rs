@@ -1,18 +1,14 @@
 //! The filter of system calls a container's application runs under: `profile` is the reviewed data, `compile` makes the
-//! kernel's programs of it, once.
+//! kernel's program of it, once.
 //!
-//! Two programs are stacked, since `seccompiler` gives one action to all matches of a filter and one to all the rest:
-//!
-//! 1. the list: named calls pass, all others get `EPERM`; a foreign architecture is killed (`int 0x80` from 64-bit code included);
-//! 2. the edges: calls that must look absent (`clone3`), everything newer than our table, and x32 numbers (bit 30) get `ENOSYS`,
-//!    all others pass.
-//!
-//! Of two refusals the kernel takes the one of the program installed last (seccomp(2), "the first-seen value of the highest
-//! precedence", newest first), so the edges are installed after the list.
+//! It is one program, a tree over the calls' numbers: named calls pass, those that must look absent (`clone3`), everything newer than
+//! our table and x32 numbers (bit 30) get `ENOSYS`, all others `EPERM`; a foreign architecture is killed (`int 0x80` from 64-bit code
+//! included). Calls that depend on their arguments are judged by what `seccompiler` makes of their rules.
 
 mod compile;
 pub mod numbers;
 pub mod profile;
+mod tree;
 
 use std::sync::OnceLock;
 
