@@ -93,7 +93,9 @@ impl Bundle {
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        fs::write(self.path("config.json"), self.config.to_string()).expect("a file");
+        // Whole at any moment: a command that was given before may be about to read it.
+        fs::write(self.path("config.new"), self.config.to_string()).expect("a file");
+        fs::rename(self.path("config.new"), self.path("config.json")).expect("a file");
         let mut command = Command::new(self.path("dyno-oci"));
         command.arg("--root").arg(self.path("state")).args(words).current_dir(self.dir.path());
         command
@@ -143,6 +145,19 @@ impl Bundle {
         let begin = Instant::now();
         while self.status(id) != wanted {
             assert!(begin.elapsed() < patient(PATIENCE), "{id} becomes {wanted}, and is {}", self.status(id));
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Calls until it goes well.
+    pub(crate) fn until(&self, words: &[&str]) {
+        let begin = Instant::now();
+        loop {
+            let said = self.call(words);
+            if said.code == 0 {
+                return;
+            }
+            assert!(begin.elapsed() < patient(PATIENCE), "{words:?}: {said:?}");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }

@@ -150,9 +150,7 @@ fn a_creation_that_was_cut_off_leaves_nothing_that_cannot_be_deleted() {
     bundle.config["hooks"] = json!({"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1000"]}]});
     let id = bundle.id("a");
     let mut creating = bundle.command(&["create", &id]).spawn().unwrap();
-    while bundle.call(&["state", &id]).code != 0 {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    bundle.until(&["state", &id]);
     assert_eq!(bundle.status(&id), "creating");
     bundle.refused(&["kill", &id], "it is creating");
     creating.kill().unwrap();

@@ -1,11 +1,13 @@
 //! Every state, every command in every state, and every error.
 
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::bundle::Bundle;
-use crate::support::container::can_run;
+use crate::support::container::{PATIENCE, can_run};
+use crate::support::patience::patient;
 
 #[test]
 fn a_container_goes_through_all_its_states() {
@@ -77,9 +79,7 @@ fn run_waits_for_the_program_and_hands_its_end_on() {
     bundle.script("sleep 1000");
     let id = bundle.id("killed");
     let mut waiting = bundle.command(&["run", &id]).spawn().unwrap();
-    while bundle.call(&["kill", &id, "9"]).code != 0 {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    bundle.until(&["kill", &id, "9"]);
     assert_eq!(waiting.wait().unwrap().code(), Some(137));
 }
 
@@ -115,7 +115,9 @@ fn a_detached_container_goes_on_alone_and_is_deleted_by_force() {
     let statuses: Vec<_> = listed.as_array().unwrap().iter().map(|one| one["status"].clone()).collect();
     assert_eq!(statuses, ["running", "created"]);
     let count = |format: &str| bundle.must(&["ps", "--format", format, &one]).out;
+    let begin = Instant::now();
     while count("json").matches(',').count() != 1 {
+        assert!(begin.elapsed() < patient(PATIENCE));
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert!(count("table").contains("sleep 1001"));
@@ -256,4 +258,28 @@ fn a_bundle_changed_after_the_creation_changes_nothing() {
     bundle.must(&["run", "-d", &id]);
     bundle.config["process"]["env"] = json!(["PATH=/bin", "CHANGED=1"]);
     assert_eq!(bundle.must(&["exec", &id, "sh", "-c", "echo $CHANGED"]).out, "\n");
+}
+
+#[test]
+fn a_process_that_waits_cannot_be_looked_into() {
+    if !can_run("a_process_that_waits_cannot_be_looked_into") {
+        return;
+    }
+    let bundle = Bundle::new();
+    let id = bundle.id("a");
+    bundle.must(&["create", &id]);
+    let pid = bundle.state(&id)["pid"].to_string();
+    // The owner of such a process's files is root, whoever it runs as: the kernel's sign that it may not be traced.
+    let mut other = Bundle::with_users();
+    let waiting = other.id("b");
+    other.script("true");
+    other.must(&["create", &waiting]);
+    let inside = other.state(&waiting)["pid"].to_string();
+    use std::os::unix::fs::MetadataExt;
+    let owner = |pid: &str| std::fs::metadata(format!("/proc/{pid}/environ")).unwrap().uid();
+    assert_eq!((owner(&pid), owner(&inside)), (0, 0));
+    for (bundle, id) in [(&bundle, &id), (&other, &waiting)] {
+        bundle.must(&["start", id]);
+        bundle.await_status(id, "stopped");
+    }
 }

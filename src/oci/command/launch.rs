@@ -12,7 +12,7 @@ use crate::oci::error::OciError;
 use crate::oci::face::Call;
 use crate::oci::foreground;
 use crate::runtime::bundle::{
-    self, Born, BundleCgroup, BundlePlan, Devices, Filter, Request, RootChange, run_hooks,
+    self, Born, BundleCgroup, BundlePlan, Devices, Filter, Request, RootChange, Step, run_hooks,
 };
 use crate::runtime::plan::PlanError;
 use crate::sys::message::Listener;
@@ -50,7 +50,10 @@ impl Bundle {
         let text = std::fs::read(&config).map_err(OciError::file("read", &config))?;
         let spec = parse(&config, &text)?;
         let change = if arguments.has("no-pivot") { RootChange::Chroot } else { RootChange::Pivot };
-        let plan = bundle::plan(&spec, &path, change)?;
+        let mut plan = bundle::plan(&spec, &path, change)?;
+        if arguments.has("no-new-keyring") {
+            plan.steps.retain(|step| *step != Step::NewKeyring);
+        }
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let filter = seccomp.map(bundle::compile).transpose()?;
         Ok(Bundle { path, text, spec, plan, filter })

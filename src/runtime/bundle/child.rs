@@ -127,10 +127,8 @@ impl Child<'_> {
             Step::JoinMounts => self.join_mounts(),
             Step::AwaitIds => self.expect(HostSays::Mapped, HOST_TIMEOUT),
             Step::BecomeRoot => credentials::become_user(0, 0),
-            Step::NewSession => {
-                process::new_session()?;
-                credentials::new_session_keyring()
-            }
+            Step::NewSession => process::new_session(),
+            Step::NewKeyring => credentials::new_session_keyring(),
             Step::Propagate(propagation) => tree::propagate_all(*propagation),
             Step::AttachCovers(slot) => {
                 let covers = self.take(*slot)?;
@@ -244,8 +242,6 @@ impl Child<'_> {
             Joined::Nothing => return Err(missing("mount namespace")),
             Joined::Namespace(file) => namespace::enter(file, Kind::Mount)?,
             Joined::Process(pidfd, kinds) => {
-                // Others in there must not be able to look into this process, which is still the host's.
-                credentials::hide_from_debuggers()?;
                 namespace::enter_all(pidfd, kinds)?;
                 if kinds.contains(&Kind::User) {
                     credentials::become_user(0, 0)?;

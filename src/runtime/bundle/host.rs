@@ -17,7 +17,7 @@ use crate::runtime::spawner::protocol::{hear, say};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::namespace::{self, Kind};
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
-use crate::sys::{rights, tree};
+use crate::sys::{credentials, rights, tree};
 
 /// The container's process must be ready by then; hooks have their own time.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -300,6 +300,8 @@ fn born(
     single: SingleThreaded,
     namespaces: Namespaces,
 ) -> Result<(u32, OwnedFd), BundleError> {
+    // Whoever shares a process namespace with the child must not be able to look into it before its exec: it begins as this process is.
+    credentials::hide_from_debuggers().map_err(BundleError::host("hide from debuggers"))?;
     let group = cgroup.unified_group()?;
     let group = group.as_ref().map(AsFd::as_fd);
     if child.users.is_none() {

@@ -77,7 +77,7 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
     if has_root || namespaces.joins(Kind::User).is_some() {
         steps.push(Step::BecomeRoot);
     }
-    steps.push(Step::NewSession);
+    steps.extend([Step::NewSession, Step::NewKeyring]);
     let mut prepare = Vec::new();
     if namespaces.makes(Kind::Mount) {
         // Of a user namespace that is joined the configuration may still say what its ids are.
@@ -131,7 +131,7 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
 /// As `plan`.
 pub fn plan_process(process: &Process, filter: Option<&LinuxSeccomp>) -> Result<BundlePlan, PlanError> {
     check_process(process)?;
-    let mut steps = vec![Step::JoinMounts, Step::NewSession];
+    let mut steps = vec![Step::JoinMounts, Step::NewSession, Step::NewKeyring];
     if process.terminal() == Some(true) {
         steps.push(terminal(process));
     }

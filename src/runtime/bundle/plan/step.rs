@@ -73,8 +73,10 @@ pub enum Step {
     AwaitIds,
     /// Become user 0 of the new user namespace.
     BecomeRoot,
-    /// A session and a session keyring of its own.
+    /// A session of its own.
     NewSession,
+    /// A session keyring of its own.
+    NewKeyring,
     /// Cut the new mount namespace off from the host's.
     Propagate(Propagation),
     /// Attach the covers where only this process can reach them.
@@ -269,6 +271,7 @@ impl fmt::Display for Step {
             | Step::AwaitIds
             | Step::BecomeRoot
             | Step::NewSession
+            | Step::NewKeyring
             | Step::Propagate(_)
             | Step::AttachCovers(_)
             | Step::LinkDevices
