@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::build::BuildLimits;
 use crate::domain::{Bytes, StackName};
+use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::lifecycle::Timings;
 
@@ -124,6 +125,8 @@ struct DynosSection {
     boot_timeout_s: Option<NonZeroU64>,
     /// The waits after the first to the seventh crash in a row, in seconds.
     crash_delays_s: Option<[u64; 7]>,
+    /// Whether figures of dynos go to their apps' logs.
+    runtime_metrics: bool,
 }
 
 /// What a node runs with.
@@ -151,6 +154,8 @@ pub struct Config {
     pub build: BuildLimits,
     /// The spans of a dyno's life.
     pub timings: Timings,
+    /// Whether figures of dynos go to their apps' logs.
+    pub runtime_metrics: RuntimeMetrics,
 }
 
 /// Why a node cannot be configured so.
@@ -241,6 +246,11 @@ impl Config {
             egress: file.network.egress,
             build: file.build.limits(),
             timings: file.dynos.timings(),
+            runtime_metrics: if file.dynos.runtime_metrics {
+                RuntimeMetrics::On
+            } else {
+                RuntimeMetrics::Off
+            },
         })
     }
 
@@ -336,12 +346,13 @@ mod test {
         let usual = join(&ServeArgs::default(), "").unwrap();
         assert_eq!((usual.build, usual.timings), (BuildLimits::default(), Timings::default()));
         let text = "[build]\ntimeout_s = 5\nslug_max_mib = 2\ndisk_reserve_mib = 3\n[dynos]\nboot_timeout_s = 90\n\
-                    crash_delays_s = [0, 1, 2, 3, 4, 5, 6]";
+                    crash_delays_s = [0, 1, 2, 3, 4, 5, 6]\nruntime_metrics = true";
         let set = join(&ServeArgs::default(), text).unwrap();
         assert_eq!(
             set.build,
             BuildLimits { timeout_s: 5, slug_max: Bytes::mib(2), disk_reserve: Bytes::mib(3) }
         );
+        assert_eq!((usual.runtime_metrics, set.runtime_metrics), (RuntimeMetrics::Off, RuntimeMetrics::On));
         assert_eq!(set.timings.boot, Duration::from_secs(90));
         assert_eq!(set.timings.crash_delays.after(1), Duration::from_secs(1));
         assert!(toml::from_str::<File>("[dynos]\nboot_timeout_s = 0").is_err());

@@ -122,8 +122,11 @@ async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError
     let slots = Slots::new();
     let native = NativeConfig { lib_dir: config.lib_dir.clone(), index: config.index, resolvers };
     let engine = NativeEngine::new(runtime.clone(), Arc::clone(&network), slots.clone(), native);
-    let supervisor =
-        Supervisor::start(Arc::new(engine), logs.clone(), SupervisorConfig { timings: config.timings });
+    let supervisor = Supervisor::start(
+        Arc::new(engine),
+        logs.clone(),
+        SupervisorConfig { timings: config.timings, metrics: config.runtime_metrics },
+    );
     let builder = SandboxedBuilder::new(config, runtime.clone(), network, slots);
     let parts = Parts {
         store,

@@ -20,6 +20,7 @@ use crate::supervisor::engine::{
 use crate::supervisor::fleet::{Action, Fleet, Refusal};
 use crate::supervisor::handle::SupervisorError;
 use crate::supervisor::lifecycle::{Class, Event, Memory, Timings};
+use crate::supervisor::metrics::{self, Sampling};
 use crate::supervisor::{DesiredApp, DynoView, Moment, OneOff, Scope};
 
 /// How often the sockets of a booting web dyno are looked at.
@@ -64,6 +65,7 @@ pub(super) struct Outside {
     pub(super) logs: LogService,
     pub(super) views: watch::Sender<Arc<Vec<DynoView>>>,
     pub(super) routes: watch::Sender<Arc<RouteTable>>,
+    pub(super) sampling: Sampling,
 }
 
 /// A container that is not cleared away.
@@ -300,6 +302,7 @@ impl Driver {
         let follow: Option<FollowHandle> = dyno
             .log_ring()
             .map(|ring| self.outside.logs.follow_ring(label.app, label.name.to_string(), ring));
+        metrics::watch(self.outside.sampling, label, &dyno, self.outside.logs.clone());
         if label.class == Class::Web {
             self.report(bound(id, port, dyno.clone()));
         }

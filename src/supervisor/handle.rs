@@ -13,6 +13,7 @@ use crate::supervisor::driver::{self, Message};
 use crate::supervisor::engine::{Engine, EngineError};
 use crate::supervisor::fleet::Refusal;
 use crate::supervisor::lifecycle::Timings;
+use crate::supervisor::metrics::{RuntimeMetrics, Sampling};
 use crate::supervisor::{DesiredApp, DynoView, OneOff, Scope};
 
 /// Messages that wait for the driver; senders wait for room when there are more.
@@ -23,6 +24,8 @@ const DRIVER_QUEUE: usize = 1024;
 pub struct SupervisorConfig {
     /// The platform's spans; tests shorten them.
     pub timings: Timings,
+    /// Whether figures of dynos go to their apps' logs.
+    pub metrics: RuntimeMetrics,
 }
 
 /// A handle to the one driver; clones share it. When the last one is dropped the driver ends and the dyno's go on.
@@ -57,7 +60,8 @@ impl Supervisor {
         let (driver, messages) = mpsc::channel(DRIVER_QUEUE);
         let (views_in, views) = watch::channel(Arc::default());
         let (routes_in, routes) = watch::channel(Arc::default());
-        let outside = driver::Outside { engine, logs, views: views_in, routes: routes_in };
+        let sampling = Sampling { every: config.timings.sample, metrics: config.metrics };
+        let outside = driver::Outside { engine, logs, views: views_in, routes: routes_in, sampling };
         tokio::spawn(driver::drive(outside, config.timings, messages, driver.downgrade()));
         Self { driver, views, routes }
     }

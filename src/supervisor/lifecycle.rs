@@ -71,6 +71,8 @@ pub struct Timings {
     pub cycle: Duration,
     /// The most that a dyno's own random share adds to that age.
     pub cycle_jitter: Duration,
+    /// Between two looks at what a dyno uses.
+    pub sample: Duration,
 }
 
 /// How many SIGHUPs a dyno gets whose client is gone, before R16 and its stop.
@@ -89,6 +91,7 @@ impl Default for Timings {
             hangup: Duration::from_secs(5),
             cycle: Duration::from_secs(24 * 60 * 60),
             cycle_jitter: Duration::from_secs(216 * 60),
+            sample: Duration::from_secs(20),
         }
     }
 }

@@ -329,6 +329,18 @@ pub fn signal_descriptor(pidfd: &impl AsFd, signal: u8) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Threads of a process that run or wait for a processor (proc(5), state `R`); 0 for one that is gone.
+#[must_use]
+pub fn runnable_threads(pid: u32) -> u32 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let runs = |thread: &std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before the state is in parentheses, and may hold any character.
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('R'))
+    };
+    u32::try_from(threads.filter(runs).count()).unwrap_or(u32::MAX)
+}
+
 /// When a process was started, in clock ticks since boot (field 22 of `/proc/<pid>/stat`, proc(5)); with its id it names a process.
 ///
 /// # Errors

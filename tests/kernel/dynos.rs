@@ -18,8 +18,10 @@ use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 use dyno::runtime::slots::Slots;
 use dyno::supervisor::engine::fake::FakeEngine;
 use dyno::supervisor::engine::{NativeConfig, NativeEngine, STORE_ID, Streams};
+use dyno::supervisor::lifecycle::Timings;
 use dyno::supervisor::{
-    Connection, DesiredApp, OneOff, ReleaseImage, Scope, StackImage, Supervisor, SupervisorConfig,
+    Connection, DesiredApp, OneOff, ReleaseImage, RuntimeMetrics, Scope, StackImage, Supervisor,
+    SupervisorConfig,
 };
 use futures_util::StreamExt;
 use uuid::Uuid;
@@ -63,7 +65,9 @@ impl Bench {
             resolvers: vec!["192.0.2.53".parse().unwrap()],
         };
         let engine = NativeEngine::new(node.reconnect().await, network, Slots::new(), config);
-        Supervisor::start(Arc::new(engine), logs.clone(), SupervisorConfig::default())
+        let timings = Timings { sample: Duration::from_secs(1), ..Timings::default() };
+        let config = SupervisorConfig { timings, metrics: RuntimeMetrics::On };
+        Supervisor::start(Arc::new(engine), logs.clone(), config)
     }
 
     /// As `kill -9` and a new start: nothing of the old supervisor is asked to end anything.
@@ -349,5 +353,38 @@ async fn one_off_dynos_have_a_terminal_a_status_and_an_end() {
     let log = bench.log().await;
     let output = log.find("app[run.4711]: run.4711").expect("its output is in the log");
     assert!(output < log.rfind("Process exited with status 3").unwrap(), "output comes before the exit");
+    bench.finish().await;
+}
+
+/// Takes some 560 MiB, more than the 512 that are granted and less than what is killed for; then keeps a processor busy.
+const GREEDY: &str = "exec busybox awk 'BEGIN { s = \"x\"; for (i = 0; i < 20; i++) s = s s; \
+                      for (i = 0; i < 560; i++) a[i] = s i; while (1) i = i }'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dyno_over_its_quota_is_told_so_with_what_it_uses() {
+    if !can_run("a_dyno_over_its_quota_is_told_so_with_what_it_uses") {
+        return;
+    }
+    let bench = Bench::build(3).await;
+    let _started = bench.supervisor.run(bench.one_off(GREEDY, Connection::Log)).await.unwrap();
+    let start = Instant::now();
+    let over = loop {
+        let log = bench.log().await;
+        if let Some(over) = log.lines().find(|line| line.ends_with("Error R14 (Memory quota exceeded)")) {
+            assert!(over.contains(" heroku[run.4711]: "), "{over}");
+            break log;
+        }
+        assert!(start.elapsed() < patient(PATIENCE), "nothing is told of it:\n{log}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let figure = |name: &str| -> f64 {
+        let text = over.rsplit_once(&format!("sample#{name}=")).unwrap().1;
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap();
+        text[..end].parse().unwrap()
+    };
+    assert!((512.0..1024.0).contains(&figure("memory_total")), "{over}");
+    assert!(figure("memory_rss") > 100.0 && figure("load_avg_1m") > 0.0, "{over}");
+    assert!((figure("memory_quota") - 512.0).abs() < 0.01, "{over}");
+    assert!(over.contains("Process running mem=5"), "{over}");
     bench.finish().await;
 }

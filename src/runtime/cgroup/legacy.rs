@@ -118,6 +118,8 @@ impl LegacyGroups {
             memory_anonymous_bytes: keyed(&statistics, "total_rss"),
             memory_cache_bytes: keyed(&statistics, "total_cache"),
             swap_bytes: keyed(&statistics, "total_swap"),
+            pages_in: keyed(&statistics, "total_pgpgin"),
+            pages_out: keyed(&statistics, "total_pgpgout"),
             cpu_ns: single(&self.read("cpuacct", "", "cpuacct.usage")?),
             pids: single(&self.read("pids", "/app", "pids.current")?),
             oom_kills: self.events()?.oom_kills,

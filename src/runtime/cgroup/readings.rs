@@ -13,6 +13,10 @@ pub struct Usage {
     pub memory_cache_bytes: u64,
     /// Swap, in bytes.
     pub swap_bytes: u64,
+    /// Pages charged to it since its start; 0 where the kernel does not count them (version 2).
+    pub pages_in: u64,
+    /// Pages no longer charged to it, since its start; 0 where the kernel does not count them (version 2).
+    pub pages_out: u64,
     /// Processor time since the start, in nanoseconds; that of init included.
     pub cpu_ns: u64,
     /// Processes and threads of the application.

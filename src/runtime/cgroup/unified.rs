@@ -130,6 +130,8 @@ impl UnifiedGroups {
             memory_anonymous_bytes: keyed(&statistics, "anon"),
             memory_cache_bytes: keyed(&statistics, "file"),
             swap_bytes: single(&self.read(&self.app, "memory.swap.current")?),
+            pages_in: 0,
+            pages_out: 0,
             cpu_ns: keyed(&self.read(&self.whole, "cpu.stat")?, "usage_usec").saturating_mul(1000),
             pids: single(&self.read(&self.app, "pids.current")?),
             oom_kills: self.events()?.oom_kills,

@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::{ConfigVars, DynoSize, DynoState, Formation, FormationEntry, Version, WebState};
 use crate::logs::{Filter, Tail};
 use crate::supervisor::backoff::CrashDelays;
+use crate::supervisor::engine::Reading;
 use crate::supervisor::engine::fake::{FakeDyno, FakeEngine, Manners};
 use crate::supervisor::{Connection, ReleaseImage, StackImage, Supervisor, SupervisorConfig};
 
@@ -36,9 +37,10 @@ fn short() -> SupervisorConfig {
         ]),
         launch_retry: Duration::from_millis(50),
         hangup: Duration::from_millis(50),
+        sample: Duration::from_millis(20),
         ..Timings::default()
     };
-    SupervisorConfig { timings }
+    SupervisorConfig { timings, ..SupervisorConfig::default() }
 }
 
 fn world() -> World {
@@ -224,4 +226,23 @@ async fn forgetting_and_stopping_wait_for_the_last_container() {
     world.engine.set_manners(Manners::Stubborn);
     world.supervisor.stop_all(Duration::from_millis(20)).await.unwrap();
     assert_eq!(world.engine.containers(), 0);
+}
+
+#[tokio::test]
+async fn a_dyno_over_its_memory_quota_is_told_of_again_and_again() {
+    let world = world();
+    world.supervisor.apply(app(1)).await.unwrap();
+    let memory =
+        crate::wire::logline::MemoryFigures { swap: crate::domain::Bytes::mib(528), ..Default::default() };
+    world.running(1).await[0].read(Reading { memory, runnable: 0 });
+    let start = Instant::now();
+    loop {
+        let log = world.log().await;
+        if log.iter().filter(|line| line.contains("(Memory quota exceeded)")).count() > 1 {
+            assert!(log.contains(&"Process running mem=528M(103.1%)".to_owned()), "{log:?}");
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{log:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

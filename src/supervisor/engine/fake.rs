@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::domain::{AppId, DynoId, NetnsAddress};
 use crate::supervisor::engine::{
-    DynoSpec, End, Engine, EngineError, Found, Reach, Running, Signal, Started, Streams,
+    DynoSpec, End, Engine, EngineError, Found, Reach, Reading, Running, Signal, Started, Streams,
 };
 
 /// How a fake dyno takes SIGTERM.
@@ -43,6 +43,7 @@ struct World {
 pub struct FakeDyno {
     spec: DynoSpec,
     listening: Arc<Mutex<BTreeSet<u16>>>,
+    reading: Arc<Mutex<Option<Reading>>>,
     end: watch::Sender<Option<End>>,
     world: Arc<Mutex<World>>,
 }
@@ -109,6 +110,11 @@ impl FakeDyno {
         lock(&self.listening).insert(self.spec.label.port);
     }
 
+    /// Uses so much from now on.
+    pub fn read(&self, reading: Reading) {
+        *lock(&self.reading) = Some(reading);
+    }
+
     /// Ends with this status, unless it has ended.
     pub fn exit(&self, status: u8) {
         self.end.send_if_modified(|end| {
@@ -157,6 +163,10 @@ impl Running for FakeDyno {
         Some(Reach { netns, address: None })
     }
 
+    fn reading(&self) -> Option<Reading> {
+        *lock(&self.reading)
+    }
+
     fn log_ring(&self) -> Option<PathBuf> {
         None
     }
@@ -177,7 +187,13 @@ impl Engine for FakeEngine {
             Err(EngineError { attempt: "start a fake dyno".to_owned(), cause: "as told".to_owned() })
         } else {
             let (end, _) = watch::channel(None);
-            let dyno = FakeDyno { spec, listening: Arc::default(), end, world: self.world.clone() };
+            let dyno = FakeDyno {
+                spec,
+                listening: Arc::default(),
+                reading: Arc::new(Mutex::new(Some(Reading::default()))),
+                end,
+                world: self.world.clone(),
+            };
             world.dynos.insert(id, dyno.clone());
             Ok(Started { dyno: Arc::new(dyno), streams: Streams::Log })
         };

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::domain::{AppId, DynoId, DynoName, DynoSize, NetnsAddress, Version};
 use crate::supervisor::lifecycle::Class;
 use crate::supervisor::{Connection, ReleaseImage};
+use crate::wire::logline::MemoryFigures;
 
 pub mod fake;
 mod label;
@@ -86,6 +87,15 @@ pub struct End {
     pub out_of_memory: bool,
     /// When.
     pub at: SystemTime,
+}
+
+/// What a dyno uses at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Its memory.
+    pub memory: MemoryFigures,
+    /// Its threads that run or wait for a processor.
+    pub runnable: u32,
 }
 
 /// The near ends of a dyno's streams.
@@ -166,6 +176,8 @@ pub trait Running: Send + Sync {
     fn is_listening(&self, port: u16) -> Result<bool, EngineError>;
     /// How to reach it; `None` when it is gone.
     fn reach(&self) -> Option<Reach>;
+    /// What it uses; `None` when that cannot be told, as when it is gone. Reads files.
+    fn reading(&self) -> Option<Reading>;
     /// The ring its output is in; `None` when it is attached.
     fn log_ring(&self) -> Option<PathBuf>;
     /// Clears its remains away. After its end; may be repeated.

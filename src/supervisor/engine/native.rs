@@ -19,9 +19,11 @@ use crate::supervisor::engine::label::Tag;
 use crate::supervisor::engine::networks::{Berth, Networks};
 use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT};
 use crate::supervisor::engine::{
-    DynoSpec, End, Engine, EngineError, Found, Reach, Running, Signal, Started, Streams,
+    DynoSpec, End, Engine, EngineError, Found, Reach, Reading, Running, Signal, Started, Streams,
 };
 use crate::sys::fs;
+use crate::sys::process::runnable_threads;
+use crate::wire::logline::MemoryFigures;
 
 /// How often a dyno is looked at for a process that died for want of memory.
 const MEMORY_POLL: Duration = Duration::from_secs(1);
@@ -327,6 +329,20 @@ impl Running for NativeDyno {
         let netns = self.container.netns();
         let netns = NetnsAddress { path: netns.path, device: netns.dev, inode: netns.ino };
         Some(Reach { netns, address: Some(self.address) })
+    }
+
+    fn reading(&self) -> Option<Reading> {
+        let group = self.container.cgroup().ok()?;
+        let usage = group.usage().ok()?;
+        let memory = MemoryFigures {
+            rss: Bytes(usage.memory_anonymous_bytes),
+            cache: Bytes(usage.memory_cache_bytes),
+            swap: Bytes(usage.swap_bytes),
+            pages_in: usage.pages_in,
+            pages_out: usage.pages_out,
+        };
+        let runnable = group.app_pids().ok()?.into_iter().map(runnable_threads).sum();
+        Some(Reading { memory, runnable })
     }
 
     fn log_ring(&self) -> Option<PathBuf> {

@@ -5,7 +5,9 @@
 
 mod line;
 mod message;
+mod metrics;
 
 pub(in crate::wire) use line::display_time;
 pub use line::{LogLine, LogLineError, Source, UnknownSource};
 pub use message::{ApiLine, CertificateLine, DroppedLine, DynoLine};
+pub use metrics::{Measured, MemoryFigures, MetricsLine, OverQuotaLine};

@@ -1,0 +1,130 @@
+//! What a dyno uses of the machine, looked at every 20 seconds: figures for its log where they are wanted, and the error of
+//! a dyno over its quota (R14) always.
+//!
+//! It only watches: what ends a dyno for its memory is the kernel's limit, and the driver tells of that.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::domain::Bytes;
+use crate::logs::LogService;
+use crate::supervisor::engine::{DynoLabel, Reading, Running};
+use crate::sys::clock;
+use crate::wire::codes::DynoError;
+use crate::wire::logline::{LogLine, Measured, MetricsLine, OverQuotaLine};
+
+/// Whether figures of dynos go to their apps' logs (platform reference 5.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuntimeMetrics {
+    /// They do not.
+    #[default]
+    Off,
+    /// They do.
+    On,
+}
+
+/// How a node looks at its dynos.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sampling {
+    pub(super) every: Duration,
+    pub(super) metrics: RuntimeMetrics,
+}
+
+/// Spans of the load averages, seconds.
+const LOAD_SPANS_S: [f64; 3] = [60.0, 300.0, 900.0];
+
+/// Looks at a dyno until it is gone. The task ends with the dyno, or with the runtime.
+pub(super) fn watch(sampling: Sampling, label: &DynoLabel, dyno: &Arc<dyn Running>, logs: LogService) {
+    // Weak: a dyno that is cleared away is not kept for its figures.
+    let dyno = Arc::downgrade(dyno);
+    let of = Measured { app: label.app, id: label.id, name: label.name.clone() };
+    let sampler = Sampler { of, quota: label.size.memory(), sampling, load: [0.0; 3] };
+    tokio::spawn(sampler.run(dyno, logs));
+}
+
+struct Sampler {
+    of: Measured,
+    quota: Bytes,
+    sampling: Sampling,
+    load: [f64; 3],
+}
+
+// === impl Sampler ===
+
+impl Sampler {
+    async fn run(mut self, dyno: Weak<dyn Running>, logs: LogService) {
+        loop {
+            tokio::time::sleep(self.sampling.every).await;
+            let Some(dyno) = dyno.upgrade() else { return };
+            // Files of the kernel: quick, but not for an async thread.
+            let Ok(Some(reading)) = tokio::task::spawn_blocking(move || dyno.reading()).await else { return };
+            for line in self.lines(&reading) {
+                logs.push(self.of.app, line);
+            }
+        }
+    }
+
+    /// What one reading has to say.
+    fn lines(&mut self, reading: &Reading) -> Vec<LogLine> {
+        for (average, span) in self.load.iter_mut().zip(LOAD_SPANS_S) {
+            let kept = (-self.sampling.every.as_secs_f64() / span).exp();
+            *average = *average * kept + f64::from(reading.runnable) * (1.0 - kept);
+        }
+        let now = clock::now();
+        let mut lines = Vec::new();
+        if self.sampling.metrics == RuntimeMetrics::On {
+            let (of, memory, quota) = (self.of.clone(), reading.memory, self.quota);
+            let load = MetricsLine::Load { of: of.clone(), averages: self.load };
+            lines.push(LogLine::dyno(now, &self.of.name, load));
+            lines.push(LogLine::dyno(now, &self.of.name, MetricsLine::Memory { of, memory, quota }));
+        }
+        let total = reading.memory.total();
+        if total > self.quota {
+            lines.push(LogLine::dyno(now, &self.of.name, OverQuotaLine { total, quota: self.quota }));
+            lines.push(LogLine::dyno(now, &self.of.name, DynoError::MEMORY_QUOTA_EXCEEDED));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{AppId, DynoId};
+    use crate::wire::logline::MemoryFigures;
+
+    fn sampler(metrics: RuntimeMetrics) -> Sampler {
+        let (app, id) = (AppId(Uuid::nil()), DynoId(Uuid::nil()));
+        let of = Measured { app, id, name: "web.1".parse().unwrap() };
+        let sampling = Sampling { every: Duration::from_secs(20), metrics };
+        Sampler { of, quota: Bytes::mib(512), sampling, load: [0.0; 3] }
+    }
+
+    fn reading(mib: u64, runnable: u32) -> Reading {
+        Reading { memory: MemoryFigures { rss: Bytes::mib(mib), ..MemoryFigures::default() }, runnable }
+    }
+
+    #[test]
+    fn a_dyno_over_its_quota_is_told_so_and_one_within_is_not() {
+        let mut sampler = sampler(RuntimeMetrics::Off);
+        assert!(sampler.lines(&reading(512, 0)).is_empty());
+        let told: Vec<_> = sampler.lines(&reading(600, 0)).iter().map(|line| line.message.clone()).collect();
+        let expected = ["Process running mem=600M(117.2%)", "Error R14 (Memory quota exceeded)"];
+        assert_eq!(told, expected.map(|text| text.as_bytes().to_vec()));
+    }
+
+    #[test]
+    fn load_nears_what_runs_the_shorter_span_first() {
+        let mut sampler = sampler(RuntimeMetrics::On);
+        assert_eq!(sampler.lines(&reading(1, 4)).len(), 2);
+        let first = 4.0 * (1.0 - (-20.0_f64 / 60.0).exp());
+        assert!((sampler.load[0] - first).abs() < 1e-9, "{:?}", sampler.load);
+        for _ in 0..30 {
+            sampler.lines(&reading(1, 4));
+        }
+        let [one, five, fifteen] = sampler.load;
+        assert!(one > 3.99 && one > five && five > fifteen && fifteen > 1.0, "{:?}", sampler.load);
+    }
+}
