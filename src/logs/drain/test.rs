@@ -226,3 +226,40 @@ async fn a_removed_drain_gets_nothing_more_and_leaves_nothing() {
     let names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().all(|name| name.ends_with(".log")), "{names:?}");
 }
+
+#[tokio::test]
+async fn what_the_files_could_not_keep_is_told_before_what_they_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let (listener, address) = listen().await;
+    let url = format!("syslog://{address}");
+    open(dir.path()).set_drains(app(), vec![drain(&url)]).await.unwrap();
+    let total = 1000;
+    {
+        let service = open(dir.path());
+        let long = "x".repeat(5000);
+        for n in 0..total {
+            push(&service, &[&format!("{long} {n}")]);
+            if n % 100 == 0 {
+                service.flush().await;
+            }
+        }
+        service.flush().await;
+    }
+    let folder = dir.path().join("logs").join(app().to_string());
+    // As the keeper does in the end, which first compresses it.
+    let first = folder.join("00000000000000000001.log.zst");
+    while !first.exists() || first.with_extension("").exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    std::fs::remove_file(first).unwrap();
+    let service = open(dir.path());
+    service.set_drains(app(), vec![drain(&url)]).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let frames = read_until(&mut stream, &format!(" {}\n", total - 1)).await;
+    let (notice, lines) = frames.split_once('\n').unwrap();
+    let lost: usize = notice.split("overflow): ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(lost > 100, "a whole file went: {notice}");
+    assert_eq!(lines.lines().count() + lost, total, "every line was sent or counted");
+    until_counted(&service, Counter::Drained, (total - lost) as u64).await;
+    assert_eq!(service.counted(Counter::DrainLost), lost as u64);
+}
