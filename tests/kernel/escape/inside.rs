@@ -16,8 +16,6 @@ pub(crate) const ARGUMENTS: &[&str] =
     &["--exact", "escape::inside::program", "--nocapture", "--test-threads=1"];
 /// Starts a line that tells a verdict.
 pub(crate) const MARK: &str = "VERDICT ";
-/// How long one probe may take.
-const PROBE_TIME: Duration = Duration::from_secs(10);
 /// Pause between two looks at it.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -70,7 +68,7 @@ fn inherited() -> Vec<String> {
 
 fn attempt(probe: &Probe, aims: &Aims) -> Verdict {
     let (mut ours, theirs) = std::io::pipe().expect("a pipe");
-    let deadline = Instant::now() + PROBE_TIME;
+    let deadline = Instant::now() + aims.appetite.time;
     let mut forked = raw::fork();
     while forked == Err(libc::EAGAIN) && Instant::now() < deadline {
         // What the last probe has left is still being cleared away.

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use super::inside::{AIMS, ARGUMENTS, MARK, ROLE};
 use super::probe::{Aims, Verdict};
+use crate::support::patience::patient;
 
-/// How long all probes together may take, in seconds.
-const TIME_S: &str = "120";
+/// How long all probes together may take, on a machine of today.
+const TIME: Duration = Duration::from_secs(120);
 
 /// As a naive runtime would do it: mounts are bound, the root is exchanged, a directory of the host's stays open.
 const SCRIPT: &str = "set -e
@@ -30,7 +32,7 @@ pub(crate) fn perform(root: &Path, aims: &Aims) -> BTreeMap<String, Verdict> {
     let aims = Aims { loose: true, ..aims.clone() };
     let mut command = Command::new("timeout");
     command.args([
-        TIME_S,
+        &patient(TIME).as_secs().to_string(),
         "unshare",
         "--mount",
         "--propagation",

@@ -1,6 +1,10 @@
 //! What a probe is: an attack as data, and what came of it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::support::patience::patient;
 
 /// One attack.
 pub(crate) struct Probe {
@@ -71,9 +75,14 @@ pub(crate) struct Aims {
     pub(crate) appetite: Appetite,
 }
 
+/// How long one probe may take, on a machine of today.
+const PROBE_TIME: Duration = Duration::from_secs(10);
+
 /// How much the probes of exhaustion take: more than a container's limits allow, little enough for the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Appetite {
+    /// Time, for each probe.
+    pub(crate) time: Duration,
     /// Memory, in bytes.
     pub(crate) memory_bytes: usize,
     /// Processes or threads.
@@ -89,6 +98,7 @@ pub(crate) struct Appetite {
 impl Default for Appetite {
     fn default() -> Appetite {
         Appetite {
+            time: patient(PROBE_TIME),
             memory_bytes: 192 << 20,
             tasks: 200,
             descriptors: 2000,
