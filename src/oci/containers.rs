@@ -162,7 +162,8 @@ impl Container {
     /// Writes it down.
     pub(super) fn write(&self, record: &Record) -> Result<(), OciError> {
         let path = self.dir.join("state.json");
-        let bytes = serde_json::to_vec(record).unwrap_or_default();
+        let bytes = serde_json::to_vec(record)
+            .map_err(|error| OciError::Config { path: path.clone(), reason: error.to_string() })?;
         fs::replace(&path, &bytes).map_err(OciError::file("write", &path))
     }
 

@@ -41,6 +41,11 @@ pub(super) enum OciError {
     /// Another command works on the container.
     #[error("container {0:?} is being worked on by another command for too long: try again")]
     Locked(String),
+    /// A process does not end.
+    #[error(
+        "process {0} has not ended 10 s after SIGKILL: it waits for the kernel; delete the container again later"
+    )]
+    Unkillable(u32),
     /// The configuration is not readable.
     #[error("could not read {}: {reason}", path.display())]
     Config {

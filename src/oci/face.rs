@@ -17,7 +17,7 @@ pub const ROLE: &str = "oci";
 /// Name of a link to the binary that selects it too, for callers that know a runtime by its path alone.
 const NAME: &str = "dyno-oci";
 /// Where containers are remembered.
-const ROOT_DEFAULT: &str = "/run/dyno/oci";
+const ROOT_DEFAULT: &str = "/run/dyno-oci";
 
 const GLOBAL: &[Known] = &[
     value("root"),
@@ -53,7 +53,7 @@ Commands:
   features  print what this runtime can do
 
 Options:
-  --root DIR           where containers are remembered [default: /run/dyno/oci]
+  --root DIR           where containers are remembered [default: /run/dyno-oci]
   --log FILE           write errors there too
   --log-format FORMAT  text or json [default: text]
   --debug              accepted; every error is told in full anyway

@@ -1,8 +1,9 @@
 //! Waiting for a container's process in the foreground: signals go to it, its terminal is ours, its exit code becomes ours.
 
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::OciError;
 use crate::sys::foreground::{Signals, is_child_end, is_window_change};
@@ -11,6 +12,8 @@ use crate::sys::{terminal, tty};
 
 /// Most that is copied at once, in bytes.
 const COPY_BYTES: usize = 16 << 10;
+/// Pause before a terminal that takes or gives nothing at the moment is tried again.
+const RETRY: Duration = Duration::from_millis(20);
 /// Exit codes of processes ended by a signal begin here.
 const SIGNAL_CODE: u8 = 128;
 
@@ -42,12 +45,10 @@ fn relay(pidfd: &OwnedFd, master: Option<OwnedFd>, signals: &Signals) -> io::Res
     loop {
         let mut watched = vec![pidfd.as_fd(), signals.as_fd()];
         if let Some(terminal) = &terminal {
-            watched.push(terminal.master.as_fd());
-            if terminal.has_input {
-                watched.push(terminal.input.as_fd());
-            }
+            watched.extend(terminal.watched());
         }
-        let ready = process::wait_readable(&watched, None)?;
+        let retry = terminal.as_ref().and_then(Terminal::retry);
+        let ready = process::wait_readable(&watched, retry)?;
         let is_ready = |index: usize| ready.get(index) == Some(&true);
         while let Some(signal) = signals.next() {
             match &terminal {
@@ -58,10 +59,12 @@ fn relay(pidfd: &OwnedFd, master: Option<OwnedFd>, signals: &Signals) -> io::Res
             }
         }
         if let Some(terminal) = &mut terminal {
-            if is_ready(3) {
-                terminal.type_in()?;
+            let is_idle = terminal.retry().is_none();
+            if is_idle && is_ready(3) {
+                terminal.read_input()?;
             }
-            if is_ready(2) {
+            terminal.type_in();
+            if !is_idle || is_ready(2) {
                 terminal.show()?;
             }
         }
@@ -75,8 +78,12 @@ fn relay(pidfd: &OwnedFd, master: Option<OwnedFd>, signals: &Signals) -> io::Res
 /// The container's terminal and ours.
 struct Terminal {
     master: std::fs::File,
-    input: io::Stdin,
-    has_input: bool,
+    /// Until it ends.
+    input: Option<io::Stdin>,
+    /// What was typed and not yet taken.
+    pending: Vec<u8>,
+    /// Whether no program has the other end open; one may open it again.
+    is_hung_up: bool,
     /// Undone when dropped. None where our input is no terminal.
     _raw: Option<tty::RawMode>,
 }
@@ -85,7 +92,13 @@ impl Terminal {
     fn take(master: OwnedFd) -> io::Result<Terminal> {
         terminal::set_nonblocking(&master)?;
         let raw = if tty::stdin_is_terminal() { Some(tty::RawMode::enter()?) } else { None };
-        let terminal = Terminal { master: master.into(), input: io::stdin(), has_input: true, _raw: raw };
+        let terminal = Terminal {
+            master: master.into(),
+            input: Some(io::stdin()),
+            pending: Vec::new(),
+            is_hung_up: false,
+            _raw: raw,
+        };
         terminal.resize();
         Ok(terminal)
     }
@@ -97,23 +110,40 @@ impl Terminal {
         }
     }
 
-    fn type_in(&mut self) -> io::Result<()> {
-        let mut buffer = [0; COPY_BYTES];
-        let length = self.input.read(&mut buffer)?;
-        if length == 0 {
-            self.has_input = false;
-            return Ok(());
+    /// What may have something for us: the terminal, then our input, unless they are to be tried again after a pause.
+    fn watched(&self) -> Vec<BorrowedFd<'_>> {
+        if self.retry().is_some() {
+            return Vec::new();
         }
-        let mut rest = &buffer[..length];
-        while !rest.is_empty() {
-            match self.master.write(rest) {
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.show()?,
+        let input = self.input.as_ref().map(AsFd::as_fd);
+        std::iter::once(self.master.as_fd()).chain(input).collect()
+    }
+
+    /// The pause until the next try, where the kernel would report it ready without end.
+    fn retry(&self) -> Option<Duration> {
+        (self.is_hung_up || !self.pending.is_empty()).then_some(RETRY)
+    }
+
+    fn read_input(&mut self) -> io::Result<()> {
+        let Some(input) = &mut self.input else { return Ok(()) };
+        let mut buffer = [0; COPY_BYTES];
+        let length = input.read(&mut buffer)?;
+        if length == 0 {
+            self.input = None;
+        }
+        self.pending.extend_from_slice(buffer.get(..length).unwrap_or_default());
+        Ok(())
+    }
+
+    fn type_in(&mut self) {
+        while !self.pending.is_empty() {
+            match self.master.write(&self.pending) {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Nobody reads any more.
-                Err(_) => return Ok(()),
+                Err(_) => self.pending.clear(),
             }
         }
-        Ok(())
     }
 
     fn show(&mut self) -> io::Result<()> {
@@ -121,10 +151,19 @@ impl Terminal {
         let mut output = io::stdout();
         loop {
             match self.master.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(length) => output.write_all(buffer.get(..length).unwrap_or_default())?,
+                Ok(length) if length > 0 => {
+                    self.is_hung_up = false;
+                    output.write_all(buffer.get(..length).unwrap_or_default())?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_hung_up = false;
+                    return output.flush();
+                }
                 // EIO: the last program has closed it.
-                Err(_) => return output.flush(),
+                Ok(_) | Err(_) => {
+                    self.is_hung_up = true;
+                    return output.flush();
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ pub const WRITE: u32 = 4;
 /// Whom a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceKind {
-    /// All devices, whatever the numbers and the access in the rule.
+    /// Devices of both kinds; on version 1 this is a rule without numbers and with all access.
     Any,
     /// Block devices.
     Block,
@@ -170,7 +170,7 @@ fn program(rules: &[Rule]) -> Vec<Instruction> {
         tests.extend(rule.major.map(|major| (4, number(major))));
         tests.extend(rule.minor.map(|minor| (5, number(minor))));
         // What a rule allows must hold all that is asked for; what it denies, any of it.
-        let is_partial = rule.kind != DeviceKind::Any && rule.access != MAKE | READ | WRITE;
+        let is_partial = rule.access != MAKE | READ | WRITE;
         let length = tests.len() + if is_partial { 3 } else { 0 } + 2;
         let skip = |done: usize| i16::try_from(length - done - 1).unwrap_or(i16::MAX);
         for (done, (register, value)) in tests.iter().enumerate() {

@@ -36,7 +36,8 @@ impl AsFd for Signals {
 /// Number of a signal by name, with or without prefix, or by number.
 #[must_use]
 pub fn signal_number(text: &str) -> Option<u8> {
-    /// Real-time signals go on to here.
+    /// The first real-time signal that a libc leaves to programs (signal(7)), and the last.
+    const REAL_TIME: u8 = 34;
     const LAST: u8 = 64;
     if let Ok(number) = text.parse::<u8>() {
         return (number <= LAST).then_some(number);
@@ -44,7 +45,7 @@ pub fn signal_number(text: &str) -> Option<u8> {
     let upper = text.to_ascii_uppercase();
     let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
     if let Some(offset) = bare.strip_prefix("RTMIN+").and_then(|n| n.parse::<u8>().ok()) {
-        return Some(34 + offset).filter(|number| *number <= LAST);
+        return REAL_TIME.checked_add(offset).filter(|number| *number <= LAST);
     }
     let found = Signal::iterator().find(|signal| signal.as_str() == format!("SIG{bare}"))?;
     u8::try_from(found as i32).ok()

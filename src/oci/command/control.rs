@@ -9,11 +9,12 @@ use oci_spec::runtime::{
 
 use crate::oci::arguments::{Arguments, Known, Until, flag, value};
 use crate::oci::command::delete::remove;
-use crate::oci::containers::{Container, Record, State, Status};
+use crate::oci::containers::{Record, State, Status};
 use crate::oci::error::OciError;
 use crate::oci::face::Call;
 use crate::runtime::bundle::{self, Frozen, run_hooks};
 use crate::sys::foreground::signal_number;
+use crate::sys::lock::Lock;
 use crate::sys::{cgroup, process};
 
 /// Sent where none is named (`SIGTERM`).
@@ -104,33 +105,33 @@ fn kill_all(record: &Record, signal: u8) -> Result<(), OciError> {
 
 /// `dyno oci pause`.
 pub(in crate::oci) fn pause(call: &Call<'_>) -> Result<u8, OciError> {
-    let (container, record) = in_state(call, "pause", &[Status::Running, Status::Created], "")?;
-    let _lock = container.lock()?;
+    let (_lock, record) = in_state(call, "pause", &[Status::Running, Status::Created], "")?;
     record.cgroup.freeze(Frozen::Yes)?;
     Ok(0)
 }
 
 /// `dyno oci resume`.
 pub(in crate::oci) fn resume(call: &Call<'_>) -> Result<u8, OciError> {
-    let (container, record) =
-        in_state(call, "resume", &[Status::Paused], "; only a paused container can go on")?;
-    let _lock = container.lock()?;
+    let (_lock, record) = in_state(call, "resume", &[Status::Paused], "; only a paused container can go on")?;
     record.cgroup.freeze(Frozen::No)?;
     Ok(0)
 }
 
+/// Takes a container in one of the states wanted, and holds it so.
 fn in_state(
     call: &Call<'_>,
     verb: &'static str,
     wanted: &[Status],
     hint: &'static str,
-) -> Result<(Container, Record), OciError> {
+) -> Result<(Lock, Record), OciError> {
     let (_, id) = call.arguments(verb, &[], Until::End)?;
     let container = call.containers.named(&id)?;
+    let lock = container.lock()?;
     let record = container.record()?;
-    let status = container.status(&record);
+    // The lock is ours: nobody is creating it.
+    let status = if record.pid == 0 { Status::Stopped } else { container.status(&record) };
     if wanted.contains(&status) {
-        Ok((container, record))
+        Ok((lock, record))
     } else {
         Err(OciError::State { verb, id, status, hint })
     }

@@ -60,8 +60,11 @@ fn end(record: &Record) -> Result<(), OciError> {
     if let Ok(pidfd) = pidfd
         && process::is_running(record.pid, record.start_time)
     {
-        process::wait_readable(&[pidfd.as_fd()], Some(KILL_TIMEOUT))
+        let ended = process::wait_readable(&[pidfd.as_fd()], Some(KILL_TIMEOUT))
             .map_err(OciError::file("wait for", Path::new("the container's end")))?;
+        if ended != [true] {
+            return Err(OciError::Unkillable(record.pid));
+        }
     }
     Ok(())
 }

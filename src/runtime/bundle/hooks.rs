@@ -28,7 +28,21 @@ fn run(hook: &Hook, state: &str) -> io::Result<()> {
     if !hook.path().is_absolute() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "give an absolute path"));
     }
+    let limit = match hook.timeout() {
+        None => None,
+        Some(seconds) => match u64::try_from(seconds) {
+            Ok(seconds) if seconds > 0 => Some(Duration::from_secs(seconds)),
+            Ok(_) | Err(_) => {
+                let what = "its timeout must be more than 0 seconds";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+        },
+    };
     let mut words = std::fs::File::from(handover::memory_file("hook")?);
+    // A file rather than a pipe: a hook that does not care for the state must not hold us up.
+    let mut input = std::fs::File::from(handover::memory_file("state")?);
+    input.write_all(state.as_bytes())?;
+    input.seek(SeekFrom::Start(0))?;
     let mut command = Command::new(hook.path());
     let args = hook.args().as_deref().unwrap_or_default();
     if let Some((name, rest)) = args.split_first() {
@@ -41,20 +55,12 @@ fn run(hook: &Hook, state: &str) -> io::Result<()> {
         }
     }
     let mut child = command
-        .stdin(Stdio::piped())
+        .stdin(Stdio::from(input))
         .stdout(Stdio::from(words.try_clone()?))
         .stderr(Stdio::from(words.try_clone()?))
         .spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        match input.write_all(state.as_bytes()) {
-            // It may not care for the state.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-    }
-    let timeout = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
     let pidfd = process::open_pid(child.id())?;
-    if process::wait_readable(&[std::os::fd::AsFd::as_fd(&pidfd)], timeout)? != [true] {
+    if process::wait_readable(&[std::os::fd::AsFd::as_fd(&pidfd)], limit)? != [true] {
         child.kill()?;
         child.wait()?;
         return Err(io::Error::other("it did not end within its timeout, and was killed"));
@@ -63,9 +69,8 @@ fn run(hook: &Hook, state: &str) -> io::Result<()> {
     if status.success() {
         return Ok(());
     }
-    let mut said = String::new();
+    let mut said = Vec::new();
     words.seek(SeekFrom::Start(0))?;
-    // What is no text is left out; the status says the most.
-    let _ = words.take(WORDS_BYTES_MAX).read_to_string(&mut said);
-    Err(io::Error::other(format!("{status}: {}", said.trim())))
+    words.take(WORDS_BYTES_MAX).read_to_end(&mut said)?;
+    Err(io::Error::other(format!("{status}: {}", String::from_utf8_lossy(&said).trim())))
 }
