@@ -1,5 +1,4 @@
 //! Starting, ending and being found again.
-#![expect(clippy::unwrap_used, reason = "in a test a panic is how a failure is told")]
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;

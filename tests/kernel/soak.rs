@@ -36,7 +36,7 @@ fn config(node: &Node) -> NetworkConfig {
 /// A start, its end, and the removal of all of it, in a network with a link. Every third is killed instead of ending.
 async fn cycle(node: &Node, network: &NodeNetwork, number: u32) {
     let lease = network.allot(number % 16).await.unwrap();
-    let is_killed = number % 3 == 0;
+    let is_killed = number.is_multiple_of(3);
     let mut sandbox = node.shell(if is_killed { "sleep 100" } else { "true" });
     sandbox.network = Network::Joined(lease.netns.clone());
     let container = node.run(sandbox).await.container;
