@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dyno::runtime::spawner::{Lap, LimitsPolicy};
-use dyno::runtime::{Container, Network, Runtime, RuntimeConfig, Sandbox, Started, StdioFds};
+use dyno::runtime::{Container, Network, Runtime, RuntimeConfig, Sandbox, Started, StdioFds, StdioKind};
 use dyno::sys::netns;
 
 use crate::bundle::{Bundle, IDLE, TRUE};
@@ -106,7 +106,9 @@ impl Ours {
 
     /// Starts one that stays.
     pub fn idle(&self, bundle: &Bundle) -> Result<Container, Failure> {
-        let sandbox = self.sandbox(bundle, IDLE);
+        let mut sandbox = self.sandbox(bundle, IDLE);
+        // As a dyno's output goes; a pipe that nobody reads would end it.
+        sandbox.stdio = StdioKind::Log;
         let started = self.waiter.block_on(self.runtime.start(sandbox)).map_err(|error| broken(&error))?;
         Ok(started.container)
     }
