@@ -111,8 +111,13 @@ async fn a_batch_is_posted_as_the_platform_does() {
     let (listener, address) = listen().await;
     let url = format!("http://me:p%40ss@{address}/in?key=7");
     service.set_drains(app(), vec![drain(&url)]).await.unwrap();
-    push(&service, &["one", "two"]);
+    push(&service, &["first"]);
     let (mut stream, _) = listener.accept().await.unwrap();
+    request(&mut stream).await;
+    // Until the first batch is answered the lines gather for the next.
+    push(&service, &["one", "two"]);
+    service.flush().await;
+    answer(&mut stream, "204 No Content").await;
     let (head, body) = request(&mut stream).await;
     answer(&mut stream, "204 No Content").await;
     let shown = head.replace(&address.to_string(), "<address>");
