@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::host;
-use crate::support::node::{TestNode, eventually, git};
+use crate::support::node::{TestNode, eventually, git, index};
 use crate::{is_possible, lab};
 
 /// Long enough for an app that builds, short enough to wait for one that hangs.
@@ -140,7 +140,7 @@ fn a_port_that_is_taken_is_named_and_nothing_is_begun() {
     let root = tempfile::tempdir().unwrap();
     for (router, git) in [(&taken_port, &free_port), (&free_port, &taken_port)] {
         let serve = Command::new(env!("CARGO_BIN_EXE_dyno"))
-            .args(["serve", "--index", "29", "--router-port", router, "--git-port", git, "--root"])
+            .args(["serve", "--index", &index(5).to_string(), "--router-port", router, "--git-port", git, "--root"])
             .arg(root.path())
             .output()
             .unwrap();

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::is_possible;
 use crate::support::host;
-use crate::support::node::{free_port, stack_dir};
+use crate::support::node::{free_port, index, stack_dir};
 
 /// The node that the scripts start, which must not be the machine's own.
 struct Scripts {
@@ -16,8 +16,6 @@ struct Scripts {
     port: u16,
 }
 
-/// Index of that node; other tests have others.
-const INDEX: u32 = 31;
 
 impl Scripts {
     fn new() -> Self {
@@ -26,7 +24,8 @@ impl Scripts {
         std::os::unix::fs::symlink(stack_dir(), root.join("lib/stacks")).unwrap();
         let (port, git) = (free_port(), free_port());
         let config = format!(
-            "index = {INDEX}\n[router]\nlisten = [\"127.0.0.1:{port}\"]\n[git]\nlisten = \"127.0.0.1:{git}\"\n"
+            "index = {}\n[router]\nlisten = [\"127.0.0.1:{port}\"]\n[git]\nlisten = \"127.0.0.1:{git}\"\n",
+            index(7)
         );
         fs::write(root.join("config.toml"), config).unwrap();
         Self { root, port }

@@ -12,8 +12,10 @@ use crate::support::patience::patient;
 /// How long anything may take before a test gives up, on a machine of today.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(50);
-/// Indices of test nodes; the low ones are left to people.
+/// Indices of test nodes unless [`FIRST_INDEX_NAME`] says otherwise; the low ones are left to people.
 const FIRST_INDEX: u32 = 24;
+/// Names the first of eight indices, so that the tests of two checkouts can run side by side.
+const FIRST_INDEX_NAME: &str = "DYNO_TEST_FIRST_INDEX";
 
 /// A node.
 pub struct TestNode {
@@ -34,6 +36,12 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// The index of a test's node; `number`, 0 to 7, tells the nodes of tests apart that may run at once.
+pub fn index(number: u32) -> u32 {
+    assert!(number < 8, "the tests of one checkout have eight indices");
+    std::env::var(FIRST_INDEX_NAME).map_or(FIRST_INDEX, |text| text.parse().expect("a whole number")) + number
+}
+
 impl TestNode {
     /// A node that serves. `number` tells the nodes of one test apart.
     pub fn start(name: &str, number: u32) -> Self {
@@ -49,7 +57,7 @@ impl TestNode {
         let mut node = Self {
             root,
             router_port: free_port(),
-            index: FIRST_INDEX + number,
+            index: index(number),
             git_port: free_port(),
             serve: None,
         };
