@@ -18,6 +18,7 @@ fn a_python_app_is_pushed_served_scaled_and_leaves_no_trace() {
         let source = node.app("sample", &example("python"));
         let said = node.deploy(&source);
         assert!(said.contains("Python app detected") && said.contains("Released v3"), "{said}");
+        assert!(!said.contains("Looking in"), "where this host has pip look is nobody's business: {said}");
         let (status, body) = node.get("sample", "/");
         assert_eq!(status, 200, "{body}");
 

@@ -67,13 +67,16 @@ explain_pip_failure() {
     "Try \`pip install -r requirements.txt\` in a fresh virtual environment with Python ${PYTHON_VERSION%.*}."
 }
 
+# Where the host of the build has pip look is not for the pusher, nor for the build's log.
+readonly HOST_SETTINGS='/^Looking in (indexes|links): /d'
+
 # pip itself stays in the stack and works on the environment: nothing to install for it, and one version of it.
 pip_install() {
   local log
   log=$(mktemp)
   if ! /usr/bin/python3 -m pip --python "$VENV/bin/python" install --requirement requirements.txt \
     --cache-dir "$CACHE/pip" --no-compile --no-input --disable-pip-version-check --progress-bar off 2>&1 |
-    tee "$log" | indent; then
+    sed -uE "$HOST_SETTINGS" | tee "$log" | indent; then
     explain_pip_failure "$log"
   fi
   rm -f "$log"
