@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use dyno::api::{Api, Door};
 use dyno::domain::{AppId, Bytes, DynoId, DynoState, Slug};
 use dyno::flows::ports::{
-    BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, OneOff, Scope, Streams,
+    BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, FoundOneOff, OneOff,
+    Scope, StartedOneOff,
 };
 use dyno::flows::{Node, Parts, Settings, Token, resume};
 use dyno::git::{GitState, Repositories};
@@ -38,9 +39,9 @@ impl Dynos for FakeDynos {
         Box::pin(async { Ok(()) })
     }
 
-    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<(), DynosError>> {
+    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<Vec<FoundOneOff>, DynosError>> {
         self.0.lock().unwrap().extend(desired);
-        Box::pin(async { Ok(()) })
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn forget(&self, app: AppId) -> BoxFuture<'_, Result<(), DynosError>> {
@@ -56,8 +57,8 @@ impl Dynos for FakeDynos {
         Box::pin(async { Ok(()) })
     }
 
-    fn run(&self, _: OneOff) -> BoxFuture<'_, Result<Option<Streams>, DynosError>> {
-        Box::pin(async { Ok(None) })
+    fn run(&self, _: OneOff) -> BoxFuture<'_, Result<StartedOneOff, DynosError>> {
+        Box::pin(async { Ok(StartedOneOff::Detached(Box::pin(std::future::pending()))) })
     }
 
     fn snapshot(&self, app: AppId) -> Vec<DynoView> {
@@ -168,6 +169,7 @@ impl Stage {
             router_port: 8080,
             git_address: git,
             default_stack: dyno::domain::StackName::default(),
+            release_timeout_s: 3600,
         };
         Node::new(parts, settings)
     }

@@ -45,20 +45,23 @@ impl PeerInfo {
     }
 }
 
-/// Lets administrators through, and only those who speak version 3. An open log session is named by a secret of its own.
+/// What is named by a secret of its own, and so needs no other: open log sessions, outputs of release commands.
+const SECRET_PATHS: [&str; 2] = ["/logs/", "/release-outputs/"];
+
+/// Lets administrators through, and only those who speak version 3.
 pub(super) async fn guard(State((_, door)): State<(Api, Door)>, request: Request, next: Next) -> Response {
-    let is_session = request.uri().path().starts_with("/logs/");
+    let is_secret = SECRET_PATHS.iter().any(|start| request.uri().path().starts_with(start));
     let admitted = match &door {
         Door::Socket { own_uid } => {
             let peer = request.extensions().get::<ConnectInfo<PeerInfo>>().and_then(|info| info.0.uid);
             if peer.is_some_and(|uid| uid == 0 || uid == *own_uid) { Ok(()) } else { Err(Refusal::Peer) }
         }
-        Door::Tcp(_) if is_session => Ok(()),
+        Door::Tcp(_) if is_secret => Ok(()),
         Door::Tcp(token) => holds(token, request.headers()),
     };
-    // A local client may leave the version out, and one that follows a session's link does: there is only one version.
+    // A local client may leave the version out, and one that follows a link does: there is only one version.
     let silence = match &door {
-        Door::Tcp(_) if !is_session => Err(Refusal::Version),
+        Door::Tcp(_) if !is_secret => Err(Refusal::Version),
         Door::Tcp(_) | Door::Socket { .. } => Ok(()),
     };
     match admitted.and_then(|()| speaks_version(request.headers(), silence)) {

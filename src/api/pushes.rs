@@ -1,4 +1,5 @@
-//! `POST /apps/:app/pushes`: a source archive in, the transcript out, and at its end the verdict (`wire::api::PushVerdict`).
+//! `POST /apps/:app/pushes`: a source archive in; out the transcript, the verdict (`wire::api::PushVerdict`), and after it
+//! what a release command prints.
 
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
@@ -8,7 +9,7 @@ use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::stream::{self, StreamExt};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use crate::api::error::ApiError;
 use crate::api::state::Api;
-use crate::flows::{self, BuildPermit, Push, Transcript};
+use crate::flows::{self, BuildPermit, Push, Pushed, Transcript};
 use crate::wire::api::{PushStatus, PushVerdict, VERDICT_MARK};
 use crate::wire::api_errors::Refusal;
 
@@ -87,20 +88,36 @@ fn answer(api: &Api, push: Push, permit: BuildPermit) -> Response {
     let node = api.node.clone();
     let verdict = tokio::spawn(async move { flows::push(&node, push, &transcript, permit).await });
     let text = UnboundedReceiverStream::new(lines).map(|line| encoded(&line));
-    let end = futures_util::stream::once(async {
+    let end = stream::once(async {
         // A build that panicked has changed nothing that counts.
-        let status = verdict.await.unwrap_or(PushStatus::Failed);
-        Bytes::from(PushVerdict { status }.encode())
+        let failed = Pushed { status: PushStatus::Failed, phase: None };
+        let Pushed { status, phase } = verdict.await.unwrap_or(failed);
+        // The verdict first: the ref moves whatever becomes of the release command.
+        let verdict = stream::iter([Bytes::from(PushVerdict { status }.encode())]);
+        match phase.map(flows::follow_release) {
+            None => verdict.boxed(),
+            Some(Ok(release)) => {
+                let mark = stream::iter([Bytes::from_static(&[VERDICT_MARK])]);
+                verdict.chain(mark).chain(release.map(|piece| unmarked(&piece))).boxed()
+            }
+            Some(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a pusher does not see a release");
+                verdict.boxed()
+            }
+        }
     });
-    let stream = text.chain(end).map(Ok::<_, std::convert::Infallible>);
+    let stream = text.chain(end.flatten()).map(Ok::<_, std::convert::Infallible>);
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(stream)).into_response()
 }
 
-/// A line of the transcript. Builds print what they like, but the mark of the verdict.
+/// A line of the transcript.
 fn encoded(line: &str) -> Bytes {
-    let mut bytes: Vec<u8> = line.bytes().filter(|byte| *byte != VERDICT_MARK).collect();
-    bytes.push(b'\n');
-    bytes.into()
+    [&unmarked(line.as_bytes()), &b"\n"[..]].concat().into()
+}
+
+/// Builds and release commands print what they like, but the mark of the verdict.
+fn unmarked(bytes: &[u8]) -> Bytes {
+    bytes.iter().copied().filter(|byte| *byte != VERDICT_MARK).collect()
 }
 
 /// A commit becomes part of texts and environments, so it is what git calls one.

@@ -1,8 +1,11 @@
-//! `/apps/:app/releases`.
+//! `/apps/:app/releases` and `/release-outputs/:release`.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use crate::api::body::Input;
@@ -13,7 +16,7 @@ use crate::api::state::Api;
 use crate::api::view;
 use crate::flows::{self, ReleaseKey};
 use crate::wire::api::{CreateRelease, Release, ReleaseName};
-use crate::wire::api_errors::Refusal;
+use crate::wire::api_errors::{Missing, Refusal};
 
 /// By version, ascending; a `Range` chooses order, ends and number.
 pub(super) async fn list(
@@ -25,7 +28,7 @@ pub(super) async fn list(
     let range = ListRange::of(&headers)?;
     let Page { items, next } =
         range.page(flows::releases(&api.node, &app).await?, |view| view.release.version.0);
-    let shown: Vec<Release> = items.iter().map(|release| view::release(&app, release)).collect();
+    let shown: Vec<Release> = items.iter().map(|release| view::release(&api, &app, release)).collect();
     Ok(match next {
         Some(next) => (StatusCode::PARTIAL_CONTENT, [(NEXT_RANGE, next)], Json(shown)).into_response(),
         None => Json(shown).into_response(),
@@ -38,7 +41,7 @@ pub(super) async fn show(
 ) -> Result<Json<Release>, ApiError> {
     let app = api.app(&key).await?;
     let release = flows::release(&api.node, &app, ReleaseKey::parse(&name)?).await?;
-    Ok(Json(view::release(&app, &release)))
+    Ok(Json(view::release(&api, &app, &release)))
 }
 
 pub(super) async fn config_vars(
@@ -48,6 +51,13 @@ pub(super) async fn config_vars(
     let app = api.app(&key).await?;
     let release = flows::release(&api.node, &app, ReleaseKey::parse(&name)?).await?;
     Ok(vars(&release.release.config))
+}
+
+/// What a release command prints, or has printed, as text. Its link is its own secret.
+pub(super) async fn output(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = id.parse().map_err(|_| Refusal::NotFound(Missing::ReleaseOutput))?;
+    let output = flows::release_output(&api.node, id).await?.take_until(api.closing());
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(output)).into_response())
 }
 
 /// Rolls back; without a release to the one before the current.
@@ -67,5 +77,5 @@ pub(super) async fn create(
         None => None,
     };
     let release = flows::rollback(&api.node, &app, target, &api.actor()).await?;
-    Ok((StatusCode::CREATED, Json(view::release(&app, &release))))
+    Ok((StatusCode::CREATED, Json(view::release(&api, &app, &release))))
 }

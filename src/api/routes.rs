@@ -1,4 +1,4 @@
-//! What there is: one row a path. Every row but the open log sessions needs the rights of an administrator (`auth`).
+//! What there is: one row a path. Every row but the streams that are named by a secret needs the rights of an administrator (`auth`).
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -41,6 +41,7 @@ pub fn router(api: Api, door: Door) -> Router {
         .route("/apps/{app}/log-drains/{drain}", get(log_drains::show).delete(log_drains::destroy))
         .route("/apps/{app}/log-sessions", post(log_sessions::create))
         .route("/logs/{session}", get(log_sessions::open))
+        .route("/release-outputs/{release}", get(releases::output))
         .route("/node", get(node::show))
         .route("/node/actions/shutdown", post(node::shutdown))
         .fallback(error::no_route)

@@ -21,8 +21,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::api::{Api, serve_unix};
 use crate::domain::{self, AppId, Slug, StackName};
 use crate::flows::ports::{
-    BuildFailure, BuildOrder, Builder, Built, Control, Desired, DynoView, Dynos, DynosError, OneOff, Scope,
-    Streams,
+    BuildFailure, BuildOrder, Builder, Built, Control, Desired, DynoView, Dynos, DynosError, FoundOneOff,
+    OneOff, Scope, StartedOneOff, Streams,
 };
 use crate::flows::{Node, Parts, Settings};
 use crate::logs::LogService;
@@ -50,8 +50,8 @@ impl Dynos for EchoDynos {
         async { Ok(()) }.boxed()
     }
 
-    fn adopt(&self, _: Vec<Desired>) -> Answered<()> {
-        async { Ok(()) }.boxed()
+    fn adopt(&self, _: Vec<Desired>) -> Answered<Vec<FoundOneOff>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn forget(&self, _: AppId) -> Answered<()> {
@@ -73,7 +73,7 @@ impl Dynos for EchoDynos {
         async { Ok(()) }.boxed()
     }
 
-    fn run(&self, one_off: OneOff) -> Answered<Option<Streams>> {
+    fn run(&self, one_off: OneOff) -> Answered<StartedOneOff> {
         assert_eq!(one_off.command, "cat");
         let (input, mut stdin) = tokio::io::duplex(PIPE_BYTES);
         let (mut stdout, output) = tokio::io::duplex(PIPE_BYTES);
@@ -86,7 +86,8 @@ impl Dynos for EchoDynos {
             while asked.recv().await.is_some() {}
         });
         let (input, output) = (Box::new(input), Box::new(output));
-        async { Ok(Some(Streams { input, output, control, exit: async { 7 }.boxed() })) }.boxed()
+        let streams = Streams { input, output, control, exit: async { 7 }.boxed() };
+        async { Ok(StartedOneOff::Attached(streams)) }.boxed()
     }
 
     fn snapshot(&self, _: AppId) -> Vec<DynoView> {
@@ -158,6 +159,7 @@ impl Stage {
             router_port: 8080,
             git_address: ([127, 0, 0, 1], 5080).into(),
             default_stack: StackName::default(),
+            release_timeout_s: 3600,
         };
         let node = Node::new(parts, settings);
         let api = Api::new(node.clone(), watch::channel(false).0);

@@ -68,8 +68,9 @@ pub(super) fn app(api: &Api, info: &AppInfo) -> api::App {
 }
 
 /// A release.
-pub(super) fn release(app: &App, view: &ReleaseView) -> api::Release {
+pub(super) fn release(api: &Api, app: &App, view: &ReleaseView) -> api::Release {
     let release = &view.release;
+    let output = || api.node.settings().release_output_url(release.id);
     let slug = release.slug.as_ref().map(slug_id);
     api::Release {
         addon_plan_names: Vec::new(),
@@ -80,7 +81,7 @@ pub(super) fn release(app: &App, view: &ReleaseView) -> api::Release {
         description: release.description.clone(),
         eligible_for_rollback: view.eligible_for_rollback(),
         id: release.id,
-        output_stream_url: None,
+        output_stream_url: release.command().map(|_| output()),
         slug: slug.map(|id| SlugRef { id }),
         status: release.status.as_str().to_owned(),
         updated_at: timestamp(release.created_at_s),

@@ -73,6 +73,14 @@ pub(super) enum Failure {
         /// The app.
         app: String,
     },
+    /// A release was made whose command has failed.
+    #[error(
+        "Release v{version} failed: its command did not succeed, and what runs has not changed.\nSee `dyno releases:output v{version}`."
+    )]
+    ReleaseCommand {
+        /// The release.
+        version: u64,
+    },
     /// What was asked for does not exist; the sentence says so.
     #[error("{0}")]
     Nothing(String),
@@ -105,6 +113,7 @@ impl Failure {
             | Self::Local { .. }
             | Self::Stack(_)
             | Self::NotConfirmed { .. }
+            | Self::ReleaseCommand { .. }
             | Self::Nothing(_) => STATUS_FAILED,
         }
     }

@@ -74,6 +74,10 @@ enum Command {
     ConfigUnset(command::config_unset::Args),
     #[command(name = "releases")]
     Releases(command::releases::Args),
+    #[command(name = "releases:info")]
+    ReleasesInfo(command::releases_info::Args),
+    #[command(name = "releases:output")]
+    ReleasesOutput(command::releases_output::Args),
     #[command(name = "rollback", visible_alias = "releases:rollback")]
     Rollback(command::rollback::Args),
     #[command(name = "builds")]
@@ -197,6 +201,8 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::ConfigGet(args) => args.run(&context).await.map(done),
         Command::ConfigUnset(args) => args.run(&context).await.map(done),
         Command::Releases(args) => args.run(&context).await.map(done),
+        Command::ReleasesInfo(args) => args.run(&context).await.map(done),
+        Command::ReleasesOutput(args) => args.run(&context).await.map(done),
         Command::Rollback(args) => args.run(&context).await.map(done),
         Command::Builds(args) => args.run(&context).await.map(done),
         Command::Stack(args) => args.run(&context).await.map(done),

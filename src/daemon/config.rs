@@ -25,6 +25,8 @@ const CONFIG_FILE: &str = "/etc/dyno/config.toml";
 pub const INDEX_MAX: u32 = 31;
 /// The router's port unless told otherwise.
 const ROUTER_PORT: u16 = 8080;
+/// The longest a release command may run unless told otherwise, seconds (platform reference 2.2).
+const RELEASE_TIMEOUT_S: u64 = 3600;
 /// The git endpoint's port unless told otherwise.
 const GIT_PORT: u16 = 5080;
 
@@ -86,6 +88,7 @@ struct File {
     network: NetworkSection,
     build: BuildSection,
     dynos: DynosSection,
+    releases: ReleasesSection,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -129,6 +132,13 @@ struct DynosSection {
     runtime_metrics: bool,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ReleasesSection {
+    /// Longest release command, in seconds.
+    command_timeout_s: Option<NonZeroU64>,
+}
+
 /// What a node runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -156,6 +166,8 @@ pub struct Config {
     pub timings: Timings,
     /// Whether figures of dynos go to their apps' logs.
     pub runtime_metrics: RuntimeMetrics,
+    /// The longest a release command may run, seconds.
+    pub release_timeout_s: u64,
 }
 
 /// Why a node cannot be configured so.
@@ -251,6 +263,7 @@ impl Config {
             } else {
                 RuntimeMetrics::Off
             },
+            release_timeout_s: file.releases.command_timeout_s.map_or(RELEASE_TIMEOUT_S, NonZeroU64::get),
         })
     }
 
@@ -346,13 +359,15 @@ mod test {
         let usual = join(&ServeArgs::default(), "").unwrap();
         assert_eq!((usual.build, usual.timings), (BuildLimits::default(), Timings::default()));
         let text = "[build]\ntimeout_s = 5\nslug_max_mib = 2\ndisk_reserve_mib = 3\n[dynos]\nboot_timeout_s = 90\n\
-                    crash_delays_s = [0, 1, 2, 3, 4, 5, 6]\nruntime_metrics = true";
+                    crash_delays_s = [0, 1, 2, 3, 4, 5, 6]\nruntime_metrics = true\n\
+                    [releases]\ncommand_timeout_s = 7";
         let set = join(&ServeArgs::default(), text).unwrap();
         assert_eq!(
             set.build,
             BuildLimits { timeout_s: 5, slug_max: Bytes::mib(2), disk_reserve: Bytes::mib(3) }
         );
         assert_eq!((usual.runtime_metrics, set.runtime_metrics), (RuntimeMetrics::Off, RuntimeMetrics::On));
+        assert_eq!((usual.release_timeout_s, set.release_timeout_s), (3600, 7));
         assert_eq!(set.timings.boot, Duration::from_secs(90));
         assert_eq!(set.timings.crash_delays.after(1), Duration::from_secs(1));
         assert!(toml::from_str::<File>("[dynos]\nboot_timeout_s = 0").is_err());

@@ -8,9 +8,12 @@ use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
 use crate::domain::{AppId, Release};
-use crate::flows::ports::{Connection, Desired, DynoView, Dynos, DynosError, OneOff, Scope, Streams};
+use crate::flows::ports::{
+    Connection, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd, OneOffExit,
+    Scope, StartedOneOff,
+};
 use crate::stack::Stack;
-use crate::supervisor::{self, DesiredApp, ReleaseImage, StackImage, Supervisor, SupervisorError};
+use crate::supervisor::{self, DesiredApp, ExitWatch, ReleaseImage, StackImage, Supervisor, SupervisorError};
 
 /// The supervisor and the disk it needs answers from.
 pub(super) struct SupervisedDynos {
@@ -80,7 +83,7 @@ impl Dynos for SupervisedDynos {
         Box::pin(async move { Ok(self.supervisor.apply(self.desired(desired)?).await?) })
     }
 
-    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<(), DynosError>> {
+    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<Vec<FoundOneOff>, DynosError>> {
         Box::pin(async move {
             let mut apps = Vec::new();
             for one in desired {
@@ -103,7 +106,8 @@ impl Dynos for SupervisedDynos {
                     }
                 }
             }
-            Ok(self.supervisor.adopt(apps).await?)
+            let found = self.supervisor.adopt(apps).await?;
+            Ok(found.into_iter().map(|(id, watch)| FoundOneOff { id, exit: exit(watch) }).collect())
         })
     }
 
@@ -119,12 +123,16 @@ impl Dynos for SupervisedDynos {
         Box::pin(async move { Ok(self.supervisor.stop(app, scope_of(scope)).await?) })
     }
 
-    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<Option<Streams>, DynosError>> {
+    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<StartedOneOff, DynosError>> {
         Box::pin(async move {
             let started = self.supervisor.run(self.one_off(one_off)?).await?;
-            let Some(attached) = started.attached else { return Ok(None) };
-            streams::join(attached, started.exit)
-                .map_err(|error| DynosError::Refused(format!("The terminal cannot be used: {error}.")))
+            let Some(attached) = started.attached else {
+                return Ok(StartedOneOff::Detached(exit(started.exit)));
+            };
+            let streams = streams::join(attached, started.exit)
+                .map_err(|error| DynosError::Refused(format!("The terminal cannot be used: {error}.")))?;
+            let no_streams = || DynosError::Refused("The dyno has no terminal to attach to.".to_owned());
+            streams.map(StartedOneOff::Attached).ok_or_else(no_streams)
         })
     }
 
@@ -156,6 +164,18 @@ impl From<SupervisorError> for DynosError {
             SupervisorError::Ended => Self::Ended,
         }
     }
+}
+
+/// The end as the stories know it.
+fn exit(watch: ExitWatch) -> OneOffExit {
+    Box::pin(async move {
+        let supervisor::OneOffEnd { status, cause } = watch.wait().await?;
+        let cause = match cause {
+            supervisor::EndCause::Itself => EndCause::Itself,
+            supervisor::EndCause::Stopped => EndCause::Stopped,
+        };
+        Some(OneOffEnd { status, cause })
+    })
 }
 
 fn scope_of(scope: Scope) -> supervisor::Scope {

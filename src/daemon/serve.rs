@@ -141,6 +141,8 @@ async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError
     let router = Router::bind(router, supervisor.routes(), sink, Arc::new(NetnsConnector)).await?;
     let apps = flows::resume(&node).await?;
     tracing::info!(apps, "taken up where the last process ended");
+    // It ends with the runtime: what it does is recorded step by step.
+    tokio::spawn(flows::keep_retention(node.clone()));
     let closed = closing.clone();
     let router = tokio::spawn(router.serve(async move { closed.cancelled().await }));
     let (shutdown, asked_to_stop) = watch::channel(false);
@@ -156,6 +158,7 @@ fn settings(config: &Config) -> Settings {
         router_port: config.router.first().map_or(0, std::net::SocketAddr::port),
         git_address: config.git,
         default_stack: config.stack.clone(),
+        release_timeout_s: config.release_timeout_s,
     }
 }
 

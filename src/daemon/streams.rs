@@ -69,7 +69,7 @@ pub(super) fn join(attached: Attached, exit: ExitWatch) -> io::Result<Option<Str
             }
         }
     });
-    let exit = Box::pin(async move { exit.wait().await.unwrap_or(NEVER_LAUNCHED) });
+    let exit = Box::pin(async move { exit.wait().await.map_or(NEVER_LAUNCHED, |end| end.status) });
     Ok(Some(Streams { input, output, control, exit }))
 }
 

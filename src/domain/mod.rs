@@ -25,7 +25,7 @@ pub use dyno::{DynoId, DynoName, DynoNameError, DynoState};
 pub use formation::{Formation, FormationEntry, QuantityChange, QuantityChangeError};
 pub use hostname::{Hostname, HostnameError};
 pub use process_type::{ProcessType, ProcessTypeError};
-pub use release::{Release, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
+pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
 pub use route_table::{Backend, NetnsAddress, Route, RouteTable, WebState};
 pub use size::{DynoSize, UnknownSize};
 pub use stack::{StackName, StackNameError};

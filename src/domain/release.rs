@@ -7,7 +7,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{ConfigVars, ProcessType, StackName};
+use crate::domain::{AppId, ConfigVars, DynoId, DynoName, ProcessType, StackName};
 
 /// A release's number within its app, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +122,34 @@ pub struct Release {
     pub config: ConfigVars,
     /// Unix time of creation, seconds.
     pub created_at_s: i64,
+}
+
+impl Release {
+    /// The command that must succeed before the release runs; none without a slug to run it with.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        self.slug.as_ref()?;
+        self.process_types.get(&ProcessType::release()).map(String::as_str)
+    }
+
+    /// Whether it may be rolled back to.
+    #[must_use]
+    pub fn is_eligible_for_rollback(&self) -> bool {
+        self.status == ReleaseStatus::Succeeded && self.slug.is_some()
+    }
+}
+
+/// The release phase of a release that is pending: which dyno runs its command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasePhase {
+    /// The app.
+    pub app: AppId,
+    /// The release.
+    pub version: Version,
+    /// The identity of the dyno.
+    pub dyno: DynoId,
+    /// Its name: `release.1234`.
+    pub name: DynoName,
 }
 
 #[cfg(test)]

@@ -177,6 +177,7 @@ pub async fn destroy(node: &Node, app: &App) -> Result<AppInfo, FlowError> {
         settings.repos_dir().join(format!("{id}.git")),
         settings.cache_dir().join(&id),
         settings.builds_dir().join(&id),
+        settings.releases_dir().join(&id),
     ];
     gone.extend(slugs.iter().map(|digest| settings.slugs_dir().join(digest.as_str())));
     let removal = tokio::task::spawn_blocking(move || gone.iter().for_each(|path| remove(path)));

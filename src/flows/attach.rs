@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::domain::{App, AppId, DynoId, DynoState};
 use crate::flows::Node;
 use crate::flows::error::FlowError;
-use crate::flows::ports::{DynoView, OneOff, Streams};
+use crate::flows::ports::{DynoView, OneOff, StartedOneOff, Streams};
 use crate::flows::run::starting;
 use crate::wire::api_errors::Refusal;
 use crate::wire::codes::DynoError;
@@ -69,6 +69,8 @@ impl Waiting {
 pub async fn attach(node: &Node, app: &App, id: DynoId) -> Result<Streams, FlowError> {
     let not_waiting = || Refusal::NotAttachable(id.to_string());
     let one_off = node.waiting().take(app.id, id).ok_or_else(not_waiting)?;
-    let streams = node.dynos().run(one_off).await?;
-    streams.ok_or_else(|| not_waiting().into())
+    match node.dynos().run(one_off).await? {
+        StartedOneOff::Attached(streams) => Ok(streams),
+        StartedOneOff::Detached(_) => Err(not_waiting().into()),
+    }
 }

@@ -1,9 +1,11 @@
-//! The two locks of an app, and the node's bound on builds.
+//! The two locks of an app, the node's bound on builds, and what keeps builds and the sweep of slugs apart.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{
+    OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
+};
 
 use crate::domain::AppId;
 
@@ -17,6 +19,7 @@ pub(super) struct Locks {
     build: Mutex<HashMap<AppId, AppLock>>,
     change: Mutex<HashMap<AppId, AppLock>>,
     builds: Arc<Semaphore>,
+    slugs: Arc<RwLock<()>>,
 }
 
 /// Held while an app builds.
@@ -38,6 +41,7 @@ impl Default for Locks {
             build: Mutex::default(),
             change: Mutex::default(),
             builds: Arc::new(Semaphore::new(BUILDS_MAX)),
+            slugs: Arc::default(),
         }
     }
 }
@@ -53,6 +57,16 @@ impl Locks {
     /// Keeps builds away from an app that is going, whatever the node's bound.
     pub(super) fn try_close(&self, app: AppId) -> Result<OwnedMutexGuard<()>, BuildBlocked> {
         of(&self.build, app).try_lock_owned().map_err(|_| BuildBlocked::App)
+    }
+
+    /// Held by a build until its slug is in a release: a slug that it makes again must not be swept meanwhile.
+    pub(super) async fn making_slug(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.slugs).read_owned().await
+    }
+
+    /// Takes the right to sweep slugs, unless one is being made.
+    pub(super) fn try_sweep(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        Arc::clone(&self.slugs).try_write_owned().ok()
     }
 
     /// Waits for the right to make a release or change the formation.

@@ -17,12 +17,16 @@ mod error;
 mod haiku;
 mod locks;
 mod node;
+mod phase;
 pub mod ports;
 mod push;
 mod releases;
 mod resume;
+mod retention;
 mod run;
 mod scale;
+#[cfg(test)]
+mod test;
 
 pub use access::{Actor, Token, TokenError};
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, list, update};
@@ -33,8 +37,10 @@ pub use drains::{add_drain, drain, drains, remove_drain};
 pub use error::FlowError;
 pub use locks::BuildPermit;
 pub use node::{Node, Parts, Settings};
-pub use push::{Push, Transcript, begin_push, push};
+pub use phase::{Phase, PhaseOutcome, release_output};
+pub use push::{Push, Pushed, Transcript, begin_push, follow_release, push};
 pub use releases::{ReleaseKey, ReleaseView, release, release_time, releases, rollback};
 pub use resume::resume;
+pub use retention::keep_retention;
 pub use run::{RunRequest, dyno, dynos, restart, run_one_off, stop};
 pub use scale::{ScaleUpdate, formation, scale};

@@ -8,6 +8,7 @@ use crate::domain::{App, AppId, AppName, StackName};
 use crate::flows::attach::Waiting;
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
+use crate::flows::phase::Phases;
 use crate::flows::ports::{Builder, Desired, Dynos};
 use crate::logs::LogService;
 use crate::store::Store;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub git_address: std::net::SocketAddr,
     /// The stack of apps that name none.
     pub default_stack: StackName,
+    /// The longest a release command may run, seconds.
+    pub release_timeout_s: u64,
 }
 
 impl Settings {
@@ -69,6 +72,18 @@ impl Settings {
         self.lib_dir.join("builds")
     }
 
+    /// The folder of what release commands have printed.
+    #[must_use]
+    pub fn releases_dir(&self) -> PathBuf {
+        self.lib_dir.join("releases")
+    }
+
+    /// Where the output of a release's command is read: unguessable, as the release's identity is.
+    #[must_use]
+    pub fn release_output_url(&self, release: uuid::Uuid) -> String {
+        format!("http://{}/release-outputs/{release}", self.git_address)
+    }
+
     /// The folder of sources that are being received.
     #[must_use]
     pub fn sources_dir(&self) -> PathBuf {
@@ -93,6 +108,7 @@ struct Inner {
     settings: Settings,
     locks: Locks,
     waiting: Waiting,
+    phases: Phases,
 }
 
 /// The node; clones are handles to the same one.
@@ -103,7 +119,13 @@ impl Node {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self(Arc::new(Inner { parts, settings, locks: Locks::default(), waiting: Waiting::default() }))
+        Self(Arc::new(Inner {
+            parts,
+            settings,
+            locks: Locks::default(),
+            waiting: Waiting::default(),
+            phases: Phases::default(),
+        }))
     }
 
     /// What never changes.
@@ -142,6 +164,10 @@ impl Node {
 
     pub(super) fn waiting(&self) -> &Waiting {
         &self.0.waiting
+    }
+
+    pub(super) fn phases(&self) -> &Phases {
+        &self.0.phases
     }
 
     /// Tells an app's log what a user did.

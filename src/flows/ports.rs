@@ -126,6 +126,44 @@ pub struct Streams {
     pub exit: BoxFuture<'static, u8>,
 }
 
+/// How a one-off dyno ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneOffEnd {
+    /// The shell's number: the exit code, or 128 and the signal.
+    pub status: u8,
+    /// Whose doing it was.
+    pub cause: EndCause,
+}
+
+/// Why a one-off dyno ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// Its process ended, or the kernel ended it for want of memory.
+    Itself,
+    /// It was stopped: on request, or because its time was over.
+    Stopped,
+}
+
+/// Resolves with the end of a one-off dyno, after its last output is in the log; `None` when it was never launched. Does
+/// not resolve where the node ends first.
+pub type OneOffExit = BoxFuture<'static, Option<OneOffEnd>>;
+
+/// A one-off dyno that was started.
+pub enum StartedOneOff {
+    /// A client has its streams, and gets its exit status with them.
+    Attached(Streams),
+    /// Its output goes to the log; whoever started it may wait for its end.
+    Detached(OneOffExit),
+}
+
+/// A detached one-off dyno of an earlier process of the node.
+pub struct FoundOneOff {
+    /// Its identity.
+    pub id: DynoId,
+    /// Its end, which may have come already.
+    pub exit: OneOffExit,
+}
+
 /// The dynos refuse.
 #[derive(Debug, Error)]
 pub enum DynosError {
@@ -141,16 +179,17 @@ pub enum DynosError {
 pub trait Dynos: Send + Sync {
     /// Makes what runs of an app what is wanted, in its own time; a new release replaces every dyno.
     fn apply(&self, desired: Desired) -> BoxFuture<'_, Result<(), DynosError>>;
-    /// Takes over what runs already, once at the start; what nobody wants any more is stopped.
-    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<(), DynosError>>;
+    /// Takes over what runs already, once at the start; what nobody wants any more is stopped. Tells the detached one-off
+    /// dynos that were found.
+    fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<Vec<FoundOneOff>, DynosError>>;
     /// Stops everything of an app and forgets it; returns when all has ended.
     fn forget(&self, app: AppId) -> BoxFuture<'_, Result<(), DynosError>>;
     /// Restarts.
     fn restart(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>>;
     /// Stops; dynos of the formation come back by themselves.
     fn stop(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>>;
-    /// Starts a one-off dyno; streams only when it is attached.
-    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<Option<Streams>, DynosError>>;
+    /// Starts a one-off dyno.
+    fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<StartedOneOff, DynosError>>;
     /// What runs of an app, by name.
     fn snapshot(&self, app: AppId) -> Vec<DynoView>;
 }

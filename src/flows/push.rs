@@ -3,16 +3,18 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::domain::{App, ProcessType, Release};
+use crate::domain::{App, Release};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
 use crate::flows::locks::{BUILDS_MAX, BuildBlocked, BuildPermit};
+use crate::flows::phase::{self, Made, Phase, PhaseOutcome};
 use crate::flows::ports::{BuildFailure, BuildOrder, Built};
-use crate::flows::releases::announce;
 use crate::store::{BuildEnd, NewBuild, NewRelease};
 use crate::wire::api::PushStatus;
 use crate::wire::api_errors::Refusal;
@@ -69,17 +71,30 @@ pub fn begin_push(node: &Node, app: &App) -> Result<BuildPermit, FlowError> {
     })
 }
 
-/// Builds and releases a push; returns when the new dynos are on their way, not when they are up.
-pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: BuildPermit) -> PushStatus {
-    let outcome = build_and_release(node, &push, transcript).await;
-    drop(permit);
+/// What became of a push.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Whether its ref moves. A release command may fail after this; the platform moves the ref all the same.
+    pub status: PushStatus,
+    /// The release command that runs now.
+    pub phase: Option<Phase>,
+}
+
+/// Builds and releases a push; returns when the new dynos are on their way, not when they are up, or when the release
+/// command is.
+pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: BuildPermit) -> Pushed {
+    let outcome = build_and_release(node, &push, transcript, permit).await;
     if let Err(error) = std::fs::remove_file(&push.source) {
         tracing::warn!(source = %push.source.display(), %error, "cannot remove the source of a push");
     }
     match outcome {
-        Ok(release) => {
+        Ok(made) => {
+            let (release, phase) = match made {
+                Made::Current(release) => (release, None),
+                Made::Pending(release, phase) => (release, Some(phase)),
+            };
             transcript.lines(launched(node, &push.app, &release));
-            PushStatus::Succeeded
+            Pushed { status: PushStatus::Succeeded, phase }
         }
         Err(stopped) => {
             match stopped {
@@ -96,7 +111,7 @@ pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: Buil
                 }
             }
             transcript.lines(push_text::rejected(&push.app.name));
-            PushStatus::Failed
+            Pushed { status: PushStatus::Failed, phase: None }
         }
     }
 }
@@ -112,8 +127,14 @@ impl<E: Into<FlowError>> From<E> for Stopped {
     }
 }
 
-async fn build_and_release(node: &Node, push: &Push, transcript: &Transcript) -> Result<Release, Stopped> {
+async fn build_and_release(
+    node: &Node,
+    push: &Push,
+    transcript: &Transcript,
+    permit: BuildPermit,
+) -> Result<Made, Stopped> {
     let app = &push.app;
+    let _slug_stays = node.locks().making_slug().await;
     let id = Uuid::new_v4();
     let (commit, user) = (Some(push.commit.clone()), push.actor.0.clone());
     let output_path = node.settings().builds_dir().join(app.id.to_string()).join(format!("{id}.log"));
@@ -137,8 +158,9 @@ async fn build_and_release(node: &Node, push: &Push, transcript: &Transcript) ->
         cache: node.settings().cache_dir().join(app.id.to_string()),
     };
     transcript.lines(push_text::building_source());
-    let result = match build(node, order, transcript, output_path).await {
-        Ok(built) => release(node, push, built, id).await,
+    let built = build(node, order, transcript, output_path).await;
+    let result = match built {
+        Ok(built) => release(node, push, transcript, Slugged { built, build: id, permit }).await,
         Err(failure) => Err(Stopped::Build(failure)),
     };
     if result.is_err() {
@@ -179,12 +201,26 @@ async fn build(
     result
 }
 
-async fn release(node: &Node, push: &Push, built: Built, build: Uuid) -> Result<Release, Stopped> {
+/// A build that has made a slug.
+struct Slugged {
+    built: Built,
+    build: Uuid,
+    permit: BuildPermit,
+}
+
+async fn release(
+    node: &Node,
+    push: &Push,
+    transcript: &Transcript,
+    slugged: Slugged,
+) -> Result<Made, Stopped> {
+    let Slugged { built, build, permit } = slugged;
     let app = &push.app;
     let digest = built.slug.digest.clone();
     let process_types = built.slug.process_types.clone();
     node.store().record_slug(built.slug).await?;
-    let _changing = node.locks().change(app.id).await;
+    let waits = |phase: &Phase| transcript.line(push_text::release_queued(phase.version));
+    let _turn = phase::turn_after(node, app, waits).await;
     let current = node.store().current_release(app.id).await?.ok_or_else(Refusal::no_app)?;
     let before = node.store().formation(app.id).await?;
     let formation = before.deployed(process_types.keys());
@@ -196,23 +232,49 @@ async fn release(node: &Node, push: &Push, built: Built, build: Uuid) -> Result<
         stack_version: Some(built.stack_version),
         process_types,
         formation: Some(formation.clone()),
+        config: crate::flows::config(node, app).await?,
         ..NewRelease::from_release(app.id, &current, description, push.actor.0.clone())
     };
-    let release = node.store().create_release(new).await?;
+    let made = phase::make(node, app, new, &push.actor).await?;
+    let (Made::Current(release) | Made::Pending(release, _)) = &made;
     node.store().finish_build(build, BuildEnd::Succeeded { slug: digest, release: release.version }).await?;
-    announce(node, app, &release, &push.actor);
-    if before.entries().is_empty() && formation.total() > 0 {
-        node.tell(app.id, &ApiLine::Scaled { formation, user: push.actor.0.clone() });
+    // The next build may begin while a release command runs.
+    drop(permit);
+    match &made {
+        Made::Pending(..) => node.tell(app.id, &ApiLine::BuildSucceeded),
+        Made::Current(_) => {
+            if before.entries().is_empty() && formation.total() > 0 {
+                node.tell(app.id, &ApiLine::Scaled { formation, user: push.actor.0.clone() });
+            }
+            node.tell(app.id, &ApiLine::BuildSucceeded);
+            node.apply(app).await?;
+        }
     }
-    node.tell(app.id, &ApiLine::BuildSucceeded);
-    node.apply(app).await?;
-    Ok(release)
+    Ok(made)
+}
+
+/// The release command as the pusher follows it, after the push has succeeded: its output, and what became of it.
+///
+/// # Errors
+/// The output cannot be read.
+pub fn follow_release(phase: Phase) -> Result<BoxStream<'static, Bytes>, FlowError> {
+    let head: String = push_text::running_release_command().iter().map(|line| format!("{line}\n")).collect();
+    // An output that breaks off is no reason not to tell the end.
+    let output = phase.output()?.filter_map(|piece| async { piece.ok() });
+    let tail = async move {
+        let line = match phase.outcome().await {
+            PhaseOutcome::Succeeded => push_text::release_done(),
+            PhaseOutcome::Failed => push_text::release_failed(),
+        };
+        Bytes::from(line + "\n")
+    };
+    Ok(stream::iter([Bytes::from(head)]).chain(output).chain(stream::once(tail)).boxed())
 }
 
 fn launched(node: &Node, app: &App, release: &Release) -> Vec<String> {
     let mut lines = vec![push_text::launching()];
-    if release.process_types.keys().any(|name| *name == ProcessType::release()) {
-        lines.push(push_text::error(hook_text::RELEASE_COMMAND_NOT_RUN));
+    if release.command().is_some() {
+        lines.push(push_text::release_command_declared());
     }
     lines.push(push_text::released(release.version));
     lines.extend(push_text::deployed(&node.settings().web_url(&app.name)));

@@ -8,6 +8,7 @@ use crate::domain::{App, Release, ReleaseStatus, Version};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
+use crate::flows::phase::{self, Made};
 use crate::store::NewRelease;
 use crate::wire::api_errors::{Missing, Refusal};
 use crate::wire::logline::ApiLine;
@@ -55,12 +56,8 @@ impl ReleaseView {
     /// Whether it may be rolled back to.
     #[must_use]
     pub fn eligible_for_rollback(&self) -> bool {
-        eligible(&self.release)
+        self.release.is_eligible_for_rollback()
     }
-}
-
-fn eligible(release: &Release) -> bool {
-    release.status == ReleaseStatus::Succeeded && release.slug.is_some()
 }
 
 /// Every release of an app, newest first.
@@ -104,16 +101,17 @@ pub async fn release_time(
 }
 
 /// Makes a new release with the slug, config, types and stack of an earlier one: `key`, or the one before the current.
+/// It is pending where it has a release command.
 ///
 /// # Errors
-/// There is no such release, it failed or has no slug, or the node fails.
+/// There is no such release, it failed or has no slug, another is pending, or the node fails.
 pub async fn rollback(
     node: &Node,
     app: &App,
     key: Option<ReleaseKey>,
     actor: &Actor,
 ) -> Result<ReleaseView, FlowError> {
-    let _changing = node.locks().change(app.id).await;
+    let _turn = phase::turn(node, app).await?;
     let all = releases(node, app).await?;
     let target = match key {
         Some(key) => {
@@ -123,24 +121,27 @@ pub async fn rollback(
             .iter()
             .skip_while(|view| !view.current)
             .skip(1)
-            .find(|view| eligible(&view.release))
+            .find(|view| view.eligible_for_rollback())
             .ok_or(Refusal::NoRollbackTarget),
     }?;
     let target = &target.release;
-    if !eligible(target) {
+    if !target.is_eligible_for_rollback() {
         return Err(Refusal::RollbackTarget(target.version).into());
     }
     let description = release_text::rollback(target.version);
     let mut new = NewRelease::from_release(app.id, target, description, actor.0.clone());
     let formation = node.store().formation(app.id).await?;
     new.formation = Some(formation.deployed(target.process_types.keys()));
-    let release = node.store().create_release(new).await?;
-    announce(node, app, &release, actor);
-    node.apply(app).await?;
-    Ok(ReleaseView { release, current: true })
+    match phase::make(node, app, new, actor).await? {
+        Made::Current(release) => {
+            node.apply(app).await?;
+            Ok(ReleaseView { release, current: true })
+        }
+        Made::Pending(release, _) => Ok(ReleaseView { release, current: false }),
+    }
 }
 
-/// The two lines every release leaves in the log.
+/// The two lines that a release without a command leaves in the log.
 pub(super) fn announce(node: &Node, app: &App, release: &Release, actor: &Actor) {
     let user = || actor.0.clone();
     node.tell(app.id, &ApiLine::Described { description: release.description.clone(), user: user() });

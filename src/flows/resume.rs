@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::{AppId, SlugDigest};
+use crate::domain::{App, AppId, SlugDigest};
 use crate::flows::Node;
 use crate::flows::apps::remove;
 use crate::flows::drains;
 use crate::flows::error::FlowError;
+use crate::flows::phase::{Running, Start};
+use crate::flows::ports::Desired;
 
 /// Takes up where the last process of the node ended, however it ended: unfinished builds have failed, running dynos are
 /// adopted, what destroyed apps and cut off builds have left goes. Returns how many apps there are.
@@ -24,7 +26,7 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     for app in &apps {
         desired.push(node.desired(app).await?);
     }
-    node.dynos().adopt(desired).await?;
+    take_up(node, &apps, desired).await?;
     for app in &apps {
         // A log that is not sent anywhere is no reason to serve nothing.
         if let Err(failed) = drains::send(node, app).await {
@@ -34,7 +36,7 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     }
     let settings = node.settings();
     let alive: BTreeSet<AppId> = apps.iter().map(|app| app.id).collect();
-    for dir in [settings.repos_dir(), settings.cache_dir(), settings.builds_dir()] {
+    for dir in [settings.repos_dir(), settings.cache_dir(), settings.builds_dir(), settings.releases_dir()] {
         sweep(&dir, &alive);
     }
     for gone in node.logs().apps().difference(&alive) {
@@ -46,6 +48,29 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     std::fs::create_dir_all(settings.sources_dir())
         .map_err(FlowError::fault("make the folder of sources"))?;
     Ok(apps.len())
+}
+
+/// Adopts what runs. Release phases that the last process left are finished by how their dyno ends, or has ended meanwhile;
+/// where it is not there any more, nobody knows how, and they have failed.
+async fn take_up(node: &Node, apps: &[App], desired: Vec<Desired>) -> Result<(), FlowError> {
+    let mut phases = Vec::new();
+    for phase in node.store().pending_phases().await? {
+        let app = apps.iter().find(|app| app.id == phase.app);
+        let release = node.store().release(phase.app, phase.version).await?;
+        if let (Some(app), Some(release)) = (app, release) {
+            // Before the dynos are followed, so that no line of theirs is missed.
+            phases.push(Running::expect(node, app, release, phase)?);
+        }
+    }
+    let mut found = node.dynos().adopt(desired).await?;
+    for phase in phases {
+        let start = match found.iter().position(|one_off| one_off.id == phase.dyno()) {
+            Some(at) => Start::Found(found.swap_remove(at).exit),
+            None => Start::Lost,
+        };
+        tokio::spawn(phase.run(start));
+    }
+    Ok(())
 }
 
 /// Removes slugs that no release runs: their app was being destroyed, or their build did not come to a release.

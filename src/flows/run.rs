@@ -106,7 +106,7 @@ fn one_off_type(
 }
 
 /// A name no dyno of the app has now.
-fn free_name(node: &Node, app: &App, process_type: ProcessType) -> Result<DynoName, Refusal> {
+pub(super) fn free_name(node: &Node, app: &App, process_type: ProcessType) -> Result<DynoName, Refusal> {
     let mut taken: BTreeSet<u32> = node.waiting().indexes(app.id);
     let running = node.dynos().snapshot(app.id);
     taken.extend(running.iter().map(|dyno| dyno.name.index).filter(|index| INDEX_RANGE.contains(index)));

@@ -83,6 +83,7 @@ async fn follow(
     let doorbell = service.doorbells.hang(&target.ring);
     let mut reader = Reader::open(&target.ring).map_err(failed)?;
     let mut known = Some(known_lines(service, target));
+    let kept = service.kept.of(target.app, &target.ps);
     loop {
         // Seen before the read: what was written before the container ended is then in this read or a later one.
         let stop = *stopping.borrow_and_update();
@@ -100,7 +101,12 @@ async fn follow(
             continue;
         }
         service.shared.count(Counter::DynoLost, batch.dropped);
-        service.write(target.app, lines_of(batch, target, known.take())).await?;
+        let lines = lines_of(batch, target, known.take());
+        // First, so that no line that the log knows is missing there.
+        if let Some(kept) = &kept {
+            kept.append(lines.iter().map(|line| line.message.as_slice()));
+        }
+        service.write(target.app, lines).await?;
         reader.commit();
     }
 }

@@ -14,13 +14,14 @@
 mod drain;
 mod error;
 mod follow;
+mod kept;
 mod search;
 mod segments;
 mod session;
 mod writer;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,6 +36,7 @@ use crate::wire::logline::LogLine;
 pub use drain::Trust;
 pub use error::LogError;
 pub use follow::FollowHandle;
+pub use kept::{KEPT_BYTES_MAX, Keeping, KeptOutput, OutputStream, read_kept};
 pub use search::SEARCH_LINES_MAX;
 pub use session::{Begin, Filter, SessionLine, Tail};
 
@@ -55,6 +57,7 @@ pub struct LogService {
     dir: PathBuf,
     doorbells: Arc<follow::Doorbells>,
     drains: Arc<Drains>,
+    kept: Arc<kept::Kept>,
 }
 
 /// What is counted: lines, since the service was opened, of all apps.
@@ -190,7 +193,8 @@ impl LogService {
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
         let drains = Arc::new(Drains::new(dir.clone(), trust));
         writer::start(dir.clone(), Arc::clone(&shared), messages)?;
-        Ok(Self { shared, queue, dir, doorbells: follow::Doorbells::start()?, drains })
+        let doorbells = follow::Doorbells::start()?;
+        Ok(Self { shared, queue, dir, doorbells, drains, kept: Arc::default() })
     }
 
     /// Adds a line to an app's log. Never waits: a line that finds the queue full is dropped, and the log says so.
@@ -206,6 +210,15 @@ impl LogService {
     #[must_use]
     pub fn follow_ring(&self, app: AppId, ps: String, ring: PathBuf) -> FollowHandle {
         follow::start(self.clone(), follow::Target { app, ps, ring })
+    }
+
+    /// Keeps the output of the dyno `ps` in the file at `path` as well, from its first line if this is called before the
+    /// dyno is started or taken over, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn keep(&self, app: AppId, ps: String, path: &Path) -> Result<Keeping, LogError> {
+        self.kept.keep(app, ps, path)
     }
 
     /// The last `lines` lines that `filter` lets through, and with [`Tail::Follow`] those that come after, without end.

@@ -129,7 +129,14 @@ async fn a_full_queue_drops_and_says_so_in_the_log() {
     let (queue, messages) = mpsc::channel(1);
     let doorbells = follow::Doorbells::start().unwrap();
     let drains = Arc::new(Drains::new(PathBuf::new(), Trust::Host));
-    let service = LogService { shared: Arc::clone(&shared), queue, dir: PathBuf::new(), doorbells, drains };
+    let service = LogService {
+        shared: Arc::clone(&shared),
+        queue,
+        dir: PathBuf::new(),
+        doorbells,
+        drains,
+        kept: Arc::default(),
+    };
     for n in 0..4 {
         service.push(app(), line(n, "x"));
     }

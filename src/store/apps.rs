@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use uuid::Uuid;
 
-use crate::domain::{App, AppId, AppName, Formation, SlugDigest, StackName};
+use crate::domain::{App, AppId, AppName, Formation, ReleaseStatus, SlugDigest, StackName};
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::{all, first};
 use crate::store::releases::{self, NewRelease};
@@ -84,7 +84,7 @@ impl Store {
             for description in new.first_releases {
                 let release =
                     NewRelease::blank(app.id, description, new.user.clone(), app.build_stack.clone());
-                releases::insert(&transaction, &release)?;
+                releases::insert(&transaction, &release, ReleaseStatus::Succeeded)?;
             }
             transaction.commit().attempt("keep a new app")?;
             Ok(app)
@@ -166,9 +166,7 @@ impl Store {
             }
             let mut orphans = Vec::new();
             for slug in its_slugs {
-                let sql = "DELETE FROM slugs WHERE digest = ?1 AND digest NOT IN (SELECT slug FROM releases WHERE slug NOT NULL)";
-                let gone = transaction.execute(sql, [slug.digest.as_str()]).attempt("forget a slug")?;
-                if gone > 0 {
+                if releases::forget_orphan(&transaction, &slug.digest)? {
                     orphans.push(slug.digest);
                 }
             }

@@ -8,8 +8,11 @@ use uuid::Uuid;
 use crate::store::error::{Attempt, StoreError};
 
 /// The steps from an empty file to today's format; step `n` leads to format `n + 1`. Steps are never edited once released.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 /// `dyno` in ASCII: marks the file as ours (SQLite file format, offset 68).
 const APPLICATION_ID: i32 = 0x6479_6e6f;

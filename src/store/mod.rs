@@ -27,7 +27,7 @@ use rusqlite::Connection;
 pub use apps::{AppChange, NewApp};
 pub use builds::{BuildEnd, NewBuild};
 pub use error::StoreError;
-pub use releases::NewRelease;
+pub use releases::{NewRelease, PhaseEnd};
 
 /// How long a statement waits for another process (an administrator's `sqlite3`) to let go of the database, milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 5000;

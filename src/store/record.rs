@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Build, BuildStatus, Bytes, ConfigVars, Drain, DrainId, FormationEntry, ProcessType, Release,
-    ReleaseStatus, Slug, Version,
+    App, AppId, Build, BuildStatus, Bytes, ConfigVars, Drain, DrainId, DynoId, FormationEntry, ProcessType,
+    Release, ReleasePhase, ReleaseStatus, Slug, Version,
 };
 use crate::store::error::{Attempt, StoreError};
 
@@ -105,6 +105,15 @@ impl<'a> Record<'a> {
             process_types: self.process_types("process_types")?,
             config: ConfigVars::new(self.map("config")?).map_err(|failed| self.broken("config", failed))?,
             created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn release_phase(&self) -> Result<ReleasePhase, StoreError> {
+        Ok(ReleasePhase {
+            app: self.app_id("app_id")?,
+            version: Version(self.unsigned("version")?),
+            dyno: self.parse("dyno_id").map(DynoId)?,
+            name: self.parse("dyno")?,
         })
     }
 

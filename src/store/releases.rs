@@ -1,12 +1,13 @@
 //! Releases: one transaction each, numbered without gaps, never edited but for their status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Transaction, params};
 use uuid::Uuid;
 
 use crate::domain::{
-    AppId, ConfigVars, Formation, ProcessType, Release, ReleaseStatus, SlugDigest, StackName, Version,
+    AppId, ConfigVars, DynoId, DynoName, Formation, ProcessType, Release, ReleasePhase, ReleaseStatus,
+    SlugDigest, StackName, Version,
 };
 use crate::store::apps::{replace_formation, require};
 use crate::store::error::{Attempt, StoreError};
@@ -74,6 +75,15 @@ impl NewRelease {
     }
 }
 
+/// How a release phase ends.
+#[derive(Clone, Debug)]
+pub enum PhaseEnd {
+    /// The release runs from now on, with this formation.
+    Succeeded(Formation),
+    /// The release never runs.
+    Failed,
+}
+
 // === impl Store ===
 
 impl Store {
@@ -85,12 +95,145 @@ impl Store {
         self.call(move |connection| {
             let transaction = connection.transaction().attempt("begin to make a release")?;
             require(&transaction, new.app)?;
-            let release = insert(&transaction, &new)?;
+            let release = insert(&transaction, &new, ReleaseStatus::Succeeded)?;
             if let Some(formation) = &new.formation {
                 replace_formation(&transaction, new.app, formation)?;
             }
             transaction.commit().attempt("keep a release")?;
             Ok(release)
+        })
+        .await
+    }
+
+    /// Makes the next release of an app, pending until its command, which the dyno `name` runs, has ended. It changes
+    /// nothing that runs, and its formation is not looked at before [`Store::finish_phase`].
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchApp`], the slug is not recorded, or the database fails.
+    pub async fn create_pending_release(
+        &self,
+        new: NewRelease,
+        dyno: DynoId,
+        name: DynoName,
+    ) -> Result<Release, StoreError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to make a release")?;
+            require(&transaction, new.app)?;
+            let release = insert(&transaction, &new, ReleaseStatus::Pending)?;
+            let sql = "INSERT INTO release_phases (app_id, version, dyno_id, dyno) VALUES (?1, ?2, ?3, ?4)";
+            let values =
+                params![new.app.to_string(), signed(release.version.0), dyno.to_string(), name.to_string()];
+            transaction.execute(sql, values).attempt("keep a release's phase")?;
+            transaction.commit().attempt("keep a release")?;
+            Ok(release)
+        })
+        .await
+    }
+
+    /// Ends the phase of a pending release. A phase that has ended stays as it ended.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRelease`] where no such release is pending, or the database fails.
+    pub async fn finish_phase(&self, app: AppId, version: Version, end: PhaseEnd) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to end a release's phase")?;
+            let status = match &end {
+                PhaseEnd::Succeeded(_) => ReleaseStatus::Succeeded,
+                PhaseEnd::Failed => ReleaseStatus::Failed,
+            };
+            let sql = "UPDATE releases SET status = ?3 WHERE app_id = ?1 AND version = ?2 AND status = ?4";
+            let pending = ReleaseStatus::Pending.as_str();
+            let values = params![app.to_string(), signed(version.0), status.as_str(), pending];
+            if transaction.execute(sql, values).attempt("change a release's status")? == 0 {
+                return Err(StoreError::NoSuchRelease { app, version });
+            }
+            if let PhaseEnd::Succeeded(formation) = &end {
+                replace_formation(&transaction, app, formation)?;
+            }
+            transaction.commit().attempt("keep the end of a release's phase")
+        })
+        .await
+    }
+
+    /// The phases of every pending release of the node.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn pending_phases(&self) -> Result<Vec<ReleasePhase>, StoreError> {
+        self.call(|connection| {
+            let sql = "SELECT release_phases.* FROM release_phases JOIN releases USING (app_id, version) \
+                       WHERE releases.status = ?1";
+            let pending = ReleaseStatus::Pending.as_str();
+            all(connection, "release_phases", (sql, &[&pending]), |record| record.release_phase())
+        })
+        .await
+    }
+
+    /// Takes their slugs from releases of an app; those that had succeeded are expired. Returns the slugs that no release
+    /// runs any more: their files can go, and their records are gone.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn expire_releases(
+        &self,
+        app: AppId,
+        versions: Vec<Version>,
+    ) -> Result<Vec<SlugDigest>, StoreError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to let releases expire")?;
+            let text = app.to_string();
+            let mut slugs = BTreeSet::new();
+            for version in versions {
+                let version = signed(version.0);
+                let sql = "SELECT * FROM releases WHERE app_id = ?1 AND version = ?2 AND status <> ?3";
+                let pending = ReleaseStatus::Pending.as_str();
+                let release =
+                    first(&transaction, "releases", (sql, &[&text, &version, &pending]), |record| {
+                        record.release()
+                    })?;
+                slugs.extend(release.and_then(|release| release.slug));
+                let sql = "UPDATE releases SET slug = NULL, \
+                           status = CASE status WHEN ?3 THEN ?4 ELSE status END \
+                           WHERE app_id = ?1 AND version = ?2 AND status <> ?5";
+                let (succeeded, expired) =
+                    (ReleaseStatus::Succeeded.as_str(), ReleaseStatus::Expired.as_str());
+                let values = params![text, version, succeeded, expired, pending];
+                transaction.execute(sql, values).attempt("let a release expire")?;
+            }
+            let mut orphans = Vec::new();
+            for slug in slugs {
+                if forget_orphan(&transaction, &slug)? {
+                    orphans.push(slug);
+                }
+            }
+            transaction.commit().attempt("let releases expire")?;
+            Ok(orphans)
+        })
+        .await
+    }
+
+    /// The newest release of an app, whatever became of it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn newest_release(&self, app: AppId) -> Result<Option<Release>, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT * FROM releases WHERE app_id = ?1 ORDER BY version DESC LIMIT 1";
+            first(connection, "releases", (sql, &[&app.to_string()]), |record| record.release())
+        })
+        .await
+    }
+
+    /// The release of this identity, and its app.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn release_by_id(&self, id: Uuid) -> Result<Option<(AppId, Release)>, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT * FROM releases WHERE id = ?1";
+            first(connection, "releases", (sql, &[&id.to_string()]), |record| {
+                Ok((record.app_id("app_id")?, record.release()?))
+            })
         })
         .await
     }
@@ -133,31 +276,21 @@ impl Store {
         })
         .await
     }
+}
 
-    /// Tells how a release fares now.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSuchRelease`], or the database fails.
-    pub async fn set_release_status(
-        &self,
-        app: AppId,
-        version: Version,
-        status: ReleaseStatus,
-    ) -> Result<(), StoreError> {
-        self.call(move |connection| {
-            let sql = "UPDATE releases SET status = ?3 WHERE app_id = ?1 AND version = ?2";
-            let values = params![app.to_string(), signed(version.0), status.as_str()];
-            match connection.execute(sql, values).attempt("change a release's status")? {
-                0 => Err(StoreError::NoSuchRelease { app, version }),
-                _ => Ok(()),
-            }
-        })
-        .await
-    }
+/// Forgets a slug that no release runs; tells whether it did.
+pub(super) fn forget_orphan(transaction: &Transaction<'_>, slug: &SlugDigest) -> Result<bool, StoreError> {
+    let sql = "DELETE FROM slugs WHERE digest = ?1 \
+               AND digest NOT IN (SELECT slug FROM releases WHERE slug NOT NULL)";
+    Ok(transaction.execute(sql, [slug.as_str()]).attempt("forget a slug")? > 0)
 }
 
 /// Adds the next release; the caller holds the transaction, so no two get one version.
-pub(super) fn insert(transaction: &Transaction<'_>, new: &NewRelease) -> Result<Release, StoreError> {
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    new: &NewRelease,
+    status: ReleaseStatus,
+) -> Result<Release, StoreError> {
     let app = new.app.to_string();
     let next = "SELECT COALESCE(MAX(version), 0) + 1 FROM releases WHERE app_id = ?1";
     let version: i64 = transaction.query_row(next, [&app], |row| row.get(0)).attempt("number a release")?;
@@ -166,7 +299,7 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: &NewRelease) -> Result<
         version: Version(version.unsigned_abs()),
         description: new.description.clone(),
         user: new.user.clone(),
-        status: ReleaseStatus::Succeeded,
+        status,
         slug: new.slug.clone(),
         commit: new.commit.clone(),
         stack: new.stack.clone(),

@@ -9,10 +9,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, AppName, BuildStatus, Bytes, ConfigVars, Drain, DynoSize, Formation, FormationEntry,
+    App, AppId, AppName, BuildStatus, Bytes, ConfigVars, Drain, DynoId, DynoSize, Formation, FormationEntry,
     ProcessType, ReleaseStatus, Slug, SlugDigest, StackName, Version,
 };
-use crate::store::{AppChange, BuildEnd, NewApp, NewBuild, NewRelease, Store, StoreError};
+use crate::store::{AppChange, BuildEnd, NewApp, NewBuild, NewRelease, PhaseEnd, Store, StoreError};
 
 fn store(dir: &tempfile::TempDir) -> Store {
     Store::open(&dir.path().join("state.db")).unwrap()
@@ -130,10 +130,29 @@ async fn the_current_release_is_the_highest_that_succeeded() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir);
     let app = store.create_app(new_app("example")).await.unwrap();
-    store.set_release_status(app.id, Version(2), ReleaseStatus::Failed).await.unwrap();
-    assert_eq!(store.current_release(app.id).await.unwrap().unwrap().version, Version(1));
-    let absent = store.set_release_status(app.id, Version(9), ReleaseStatus::Failed).await;
-    assert!(matches!(absent, Err(StoreError::NoSuchRelease { .. })));
+    let current = async || store.current_release(app.id).await.unwrap().unwrap().version.0;
+    let pend = async || {
+        let new = NewRelease::blank(app.id, "x".to_owned(), "me".to_owned(), StackName::default());
+        let (id, name) = (DynoId(Uuid::new_v4()), "release.1234".parse().unwrap());
+        store.create_pending_release(new, id, name).await.unwrap()
+    };
+    let failed = pend().await;
+    assert_eq!((failed.version, failed.status), (Version(3), ReleaseStatus::Pending));
+    assert_eq!(current().await, 2);
+    let phases = store.pending_phases().await.unwrap();
+    assert_eq!((phases[0].app, phases[0].version, phases.len()), (app.id, Version(3), 1));
+    store.finish_phase(app.id, Version(3), PhaseEnd::Failed).await.unwrap();
+    assert_eq!((current().await, store.pending_phases().await.unwrap().len()), (2, 0));
+    pend().await;
+    store.finish_phase(app.id, Version(4), PhaseEnd::Succeeded(web(3))).await.unwrap();
+    assert_eq!((current().await, store.formation(app.id).await.unwrap()), (4, web(3)));
+    assert_eq!(store.newest_release(app.id).await.unwrap().unwrap().version, Version(4));
+    for ended in [3, 4, 9] {
+        let again = store.finish_phase(app.id, Version(ended), PhaseEnd::Failed).await;
+        assert!(matches!(again, Err(StoreError::NoSuchRelease { .. })), "{ended}");
+    }
+    let (owner, found) = store.release_by_id(failed.id).await.unwrap().unwrap();
+    assert_eq!((owner, found.status), (app.id, ReleaseStatus::Failed));
 }
 
 #[tokio::test]
@@ -153,6 +172,29 @@ async fn destroying_an_app_names_the_slugs_that_nobody_runs_any_more() {
     assert!(store.slug(&shared.digest).await.unwrap().is_some());
     assert!(store.releases(app.id).await.unwrap().is_empty());
     assert!(matches!(store.destroy_app(app.id).await, Err(StoreError::NoSuchApp(_))));
+}
+
+#[tokio::test]
+async fn an_expired_release_lets_go_of_its_slug_and_the_last_one_of_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let slug = slug('a');
+    store.record_slug(slug.clone()).await.unwrap();
+    for _ in 0..2 {
+        store.create_release(deploy(&app, &slug.digest, 1)).await.unwrap();
+    }
+    assert!(store.expire_releases(app.id, vec![Version(3)]).await.unwrap().is_empty());
+    let expired = store.release(app.id, Version(3)).await.unwrap().unwrap();
+    assert_eq!((expired.status, expired.slug), (ReleaseStatus::Expired, None));
+    let orphans = store.expire_releases(app.id, vec![Version(4)]).await.unwrap();
+    assert_eq!(orphans, std::slice::from_ref(&slug.digest));
+    assert_eq!(store.slug(&slug.digest).await.unwrap(), None);
+    let new = NewRelease::blank(app.id, "x".to_owned(), "me".to_owned(), StackName::default());
+    let (id, name) = (DynoId(Uuid::new_v4()), "release.1234".parse().unwrap());
+    store.create_pending_release(new, id, name).await.unwrap();
+    store.expire_releases(app.id, vec![Version(5)]).await.unwrap();
+    assert_eq!(store.pending_phases().await.unwrap().len(), 1, "a pending release is left alone");
 }
 
 #[tokio::test]

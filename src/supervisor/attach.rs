@@ -6,6 +6,7 @@ use crate::domain::{DynoId, DynoName};
 use crate::supervisor::driver::Message;
 use crate::supervisor::engine::{Signal, Streams};
 use crate::supervisor::handle::SupervisorError;
+use crate::supervisor::lifecycle::State;
 
 /// A one-off dyno that has been taken on.
 #[derive(Debug)]
@@ -20,14 +21,55 @@ pub struct OneOffStarted {
     pub attached: Option<Attached>,
 }
 
+/// How a one-off dyno ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneOffEnd {
+    /// The shell's number for the exit.
+    pub status: u8,
+    /// Whose doing it was.
+    pub cause: EndCause,
+}
+
+/// Why a dyno ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndCause {
+    /// Its process ended, or the kernel ended it for want of memory.
+    Itself,
+    /// It was told to: on request, for its age, or since its client had gone.
+    Stopped,
+}
+
+impl EndCause {
+    /// Why a dyno ends that is in this state.
+    pub(super) fn of(state: Option<State>) -> Self {
+        match state {
+            Some(
+                State::Launching { .. } | State::Booting { .. } | State::Up { .. } | State::Crashed { .. },
+            )
+            | None => Self::Itself,
+            Some(
+                State::HangingUp { .. }
+                | State::Aborting
+                | State::Stopping { .. }
+                | State::Killing { .. }
+                | State::Ended,
+            ) => Self::Stopped,
+        }
+    }
+}
+
 /// The end of a one-off dyno.
 #[derive(Debug)]
-pub struct ExitWatch(pub(super) oneshot::Receiver<u8>);
+pub struct ExitWatch(pub(super) oneshot::Receiver<Option<OneOffEnd>>);
 
 impl ExitWatch {
-    /// Waits for the end: the shell's number for the exit, `None` when the process was never launched.
-    pub async fn wait(self) -> Option<u8> {
-        self.0.await.ok()
+    /// Waits for the end; `None` when the process was never launched. Where the node ends first, nobody has seen an end:
+    /// this then waits for ever.
+    pub async fn wait(self) -> Option<OneOffEnd> {
+        match self.0.await {
+            Ok(end) => end,
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

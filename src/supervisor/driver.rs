@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::domain::{AppId, DynoId, RouteTable};
 use crate::logs::{FollowHandle, LogService};
-use crate::supervisor::attach::{Attached, Client, ExitWatch, OneOffStarted};
+use crate::supervisor::attach::{Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
 use crate::supervisor::engine::{
     DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started,
 };
@@ -33,21 +33,62 @@ const CLEAR_PAUSE: Duration = Duration::from_secs(2);
 /// What the driver is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    Apply { desired: Box<DesiredApp>, done: oneshot::Sender<()> },
-    Adopt { desired: Vec<DesiredApp>, done: oneshot::Sender<Result<(), SupervisorError>> },
-    Forget { app: AppId, done: oneshot::Sender<()> },
-    Restart { app: AppId, scope: Scope, done: oneshot::Sender<Result<(), Refusal>> },
-    Stop { app: AppId, scope: Scope, done: oneshot::Sender<Result<(), Refusal>> },
-    Run { one_off: Box<OneOff>, done: oneshot::Sender<Result<OneOffStarted, SupervisorError>> },
-    StopAll { grace: Duration, done: oneshot::Sender<()> },
+    Apply {
+        desired: Box<DesiredApp>,
+        done: oneshot::Sender<()>,
+    },
+    Adopt {
+        desired: Vec<DesiredApp>,
+        done: oneshot::Sender<Result<Vec<(DynoId, ExitWatch)>, SupervisorError>>,
+    },
+    Forget {
+        app: AppId,
+        done: oneshot::Sender<()>,
+    },
+    Restart {
+        app: AppId,
+        scope: Scope,
+        done: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Stop {
+        app: AppId,
+        scope: Scope,
+        done: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Run {
+        one_off: Box<OneOff>,
+        done: oneshot::Sender<Result<OneOffStarted, SupervisorError>>,
+    },
+    StopAll {
+        grace: Duration,
+        done: oneshot::Sender<()>,
+    },
     KillAll,
-    Signal { id: DynoId, signal: Signal },
-    Launched { label: Box<DynoLabel>, started: Launch },
-    LaunchFailed { id: DynoId, error: EngineError },
-    Listening { id: DynoId },
-    Exited { id: DynoId, end: End },
-    ClientGone { id: DynoId },
-    Cleared { id: DynoId },
+    Signal {
+        id: DynoId,
+        signal: Signal,
+    },
+    Launched {
+        label: Box<DynoLabel>,
+        started: Launch,
+    },
+    LaunchFailed {
+        id: DynoId,
+        error: EngineError,
+    },
+    Listening {
+        id: DynoId,
+    },
+    Exited {
+        id: DynoId,
+        end: End,
+    },
+    ClientGone {
+        id: DynoId,
+    },
+    Cleared {
+        id: DynoId,
+    },
 }
 
 /// A started dyno on its way through the queue.
@@ -77,12 +118,12 @@ struct Held {
 /// A one-off whose starter waits.
 enum Starter {
     /// For its end.
-    Exit(oneshot::Sender<u8>),
+    Exit(oneshot::Sender<Option<OneOffEnd>>),
     /// For its launch, and then for its end.
     Launch {
         done: oneshot::Sender<Result<OneOffStarted, SupervisorError>>,
         started: OneOffStarted,
-        exit: oneshot::Sender<u8>,
+        exit: oneshot::Sender<Option<OneOffEnd>>,
     },
 }
 
@@ -257,15 +298,17 @@ impl Driver {
 
     fn exited(&mut self, id: DynoId, end: End, now: Moment) {
         if let Some(Starter::Exit(exit)) = self.starters.remove(&id) {
-            self.reply(exit, end.status);
+            let cause = EndCause::of(self.fleet.state(id));
+            self.reply(exit, Some(OneOffEnd { status: end.status, cause }));
         }
         let memory = if end.out_of_memory { Memory::Exceeded } else { Memory::Within };
         self.fleet.observe(id, Event::Exited { status: end.status, memory }, now);
     }
 
     /// Takes over what runs. Every app is known before the first dyno is, and every dyno before anything is started, so
-    /// that nothing is started twice.
-    async fn adopt(&mut self, desired: Vec<DesiredApp>) -> Result<(), SupervisorError> {
+    /// that nothing is started twice. Gives the ends of the detached one-offs to whoever may wait for one of them.
+    async fn adopt(&mut self, desired: Vec<DesiredApp>) -> Result<Vec<(DynoId, ExitWatch)>, SupervisorError> {
+        let mut ends = vec![];
         let known = desired.iter().map(|app| app.app).collect();
         let found = self.outside.engine.adopt(known).await.map_err(SupervisorError::Adopt)?;
         let now = self.clock.now();
@@ -274,6 +317,11 @@ impl Driver {
             let id = label.id;
             self.fleet.take_over(label.clone(), dyno.reach(), now);
             self.held.insert(id, Held { app: label.app, dyno: dyno.clone() });
+            if label.class == Class::Detached {
+                let (exit, watch) = oneshot::channel();
+                self.starters.insert(id, Starter::Exit(exit));
+                ends.push((id, ExitWatch(watch)));
+            }
             if end.is_some() || matches!(dyno.is_listening(label.port), Ok(true)) {
                 self.fleet.take_over_up(id);
             }
@@ -292,7 +340,7 @@ impl Driver {
             }
         }
         self.fleet.settle(now);
-        Ok(())
+        Ok(ends)
     }
 
     /// Follows a dyno's output, waits for its port and its end. Output comes before the end: the app's last lines are
@@ -418,12 +466,17 @@ impl Driver {
     /// Answers, also those who wait for dynos to be gone, and lets go of those who wait for one that is.
     fn answer(&mut self) {
         let fleet = &self.fleet;
-        self.starters.retain(|id, _| fleet.knows(*id));
+        let unlaunched: Vec<_> = self.starters.extract_if(|id, _| !fleet.knows(*id)).collect();
         let held = &self.held;
         let is_gone = |app: AppId| !fleet.has_dynos_of(app) && held.values().all(|held| held.app != app);
         let (gone, rest): (Vec<_>, Vec<_>) = self.forgetting.drain(..).partition(|(app, _)| is_gone(*app));
         self.forgetting = rest;
         let is_over = fleet.is_empty() && held.is_empty();
+        for (_, starter) in unlaunched {
+            if let Starter::Exit(exit) = starter {
+                self.reply(exit, None);
+            }
+        }
         for (_, done) in gone {
             self.reply(done, ());
         }

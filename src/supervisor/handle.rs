@@ -6,9 +6,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::{AppId, RouteTable};
+use crate::domain::{AppId, DynoId, RouteTable};
 use crate::logs::LogService;
-use crate::supervisor::attach::OneOffStarted;
+use crate::supervisor::attach::{ExitWatch, OneOffStarted};
 use crate::supervisor::driver::{self, Message};
 use crate::supervisor::engine::{Engine, EngineError};
 use crate::supervisor::fleet::Refusal;
@@ -75,10 +75,11 @@ impl Supervisor {
     }
 
     /// Takes over the dynos that an earlier run of the node left, once at the start, and ends those of no known app.
+    /// Returns the detached one-offs among them, those too that have ended meanwhile, each with its end.
     ///
     /// # Errors
     /// The engine cannot tell what runs: nothing is started then, or it might be started twice.
-    pub async fn adopt(&self, desired: Vec<DesiredApp>) -> Result<(), SupervisorError> {
+    pub async fn adopt(&self, desired: Vec<DesiredApp>) -> Result<Vec<(DynoId, ExitWatch)>, SupervisorError> {
         self.ask(|done| Message::Adopt { desired, done }).await?
     }
 

@@ -27,7 +27,7 @@ mod moment;
 pub mod reconcile;
 mod routes;
 
-pub use attach::{Attached, ExitWatch, OneOffStarted};
+pub use attach::{Attached, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
 pub use desired::{Connection, DesiredApp, DynoView, OneOff, ReleaseImage, Scope, StackImage};
 pub use handle::{Supervisor, SupervisorConfig, SupervisorError};
 pub use metrics::RuntimeMetrics;

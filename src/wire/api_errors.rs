@@ -119,6 +119,8 @@ pub enum Missing {
     ProcessType(String),
     /// A release.
     Release,
+    /// The output of a release's command.
+    ReleaseOutput,
     /// A stack, as it was named.
     Stack(String),
     /// A path that means nothing here.
@@ -136,7 +138,7 @@ impl Missing {
             Self::Dyno(_) => Some("dyno"),
             Self::LogSession => Some("session"),
             Self::ProcessType(_) => Some("formation"),
-            Self::Release => Some("release"),
+            Self::Release | Self::ReleaseOutput => Some("release"),
             Self::Stack(_) => Some("stack"),
             Self::Route => None,
         }
@@ -153,6 +155,7 @@ impl fmt::Display for Missing {
             Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
             Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
             Self::Release => f.write_str("Couldn't find that release."),
+            Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
             Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
             Self::Route => f.write_str("The requested API endpoint was not found."),
         }
@@ -251,6 +254,16 @@ pub enum Refusal {
     /// Releasing a slug by its identity is not offered.
     #[error("A release is made by git push, by config vars or by naming a release to roll back to.")]
     ReleaseSource,
+    /// The command of another release runs.
+    #[error(
+        "Release {version} of the app is pending: its command runs in {dyno}. Try again when it has ended, or end it with `dyno ps:stop {dyno}`."
+    )]
+    ReleasePending {
+        /// The release.
+        version: Version,
+        /// The dyno that runs its command.
+        dyno: String,
+    },
     /// Another push of the app is being built.
     #[error("Another build of {0} is running. Try again when it has ended.")]
     BuildRunning(String),
@@ -332,7 +345,7 @@ impl Refusal {
             | Self::StackNotBuilt(_)
             | Self::SourceTooLarge
             | Self::ReleaseSource => ErrorId::InvalidParams,
-            Self::BuildRunning(_) | Self::NotAttachable(_) => ErrorId::Conflict,
+            Self::BuildRunning(_) | Self::ReleasePending { .. } | Self::NotAttachable(_) => ErrorId::Conflict,
             Self::TooManyBuilds { .. } | Self::Dynos(_) | Self::DiskFull | Self::Closing => {
                 ErrorId::Unavailable
             }

@@ -18,9 +18,8 @@ pub const TRANSCRIPT_CUT: &str = " !     The node went away during the build. No
 /// The archive of the source is being made.
 pub const COMPRESSING_SOURCE: &str = "Compressing source files... done.";
 
-/// A `release` process type is accepted, and said plainly not to be run.
-pub const RELEASE_COMMAND_NOT_RUN: &str =
-    "Release command declared: this node does not run release commands. Run it with `dyno run`.";
+/// The transcript ended after its verdict, in the middle of the release command.
+pub const RELEASE_CUT: &str = " !     The node went away while the release command ran. The push is kept; see `dyno releases` for what became of the release.";
 
 /// The push was refused before anything was built.
 #[must_use]

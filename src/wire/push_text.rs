@@ -159,6 +159,30 @@ pub fn verifying_done() -> String {
     "Verifying deploy... done.".to_owned()
 }
 
+/// The command of release `version` runs still, and holds up the release of this push.
+#[must_use]
+pub fn release_queued(version: Version) -> String {
+    header(&format!("Waiting for the release command of {version} to end..."))
+}
+
+/// The head of a release command's output, after everything else.
+#[must_use]
+pub fn running_release_command() -> Vec<String> {
+    vec!["Running release command....".to_owned(), String::new()]
+}
+
+/// The last line of a push whose release command has succeeded.
+#[must_use]
+pub fn release_done() -> String {
+    "Waiting for release.... done.".to_owned()
+}
+
+/// The last line of a push whose release command has failed; the push itself has not.
+#[must_use]
+pub fn release_failed() -> String {
+    "Waiting for release.... failed.".to_owned()
+}
+
 /// A branch that is stored but not built.
 #[must_use]
 pub fn other_branch_skipped() -> String {
@@ -356,6 +380,19 @@ mod test {
             "
 "
         ));
+    }
+
+    #[test]
+    fn a_release_command_is_told_as_published() {
+        let mut lines = running_release_command();
+        lines.extend([release_done(), release_failed(), release_queued(Version(12))]);
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        Running release command....
+
+        Waiting for release.... done.
+        Waiting for release.... failed.
+        -----> Waiting for the release command of v12 to end...
+        ");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a release says it is (platform reference 3.8).
 
-use crate::domain::Version;
+use crate::domain::{Bytes, Version};
 
 /// Characters of a commit that a description shows.
 const COMMIT_CHARS: usize = 8;
@@ -34,6 +34,12 @@ pub fn rollback(version: Version) -> String {
     format!("Rollback to {version}")
 }
 
+/// The last line of an output of which no more than `limit` is kept.
+#[must_use]
+pub fn output_cut(limit: Bytes) -> String {
+    format!(" !     There are more than {limit} of output; the rest is in the app's log.")
+}
+
 #[cfg(test)]
 mod test {
     use super::*;
@@ -46,5 +52,7 @@ mod test {
         assert_eq!(config_change(&[], &["FOO"]), "Remove FOO config vars");
         assert_eq!(config_change(&["A"], &["B"]), "Set A and remove B config vars");
         assert_eq!(rollback(Version(3)), "Rollback to v3");
+        let cut = " !     There are more than 8.0M of output; the rest is in the app's log.";
+        assert_eq!(output_cut(Bytes::mib(8)), cut);
     }
 }

@@ -140,7 +140,16 @@ fn a_port_that_is_taken_is_named_and_nothing_is_begun() {
     let root = tempfile::tempdir().unwrap();
     for (router, git) in [(&taken_port, &free_port), (&free_port, &taken_port)] {
         let serve = Command::new(env!("CARGO_BIN_EXE_dyno"))
-            .args(["serve", "--index", &index(5).to_string(), "--router-port", router, "--git-port", git, "--root"])
+            .args([
+                "serve",
+                "--index",
+                &index(5).to_string(),
+                "--router-port",
+                router,
+                "--git-port",
+                git,
+                "--root",
+            ])
             .arg(root.path())
             .output()
             .unwrap();

@@ -10,6 +10,7 @@ mod limits;
 mod one_off;
 mod operations;
 mod pushes;
+mod release_phase;
 mod scripts;
 
 use std::path::{Path, PathBuf};

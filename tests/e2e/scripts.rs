@@ -16,7 +16,6 @@ struct Scripts {
     port: u16,
 }
 
-
 impl Scripts {
     fn new() -> Self {
         let root = PathBuf::from(format!("/var/tmp/dyno-test-scripts-{}", std::process::id()));

@@ -341,15 +341,15 @@ async fn one_off_dynos_have_a_terminal_a_status_and_an_end() {
         let _ = master.read_to_end(&mut said);
         String::from_utf8_lossy(&said).into_owned()
     });
-    assert_eq!(started.exit.wait().await, Some(7));
+    assert_eq!(started.exit.wait().await.map(|end| end.status), Some(7));
     assert!(said.await.unwrap().contains("33 99"));
 
     let started = bench.supervisor.run(bench.one_off("sleep 1000", Connection::Pipes)).await.unwrap();
     drop(started.attached);
-    assert_eq!(started.exit.wait().await, Some(129), "SIGHUP");
+    assert_eq!(started.exit.wait().await.map(|end| end.status), Some(129), "SIGHUP");
 
     let started = bench.supervisor.run(bench.one_off("echo $DYNO; exit 3", Connection::Log)).await.unwrap();
-    assert_eq!(started.exit.wait().await, Some(3));
+    assert_eq!(started.exit.wait().await.map(|end| end.status), Some(3));
     let log = bench.log().await;
     let output = log.find("app[run.4711]: run.4711").expect("its output is in the log");
     assert!(output < log.rfind("Process exited with status 3").unwrap(), "output comes before the exit");

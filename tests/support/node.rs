@@ -54,13 +54,8 @@ impl TestNode {
         fs::create_dir_all(root.join("lib")).unwrap();
         std::os::unix::fs::symlink(stack_dir(), root.join("lib/stacks")).unwrap();
         fs::write(root.join("config.toml"), config).unwrap();
-        let mut node = Self {
-            root,
-            router_port: free_port(),
-            index: index(number),
-            git_port: free_port(),
-            serve: None,
-        };
+        let mut node =
+            Self { root, router_port: free_port(), index: index(number), git_port: free_port(), serve: None };
         node.serve();
         node
     }

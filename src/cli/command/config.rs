@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hyper::Method;
+
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
+use crate::cli::command::releases::newest;
+use crate::cli::command::releases_output::follow;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, pairs, shown_app};
 use crate::wire::api::Release;
@@ -45,7 +49,8 @@ pub(super) fn shown(vars: &Vars) -> String {
     pairs(vars.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
-fn shell_lines(vars: &Vars) -> String {
+/// `NAME=value` lines for a shell.
+pub(super) fn shell_lines(vars: &Vars) -> String {
     vars.iter().map(|(name, value)| format!("{name}={}\n", shell_quoted(value))).collect()
 }
 
@@ -58,11 +63,43 @@ fn shell_quoted(value: &str) -> String {
     }
 }
 
-/// The newest release of an app, `v12`.
-pub(super) async fn newest_release(context: &Context, app: &str) -> Result<Option<String>, Failure> {
-    let range = "version ..; order=desc,max=1";
-    let releases: Vec<Release> = context.client.get_range(&format!("/apps/{app}/releases"), range).await?;
-    Ok(releases.iter().map(|release| release.version).max().map(|version| format!("v{version}")))
+/// A change of config vars as its answer shows it.
+pub(super) struct Changed {
+    /// The config vars after it, all of them.
+    pub(super) vars: Vars,
+    /// The newest release after it.
+    newest: Option<Release>,
+    /// Whether that release is the change's own: what changes nothing makes none.
+    is_new: bool,
+}
+
+impl Changed {
+    /// The newest release, as `v12`.
+    pub(super) fn version(&self) -> Option<String> {
+        self.newest.as_ref().map(|release| format!("v{}", release.version))
+    }
+
+    /// Follows the release command, if the change has set one going.
+    pub(super) async fn follow(&self, context: &Context, app: &str) -> Result<(), Failure> {
+        match &self.newest {
+            Some(release) if self.is_new => follow(context, app, release).await,
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Changes config vars; null removes one.
+pub(super) async fn change(
+    context: &Context,
+    app: &str,
+    body: &impl serde::Serialize,
+) -> Result<Changed, Failure> {
+    let before = newest(context, app).await?.map(|release| release.version);
+    let path = format!("/apps/{app}/config-vars");
+    let vars: Vars = context.client.send_json(Method::PATCH, &path, body).await?;
+    let newest = newest(context, app).await?;
+    let is_new = newest.as_ref().map(|release| release.version) > before;
+    Ok(Changed { vars, newest, is_new })
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! `dyno config:set`
 
-use hyper::Method;
-
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::command::config::{Vars, newest_release, shown};
+use crate::cli::command::config::{Changed, Vars, change, shown};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 
@@ -25,18 +23,19 @@ impl Args {
         let names: Vec<_> = vars.iter().map(|(name, _)| name.clone()).collect();
         let body: Vars = vars.into_iter().collect();
         let text = format!("Setting {} and restarting {}", names.join(", "), shown_app(&app));
-        let set = async {
-            let path = format!("/apps/{app}/config-vars");
-            let vars: Vars = context.client.send_json(Method::PATCH, &path, &body).await?;
-            Ok((vars, newest_release(context, &app).await?))
-        };
-        let (all, _) = output::action(&text, set, |(_, version)| version.clone()).await?;
-        let set: Vars = all.into_iter().filter(|(name, _)| body.contains_key(name)).collect();
+        let changed = output::action(&text, change(context, &app, &body), Changed::version).await?;
+        let set: Vars = changed.vars.iter().filter(|(name, _)| body.contains_key(*name)).map(owned).collect();
         if context.node.json {
-            return output::json(&set);
+            output::json(&set)?;
+        } else {
+            output::data(&format!("\n{}", shown(&set)))?;
         }
-        output::data(&format!("\n{}", shown(&set)))
+        changed.follow(context, &app).await
     }
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
 }
 
 fn parse(text: &str) -> Result<(String, String), Failure> {

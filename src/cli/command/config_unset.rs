@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hyper::Method;
-
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::command::config::{Vars, newest_release};
+use crate::cli::command::config::{Changed, change};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 
@@ -26,12 +24,10 @@ impl Args {
         let body: BTreeMap<&str, Option<String>> =
             self.names.iter().map(|name| (name.as_str(), None)).collect();
         let text = format!("Unsetting {} and restarting {}", self.names.join(", "), shown_app(&app));
-        let unset = async {
-            let path = format!("/apps/{app}/config-vars");
-            let vars: Vars = context.client.send_json(Method::PATCH, &path, &body).await?;
-            Ok((vars, newest_release(context, &app).await?))
-        };
-        let (left, _) = output::action(&text, unset, |(_, version)| version.clone()).await?;
-        if context.node.json { output::json(&left) } else { Ok(()) }
+        let changed = output::action(&text, change(context, &app, &body), Changed::version).await?;
+        if context.node.json {
+            output::json(&changed.vars)?;
+        }
+        changed.follow(context, &app).await
     }
 }

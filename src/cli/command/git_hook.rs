@@ -104,25 +104,58 @@ async fn push(context: &Context, app: &str, update: &Update) -> Result<PushStatu
     transcript(&mut answer).await
 }
 
-/// Shows the transcript as it comes; the verdict after its mark is the result.
+/// Shows the transcript as it comes; the verdict after its mark is the result. Once it is known nothing changes it: what
+/// follows is a release command, on which the push does not depend.
 async fn transcript(answer: &mut Incoming) -> Result<PushStatus, Failure> {
-    let mut verdict: Option<Vec<u8>> = None;
-    while let Some(chunk) = next_chunk(answer).await? {
-        match &mut verdict {
-            Some(verdict) => verdict.extend_from_slice(&chunk),
-            None => {
-                let mark = chunk.iter().position(|byte| *byte == VERDICT_MARK);
-                output::note_bytes(&chunk[..mark.unwrap_or(chunk.len())]);
-                verdict = mark.map(|at| chunk[at + 1..].to_vec());
-            }
+    let mut heard = Heard::default();
+    let end = loop {
+        match next_chunk(answer).await {
+            Ok(Some(chunk)) => heard.take(&chunk).iter().for_each(|text| output::note_bytes(text)),
+            Ok(None) => break Ok(()),
+            Err(cut) => break Err(cut),
         }
-    }
-    match serde_json::from_slice::<PushVerdict>(&verdict.unwrap_or_default()) {
-        Ok(verdict) => Ok(verdict.status),
-        Err(_) => {
+    };
+    match (heard.status(), end) {
+        (Some(status), Ok(())) => Ok(status),
+        (Some(status), Err(_)) => {
+            if heard.marks > 1 {
+                say(hook_text::RELEASE_CUT);
+            }
+            Ok(status)
+        }
+        (None, Ok(())) => {
             say(hook_text::TRANSCRIPT_CUT);
             Ok(PushStatus::Failed)
         }
+        (None, Err(cut)) => Err(cut),
+    }
+}
+
+/// The node's answer as far as it has come: text, the verdict, text.
+#[derive(Debug, Default)]
+struct Heard {
+    marks: usize,
+    verdict: Vec<u8>,
+}
+
+impl Heard {
+    /// The text in a piece of the answer.
+    fn take<'a>(&mut self, chunk: &'a [u8]) -> Vec<&'a [u8]> {
+        let mut texts = Vec::new();
+        for (at, part) in chunk.split(|byte| *byte == VERDICT_MARK).enumerate() {
+            self.marks += usize::from(at > 0);
+            if self.marks == 1 {
+                self.verdict.extend_from_slice(part);
+            } else {
+                texts.push(part);
+            }
+        }
+        texts
+    }
+
+    /// The verdict, once it is whole.
+    fn status(&self) -> Option<PushStatus> {
+        serde_json::from_slice::<PushVerdict>(&self.verdict).ok().map(|verdict| verdict.status)
     }
 }
 
@@ -213,6 +246,24 @@ fn app_of_repository(dir: &Path) -> Result<String, Failure> {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn the_verdict_is_found_wherever_the_answer_is_cut() {
+        let whole = [b"build\n".to_vec(), PushVerdict { status: PushStatus::Succeeded }.encode()].concat();
+        let released = [whole.as_slice(), b"\0release\n"].concat();
+        for (answer, text) in [(&whole, "build\n"), (&released, "build\nrelease\n")] {
+            for size in 1..=answer.len() {
+                let mut heard = Heard::default();
+                let texts: Vec<u8> =
+                    answer.chunks(size).flat_map(|chunk| heard.take(chunk).concat()).collect();
+                assert_eq!(String::from_utf8(texts).unwrap(), text, "{size}");
+                assert_eq!(heard.status(), Some(PushStatus::Succeeded), "{size}");
+            }
+        }
+        let mut cut = Heard::default();
+        cut.take(&whole[..whole.len() - 1]);
+        assert_eq!(cut.status(), None);
+    }
 
     #[test]
     fn updates_and_repositories_are_read() {

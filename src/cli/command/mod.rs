@@ -22,6 +22,8 @@ pub(super) mod ps_restart;
 pub(super) mod ps_scale;
 pub(super) mod ps_stop;
 pub(super) mod releases;
+pub(super) mod releases_info;
+pub(super) mod releases_output;
 pub(super) mod rollback;
 pub(super) mod run;
 pub(super) mod run_detached;

@@ -38,6 +38,47 @@ pub(super) async fn newest_first(context: &Context, app: &str) -> Result<Vec<Rel
     Ok(releases)
 }
 
+/// The release of that name (`v3`, `3`), or the newest.
+pub(super) async fn named_or_newest(
+    context: &Context,
+    app: &str,
+    name: Option<&str>,
+) -> Result<Release, Failure> {
+    match name {
+        Some(name) => {
+            let version = version(name)?;
+            context.client.get(&format!("/apps/{app}/releases/{version}")).await
+        }
+        None => newest(context, app)
+            .await?
+            .ok_or_else(|| Failure::Nothing(format!("{} has no releases.", shown_app(app)))),
+    }
+}
+
+/// The newest release of an app.
+pub(super) async fn newest(context: &Context, app: &str) -> Result<Option<Release>, Failure> {
+    let range = "version ..; order=desc,max=1";
+    let releases: Vec<Release> = context.client.get_range(&format!("/apps/{app}/releases"), range).await?;
+    Ok(releases.into_iter().max_by_key(|release| release.version))
+}
+
+/// A release as it is typed: `v3` or `3`.
+pub(super) fn version(name: &str) -> Result<u64, Failure> {
+    let version = name.strip_prefix('v').unwrap_or(name).parse();
+    version.map_err(|_| Failure::Usage(format!("{name:?} is no release: name it by version, as v3.")))
+}
+
+/// What a release is, and how it fares where that is not well.
+pub(super) fn change(release: &Release) -> String {
+    let told = match release.status.as_str() {
+        "pending" => " release command executing",
+        "failed" => " release command failed",
+        "expired" => " release expired",
+        _ => "",
+    };
+    format!("{}{told}", release.description)
+}
+
 fn rendered(app: &str, releases: &[Release], current: Option<u64>, now: &Now) -> String {
     if releases.is_empty() {
         return format!("{} has no releases.\n", shown_app(app));
@@ -47,15 +88,9 @@ fn rendered(app: &str, releases: &[Release], current: Option<u64>, now: &Now) ->
         None => format!("{} Releases", shown_app(app)),
     };
     let row = |release: &Release| {
-        let told = match release.status.as_str() {
-            "pending" => " release command executing",
-            "failed" => " release command failed",
-            "expired" => " release expired",
-            _ => "",
-        };
         vec![
             format!("v{}", release.version),
-            format!("{}{told}", release.description),
+            change(release),
             release.user.email.clone(),
             now.ago(&release.created_at),
         ]

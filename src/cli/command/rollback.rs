@@ -4,7 +4,8 @@ use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::command::releases::newest_first;
+use crate::cli::command::releases::{newest_first, version};
+use crate::cli::command::releases_output::follow;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 use crate::wire::api::{CreateRelease, Release, ReleaseName};
@@ -36,7 +37,10 @@ impl Args {
         if let Some(version) = undo {
             warn(&format!("To undo, run: dyno rollback v{version}"));
         }
-        if context.node.json { output::json(&made) } else { Ok(()) }
+        if context.node.json {
+            output::json(&made)?;
+        }
+        follow(context, &app, &made).await
     }
 }
 
@@ -44,10 +48,7 @@ impl Args {
 fn target<'a>(releases: &'a [Release], name: Option<&str>) -> Result<&'a Release, Failure> {
     match name {
         Some(name) => {
-            let version: u64 =
-                name.strip_prefix('v').unwrap_or(name).parse().map_err(|_| {
-                    Failure::Usage(format!("{name:?} is no release: name it by version, as v3."))
-                })?;
+            let version = version(name)?;
             let found = releases.iter().find(|release| release.version == version);
             found.ok_or_else(|| {
                 Failure::Nothing(format!("There is no release v{version}: see `dyno releases`."))

@@ -191,7 +191,7 @@ async fn a_detached_one_off_reports_its_end() {
     let started = world.supervisor.run(one_off(Connection::Log)).await.unwrap();
     assert!(started.attached.is_none());
     world.running(1).await[0].exit(7);
-    assert_eq!(started.exit.wait().await, Some(7));
+    assert_eq!(started.exit.wait().await.map(|end| end.status), Some(7));
     until("it is gone", || world.supervisor.snapshot(APP).is_empty()).await;
 }
 
@@ -201,7 +201,7 @@ async fn a_client_that_goes_takes_its_dyno_with_it() {
     let started = world.supervisor.run(one_off(Connection::Pipes)).await.unwrap();
     world.engine.set_manners(Manners::Stubborn);
     drop(started.attached);
-    assert_eq!(started.exit.wait().await, Some(137));
+    assert_eq!(started.exit.wait().await.map(|end| end.status), Some(137));
     let hangups = world.engine.signals().iter().filter(|(_, signal)| *signal == Signal::HANGUP).count();
     assert_eq!(hangups, 3);
 }

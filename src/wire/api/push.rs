@@ -1,10 +1,11 @@
-//! `POST /apps/:app/pushes`: a source archive in, the transcript out, and at its end the verdict.
+//! `POST /apps/:app/pushes`: a source archive in, the transcript and the verdict out.
 //!
-//! The transcript is plain text. A NUL byte ends it; one JSON object, the verdict, follows.
+//! The transcript is plain text. A NUL byte ends it; one JSON object, the verdict, follows. Where a release command runs, a
+//! second NUL byte ends the verdict, and more text follows: what the command prints, and what became of it.
 
 use serde::{Deserialize, Serialize};
 
-/// Ends the transcript; the verdict follows.
+/// Ends the transcript, and the verdict where more text follows.
 pub const VERDICT_MARK: u8 = 0;
 
 /// What became of a push.

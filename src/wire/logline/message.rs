@@ -44,6 +44,13 @@ pub enum DynoLine {
     AwaitingClient,
     /// The terminal of an attached one-off dyno has gone away.
     ClientClosed,
+    /// A release command took longer than it may and is stopped.
+    ReleaseTimedOut {
+        /// How long it may take, seconds.
+        limit_s: u64,
+    },
+    /// Nobody saw the end of a release command.
+    ReleaseLost,
     /// The process could not be started at all; `reason` says why.
     StartFailed {
         /// One clause.
@@ -66,6 +73,12 @@ impl fmt::Display for DynoLine {
             Self::Unidling => f.write_str("Unidling"),
             Self::AwaitingClient => f.write_str("Awaiting client"),
             Self::ClientClosed => f.write_str("Client connection closed. Sending SIGHUP to all processes"),
+            Self::ReleaseTimedOut { limit_s } => {
+                write!(f, "Release command stopped: it took longer than {limit_s} seconds")
+            }
+            Self::ReleaseLost => {
+                f.write_str("Release command lost: the node went down and did not see how it ended")
+            }
             Self::StartFailed { reason } => write!(f, "Failed to start process: {reason}"),
         }
     }
@@ -87,6 +100,20 @@ pub enum ApiLine {
     /// A release exists.
     ReleaseCreated {
         /// Its number.
+        version: Version,
+        /// Who made it.
+        user: String,
+    },
+    /// The command of a release begins.
+    ReleaseCommandRuns {
+        /// The release's number.
+        version: Version,
+        /// Who made it.
+        user: String,
+    },
+    /// The command of a release has failed; nothing that runs has changed.
+    ReleaseCommandFailed {
+        /// The release's number.
         version: Version,
         /// Who made it.
         user: String,
@@ -131,6 +158,8 @@ impl ApiLine {
             Self::InitialRelease { .. }
             | Self::EnableLogplex { .. }
             | Self::ReleaseCreated { .. }
+            | Self::ReleaseCommandRuns { .. }
+            | Self::ReleaseCommandFailed { .. }
             | Self::Described { .. }
             | Self::Scaled { .. }
             | Self::OneOff { .. } => false,
@@ -144,6 +173,12 @@ impl fmt::Display for ApiLine {
             Self::InitialRelease { user } => write!(f, "Initial release by user {user}"),
             Self::EnableLogplex { user } => write!(f, "Enable Logplex by user {user}"),
             Self::ReleaseCreated { version, user } => write!(f, "Release {version} created by user {user}"),
+            Self::ReleaseCommandRuns { version, user } => {
+                write!(f, "Running release {version} commands by user {user}")
+            }
+            Self::ReleaseCommandFailed { version, user } => {
+                write!(f, "Release {version} command failed by user {user}")
+            }
             Self::BuildStarted { user } => write!(f, "Build started by user {user}"),
             Self::BuildSucceeded => f.write_str("Build succeeded"),
             Self::BuildFailed => f.write_str("Build failed"),
@@ -245,6 +280,8 @@ mod test {
             DynoLine::Unidling,
             DynoLine::AwaitingClient,
             DynoLine::ClientClosed,
+            DynoLine::ReleaseTimedOut { limit_s: 3600 },
+            DynoLine::ReleaseLost,
             DynoLine::StartFailed { reason: "no address is free".to_owned() },
         ];
         let text: Vec<_> = all.iter().map(ToString::to_string).collect();
@@ -261,6 +298,8 @@ mod test {
         Unidling
         Awaiting client
         Client connection closed. Sending SIGHUP to all processes
+        Release command stopped: it took longer than 3600 seconds
+        Release command lost: the node went down and did not see how it ended
         Failed to start process: no address is free
         ");
     }
@@ -297,6 +336,8 @@ mod test {
             ApiLine::InitialRelease { user: user() },
             ApiLine::EnableLogplex { user: user() },
             ApiLine::ReleaseCreated { version: Version(3), user: user() },
+            ApiLine::ReleaseCommandRuns { version: Version(3), user: user() },
+            ApiLine::ReleaseCommandFailed { version: Version(3), user: user() },
             ApiLine::BuildStarted { user: user() },
             ApiLine::BuildSucceeded,
             ApiLine::BuildFailed,
@@ -309,6 +350,8 @@ mod test {
         Initial release by user me@example.com
         Enable Logplex by user me@example.com
         Release v3 created by user me@example.com
+        Running release v3 commands by user me@example.com
+        Release v3 command failed by user me@example.com
         Build started by user me@example.com
         Build succeeded
         Build failed
