@@ -319,6 +319,47 @@ fn the_maps_name_files_that_exist() {
     report("the maps name files that exist", &defects);
 }
 
+/// What SECURITY.md promises is tried: each line of its table names a file of tests, and each such file is compiled and holds one.
+#[test]
+fn every_promise_of_security_names_tests_that_exist() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let promises: Vec<_> = text.lines().filter(|line| line.starts_with("| ") && line.contains('`')).collect();
+    assert!(promises.len() >= 15, "only {} promises were found", promises.len());
+    let mut defects = Vec::new();
+    for promise in promises {
+        let tried = promise.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+        let names: Vec<_> = tried.split('`').skip(1).step_by(2).collect();
+        if !names.iter().any(|name| name.starts_with("tests/")) {
+            defects.push(format!("no test is named: {promise}"));
+        }
+        for name in names.iter().filter(|name| name.starts_with("tests/")) {
+            defects.extend(defect_of_test(name).map(|defect| format!("{name}: {defect}")));
+        }
+    }
+    // Elsewhere: `what` in `tests/...`.
+    let words: Vec<_> = text.split('`').collect();
+    for place in words.windows(3).filter(|w| w[1].trim() == "in" && w[2].starts_with("tests/")) {
+        let file = fs::read_to_string(root().join(place[2])).unwrap_or_default();
+        if !file.contains(place[0]) {
+            defects.push(format!("{} has no {}", place[2], place[0]));
+        }
+    }
+    report("SECURITY.md names the test of each promise", &defects);
+}
+
+fn defect_of_test(name: &str) -> Option<String> {
+    let path = root().join(name);
+    let Ok(text) = fs::read_to_string(&path) else { return Some("there is no such file".to_owned()) };
+    if !text.contains("test]") && !text.contains("PROBES: &[") {
+        return Some("it holds no test and no probe".to_owned());
+    }
+    let module = path.file_stem()?.to_string_lossy().into_owned();
+    let root = ["main.rs", "mod.rs"].map(|root| path.with_file_name(root));
+    let declared = root.iter().filter_map(|root| fs::read_to_string(root).ok());
+    let is_declared = declared.into_iter().any(|text| text.contains(&format!("mod {module};")));
+    (!is_declared).then(|| "it is not compiled".to_owned())
+}
+
 #[test]
 fn shell_scripts_stay_thin_and_strict() {
     let mut defects = Vec::new();
