@@ -242,6 +242,43 @@ fn datagrams_reach_the_resolver_and_a_foreign_source_address_reaches_nobody() {
     stage.run(NodeNetwork::teardown(stage.config(0))).unwrap();
 }
 
+/// Connections that a container may have at once, and more than that which one tries to have.
+const CONNECTIONS_MAX: u16 = 8192;
+const CONNECTIONS_TRIED: u16 = 12_000;
+
+#[test]
+fn the_hosts_table_of_connections_cannot_be_filled_by_one_container() {
+    if !is_root_or_skip("the_hosts_table_of_connections_cannot_be_filled_by_one_container") {
+        return;
+    }
+    let stage = Stage::build();
+    let (greedy, other) = stage.run(async {
+        let network = NodeNetwork::setup(stage.config(0)).await.unwrap();
+        (network.allot(0).await.unwrap(), network.allot(1).await.unwrap())
+    });
+    stage.in_world(|| greeter(PUBLIC, 80));
+    let held = || {
+        let path = "/proc/sys/net/netfilter/nf_conntrack_count";
+        stage.on_host(|| std::fs::read_to_string(path).unwrap().trim().parse::<u64>().unwrap())
+    };
+    in_netns(&greedy, || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for port in 1..=CONNECTIONS_TRIED {
+            // Nobody listens there: what comes back is told at some later call.
+            let _ = socket.send_to(b"x", (PUBLIC, port));
+        }
+    })
+    .unwrap();
+    let begin = Instant::now();
+    while held() < u64::from(CONNECTIONS_MAX) / 2 {
+        assert!(begin.elapsed() < Duration::from_millis(PATIENCE_MS), "they arrive: {}", held());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(held() <= u64::from(CONNECTIONS_MAX) + 64, "{} are held", held());
+    assert_eq!(from(&other, PUBLIC, 80).as_deref(), Ok(HOST), "another's are its own");
+    stage.run(NodeNetwork::teardown(stage.config(0))).unwrap();
+}
+
 #[test]
 fn a_container_has_one_link_no_ipv6_and_the_uplinks_packet_size() {
     if !is_root_or_skip("a_container_has_one_link_no_ipv6_and_the_uplinks_packet_size") {

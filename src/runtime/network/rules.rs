@@ -37,6 +37,11 @@ const REFUSED: &[&str] = &[
     "224.0.0.0/3",
 ];
 
+/// Connections that one container may have at once: all of the host share the kernel's one table of them.
+const CONNECTIONS_MAX: u32 = 8192;
+/// Addresses of containers whose connections are counted.
+const CONTAINERS_MAX: u32 = 65_536;
+
 /// What the table depends on.
 pub(super) struct Rules<'a> {
     pub(super) index: u32,
@@ -77,6 +82,7 @@ table {table} {{
     set resolvers {{ type ipv4_addr; {resolvers}}}
     set egress {{ type ipv4_addr . inet_service; {egress}}}
     set refused {{ type ipv4_addr; flags interval; {refused}}}
+    set connections {{ type ipv4_addr; size {CONTAINERS_MAX}; flags dynamic; }}
     chain source {{
         type filter hook prerouting priority raw - 5; policy accept;
         iifname {ours} meta nfproto != ipv4 drop
@@ -88,6 +94,7 @@ table {table} {{
         iifname {ours} jump to_host
     }}
     chain to_host {{
+        ct state new add @connections {{ ip saddr ct count over {CONNECTIONS_MAX} }} drop
         ip daddr @resolvers udp dport 53 accept
         ip daddr @resolvers tcp dport 53 accept
         drop
@@ -99,6 +106,7 @@ table {table} {{
 {shut}    }}
     chain from_container {{
         oifname {every_node} drop
+        ct state new add @connections {{ ip saddr ct count over {CONNECTIONS_MAX} }} drop
         ip daddr @resolvers udp dport 53 accept
         ip daddr @resolvers tcp dport 53 accept
         ip daddr . tcp dport @egress accept
