@@ -268,9 +268,17 @@ mod test {
         assert_eq!(x86("socket", &[2, 0o2_004_001, 6]), RETURN_ALLOW, "flags beside the type");
         assert_eq!(x86("socket", &[10, 2, 0]), RETURN_ALLOW);
         assert_eq!(x86("socket", &[16, 3, 0]), RETURN_ALLOW, "route netlink");
-        for (family, kind, protocol) in
-            [(2, 3, 1), (10, 3, 58), (16, 3, 12), (17, 3, 0), (38, 5, 0), (40, 1, 0)]
-        {
+        for (family, kind, protocol) in [
+            (2, 3, 1),
+            (10, 3, 58),
+            (16, 3, 12),
+            (17, 3, 0),
+            (38, 5, 0),
+            (40, 1, 0),
+            (2, 1, 132),
+            (10, 1, 262),
+            (2, 2, 136),
+        ] {
             assert_eq!(x86("socket", &[family, kind, protocol]), DENIED, "{family} {kind} {protocol}");
         }
         assert_eq!(x86("socket", &[17 | 1 << 32, 3, 0]), DENIED, "the upper half is no way round");

@@ -181,6 +181,10 @@ const AF_NETLINK: u64 = 16;
 const NETLINK_ROUTE: u64 = 0;
 const SOCK_STREAM: u64 = 1;
 const SOCK_DGRAM: u64 = 2;
+/// Stands for the usual one of the family and type.
+const PROTOCOL_USUAL: u64 = 0;
+const IPPROTO_TCP: u64 = 6;
+const IPPROTO_UDP: u64 = 17;
 /// The bits of a socket's type; above them are the flags NONBLOCK and CLOEXEC.
 const SOCK_TYPE_MASK: u64 = 0xf;
 
@@ -224,14 +228,18 @@ pub const CHECKED: &[Checked] = &[
     },
     Checked {
         name: "socket",
-        reason: "local, IPv4 and IPv6 streams and datagrams, and route netlink (getifaddrs); no raw, packet, \
-                 crypto, vsock or other family",
+        reason: "local sockets, TCP and UDP of both versions, and route netlink (getifaddrs); no raw, packet, crypto, \
+                 vsock or other family, and no other protocol: asking for one has the kernel load it (SCTP and its like)",
         any_of: &[
             &[is(0, AF_UNIX)],
-            &[is(0, AF_INET), masked(1, SOCK_TYPE_MASK, SOCK_STREAM)],
-            &[is(0, AF_INET), masked(1, SOCK_TYPE_MASK, SOCK_DGRAM)],
-            &[is(0, AF_INET6), masked(1, SOCK_TYPE_MASK, SOCK_STREAM)],
-            &[is(0, AF_INET6), masked(1, SOCK_TYPE_MASK, SOCK_DGRAM)],
+            &[is(0, AF_INET), masked(1, SOCK_TYPE_MASK, SOCK_STREAM), is(2, PROTOCOL_USUAL)],
+            &[is(0, AF_INET), masked(1, SOCK_TYPE_MASK, SOCK_STREAM), is(2, IPPROTO_TCP)],
+            &[is(0, AF_INET), masked(1, SOCK_TYPE_MASK, SOCK_DGRAM), is(2, PROTOCOL_USUAL)],
+            &[is(0, AF_INET), masked(1, SOCK_TYPE_MASK, SOCK_DGRAM), is(2, IPPROTO_UDP)],
+            &[is(0, AF_INET6), masked(1, SOCK_TYPE_MASK, SOCK_STREAM), is(2, PROTOCOL_USUAL)],
+            &[is(0, AF_INET6), masked(1, SOCK_TYPE_MASK, SOCK_STREAM), is(2, IPPROTO_TCP)],
+            &[is(0, AF_INET6), masked(1, SOCK_TYPE_MASK, SOCK_DGRAM), is(2, PROTOCOL_USUAL)],
+            &[is(0, AF_INET6), masked(1, SOCK_TYPE_MASK, SOCK_DGRAM), is(2, IPPROTO_UDP)],
             &[is(0, AF_NETLINK), is(2, NETLINK_ROUTE)],
         ],
     },

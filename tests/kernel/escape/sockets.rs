@@ -35,6 +35,13 @@ pub(crate) const PROBES: &[Probe] = &[
     Probe::new("crypto_socket", "reach the kernel's ciphers (AF_ALG)", DENIED, |_| socket(38, 5, 0)),
     Probe::new("express_socket", "take packets past the kernel (AF_XDP)", DENIED, |_| socket(44, 3, 0)),
     Probe::new("key_socket", "reach the kernel's older key interface (AF_KEY)", DENIED, |_| socket(15, 3, 2)),
+    Probe::new("multipath_socket", "run the kernel's multipath protocol (MPTCP)", DENIED, |_| {
+        socket(2, 1, 262)
+    }),
+    Probe::new("lite_socket", "run a protocol that nobody needs (UDP-Lite)", DENIED, |_| socket(2, 2, 136)),
+    Probe::new("stream_control_socket", "have the kernel load a protocol (SCTP)", DENIED, |_| {
+        socket(2, 1, 132)
+    }),
     Probe::new(
         "socket_family_in_upper_half",
         "ask for a family with bits set that the kernel ignores",
