@@ -12,6 +12,10 @@ use crate::runtime::spec::{Access, ContainerSpec, SandboxMount};
 /// Mask where the specification names none.
 const UMASK_DEFAULT: u32 = 0o022;
 
+/// What stands for no core dump: too little for any, and the one value at which the kernel does not hand the memory of a program that
+/// crashed to a program of the host's either, as it does at 0 (core(5), "Piping core dumps to a program").
+const CORE_BYTES_NONE: u64 = 1;
+
 /// Places of the kernel's that programs write to by custom: devices, shared memory and queues; files about the process itself.
 const WRITABLE: &[&str] = &["/dev", "/proc"];
 
@@ -54,6 +58,7 @@ pub(super) fn plan(spec: &ContainerSpec, (uid, gid): (u32, u32)) -> Result<Vec<P
     ];
     for (what, typ) in limited {
         if let Some(value) = read::rlimit(spec, typ)? {
+            let value = if what == Limited::CoreBytes { value.max(CORE_BYTES_NONE) } else { value };
             steps.push(ProcessStep::Limit { what, value });
         }
     }

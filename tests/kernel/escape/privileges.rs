@@ -114,7 +114,8 @@ pub(crate) const PROBES: &[Probe] = &[
             let mut limit = [0u64; 2];
             let _ = call(libc::SYS_prlimit64, &[0, flag(4), 0, room(&mut limit)]);
             match limit {
-                [_, 0] => Verdict::Nothing("cores are empty".to_owned()),
+                // At 0 the kernel still hands a program that crashed to a program of the host's, if that is what it does with cores.
+                [_, 1] => Verdict::Nothing("cores are empty, and handed to nobody".to_owned()),
                 [_, hard] => Verdict::Got(format!("up to {hard} bytes")),
             }
         },
