@@ -84,7 +84,7 @@ impl fmt::Display for Finding {
 #[must_use]
 pub fn examine(subject: &Subject) -> Vec<Finding> {
     let mut findings = vec![rights(), kernel(), user_namespaces(), seccomp()];
-    findings.extend([file_system("overlay"), cgroups(), name_servers()]);
+    findings.extend([file_system("overlay"), cgroups(), device_rules(), name_servers()]);
     findings.push(program("nft", "nftables", Verdict::Fail));
     findings.extend(forwarding::finding());
     findings.push(program("git", "git", Verdict::Fail));
@@ -172,6 +172,18 @@ fn cgroups() -> Finding {
             }
         },
         Err(error) => Finding::bad(subject, Verdict::Fail, error.to_string(), String::new()),
+    }
+}
+
+fn device_rules() -> Finding {
+    let subject = "rules about devices";
+    match sys::device_filter::try_out() {
+        Ok(()) => Finding::ok(subject, "kept by the kernel"),
+        Err(error) => {
+            let advice = "use a kernel built with CONFIG_CGROUP_BPF, and let root load programs into it; until then \
+                          only mounts keep containers from devices";
+            Finding::bad(subject, Verdict::Warn, error.to_string(), advice)
+        }
     }
 }
 

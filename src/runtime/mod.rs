@@ -4,6 +4,7 @@ pub mod bundle;
 pub mod cgroup;
 pub mod client;
 pub mod container;
+pub mod devices;
 pub mod exit;
 pub mod facts;
 mod init;

@@ -104,6 +104,33 @@ pub enum Earlier {
 /// `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN` (or `CAP_SYS_ADMIN`), or where a group above allows no rules below it; `EINVAL` or
 /// `ENOSYS` where the kernel has no such programs.
 pub fn attach(group: &impl AsFd, rules: &[Rule], earlier: Earlier) -> io::Result<()> {
+    let loaded = load(rules)?;
+    let number = |fd: i32| u32::try_from(fd).unwrap_or(u32::MAX);
+    let request = Attach {
+        target: number(group.as_fd().as_raw_fd()),
+        program: number(loaded.as_raw_fd()),
+        kind: ATTACH_CGROUP_DEVICE,
+        flags: match earlier {
+            Earlier::Stay => ALLOW_MULTI,
+            Earlier::Go => 0,
+        },
+        replaced: 0,
+    };
+    // SAFETY: `request` is laid out as the kernel's union up to the size given; nothing is pointed to.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const request, size_of::<Attach>()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether this kernel takes such rules from us, found by handing it some that are in force nowhere.
+///
+/// # Errors
+/// As `attach`.
+pub fn try_out() -> io::Result<()> {
+    load(&[]).map(drop)
+}
+
+fn load(rules: &[Rule]) -> io::Result<OwnedFd> {
     let program = program(rules);
     let request = Load {
         kind: PROG_TYPE_CGROUP_DEVICE,
@@ -124,22 +151,7 @@ pub fn attach(group: &impl AsFd, rules: &[Rule], earlier: Earlier) -> io::Result
         return Err(io::Error::last_os_error());
     }
     // SAFETY: a fresh descriptor of the kernel's, owned by nobody else.
-    let loaded = unsafe { OwnedFd::from_raw_fd(loaded) };
-    let number = |fd: i32| u32::try_from(fd).unwrap_or(u32::MAX);
-    let request = Attach {
-        target: number(group.as_fd().as_raw_fd()),
-        program: number(loaded.as_raw_fd()),
-        kind: ATTACH_CGROUP_DEVICE,
-        flags: match earlier {
-            Earlier::Stay => ALLOW_MULTI,
-            Earlier::Go => 0,
-        },
-        replaced: 0,
-    };
-    // SAFETY: as above; nothing is pointed to.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const request, size_of::<Attach>()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Ok(unsafe { OwnedFd::from_raw_fd(loaded) })
 }
 
 /// From the last rule back, the first that fits answers. Register 1 holds the question (`struct bpf_cgroup_dev_ctx`).

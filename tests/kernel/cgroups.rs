@@ -259,7 +259,7 @@ fn inside_a_unified_view() {
     if !has_all {
         // A hybrid host has its controllers elsewhere: the limit that cannot be held is named.
         let error =
-            required.0.setup().and_then(|()| required.0.create("refused", &limits).map(drop)).unwrap_err();
+            required.0.setup().and_then(|_| required.0.create("refused", &limits).map(drop)).unwrap_err();
         assert!(matches!(error, CgroupError::CannotLimit { .. }), "{error}");
         assert!(error.to_string().contains("controller"), "{error}");
         assert_eq!(required.0.ids().unwrap(), Vec::<String>::new(), "nothing is left of it");

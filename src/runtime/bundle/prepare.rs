@@ -7,18 +7,11 @@ use std::time::Duration;
 
 use super::child::{COVER_DIRECTORY, COVER_FILE};
 use super::plan::{IdMaps, Options, Prepare};
+use crate::runtime::devices;
 use crate::sys::message::Channel;
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
 use crate::sys::tree::{self, Change, Extent, Node, Propagation};
 
-/// Links in every device directory (runtime-spec, "Dev symbolic links").
-pub(super) const LINKS: &[(&str, &str)] = &[
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
 /// How long a process that only holds a user namespace open is kept, should its maker die.
 const HOLDER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -50,7 +43,7 @@ pub(super) fn prepare(what: &Prepare, single: SingleThreaded, users: Users) -> i
                 make_parents(&made, path, *owner)?;
                 tree::make_node(&made, path, *node)?;
             }
-            LINKS.iter().try_for_each(|(name, to)| tree::make_link(&made, Path::new(name), to))?;
+            devices::LINKS.iter().try_for_each(|(name, to)| tree::make_link(&made, Path::new(name), to))?;
             Ok(made)
         }
         Prepare::Covers(devices) => covers(devices),

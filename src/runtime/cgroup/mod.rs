@@ -18,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::runtime::devices;
 use crate::runtime::limits::Limits;
 use crate::sys::cgroup::Group;
 use crate::sys::device_filter::{self, DeviceKind, Earlier, READ, Rule, WRITE};
@@ -36,20 +37,17 @@ const REMOVE_WAIT_MS: u64 = 2_000;
 /// First and longest pause between two tries, in milliseconds.
 const REMOVE_PAUSE_MS: u64 = 1;
 const REMOVE_PAUSE_MAX_MS: u64 = 50;
-/// Devices that processes of the subtree may use: the six that the spawner puts into every container, and terminals. None is made.
-const DEVICES: &[Rule] = &[
-    character(1, Some(3)),
-    character(1, Some(5)),
-    character(1, Some(7)),
-    character(1, Some(8)),
-    character(1, Some(9)),
-    character(5, Some(0)),
-    character(5, Some(2)),
-    character(136, None),
-];
 
-const fn character(major: u32, minor: Option<u32>) -> Rule {
-    Rule { allow: true, kind: DeviceKind::Character, major: Some(major), minor, access: READ | WRITE }
+/// What processes of the subtree may do with devices: use those that are in every container. None is made.
+fn device_rules() -> Vec<Rule> {
+    let rule = |(major, minor)| Rule {
+        allow: true,
+        kind: DeviceKind::Character,
+        major: Some(major),
+        minor,
+        access: READ | WRITE,
+    };
+    devices::usable().map(rule).collect()
 }
 
 /// Whether a limit that the host cannot hold stops the container.
@@ -109,6 +107,15 @@ pub enum CgroupError {
     },
 }
 
+/// Whether the kernel keeps the rules about devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceRules {
+    /// It does.
+    InForce,
+    /// It took none, and why: mounts without devices and user namespaces are the walls that are left.
+    NotTaken(String),
+}
+
 /// A node's subtree in the host's hierarchies.
 #[derive(Debug, Clone)]
 pub struct Cgroups {
@@ -146,7 +153,8 @@ impl Cgroups {
     ///
     /// # Errors
     /// The hierarchy may not be written, or lacks a controller that every container needs.
-    pub fn setup(&self) -> Result<(), CgroupError> {
+    pub fn setup(&self) -> Result<DeviceRules, CgroupError> {
+        let mut rules = DeviceRules::NotTaken("there are no version 2 control groups".to_owned());
         if let Some(subtree) = &self.unified {
             let (Some(parent), Some(name)) = (subtree.parent(), subtree.file_name().and_then(|n| n.to_str()))
             else {
@@ -162,12 +170,13 @@ impl Cgroups {
                 unified::enable(&ours, subtree)?;
             }
             // A second wall: the first are mounts without devices and user namespaces. Once for all containers.
-            match device_filter::attach(&ours, DEVICES, Earlier::Go) {
-                Err(error) if !is_not_offered(&error) => {
+            rules = match device_filter::attach(&ours, &device_rules(), Earlier::Go) {
+                Ok(()) => DeviceRules::InForce,
+                Err(error) if is_not_offered(&error) => DeviceRules::NotTaken(error.to_string()),
+                Err(error) => {
                     return Err(access("limit the devices of the control group", subtree)(error));
                 }
-                Ok(()) | Err(_) => {}
-            }
+            };
         }
         for point in self.layout.legacy.values() {
             let subtree = point.join(&self.name);
@@ -176,7 +185,7 @@ impl Cgroups {
         for (limit, controller) in [("memory", "memory"), ("processor", "cpu"), ("pids", "pids")] {
             self.require(limit, controller)?;
         }
-        Ok(())
+        Ok(rules)
     }
 
     /// Makes the groups of one container and sets its limits, before any process exists.

@@ -6,27 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::runtime::devices::{self, Device};
 use crate::runtime::facts::OverlayLayers;
 use crate::runtime::spec::Exec;
 use crate::sys::mount::{self, Attributes, Layers};
 
-/// Device files of every container (`mem(4)`, `tty(4)`).
-const DEVICES: &[(&str, (u32, u32))] = &[
-    ("null", (1, 3)),
-    ("zero", (1, 5)),
-    ("full", (1, 7)),
-    ("random", (1, 8)),
-    ("urandom", (1, 9)),
-    ("tty", (5, 0)),
-];
-/// Links of every container.
-const LINKS: &[(&str, &str)] = &[
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-];
 /// Directories in the device directory, to be mounted on.
 const MOUNT_POINTS: &[&str] = &["pts", "shm", "mqueue"];
 /// Names of the masks, for init.
@@ -59,10 +43,10 @@ impl Bench {
         let dir = self.at.join("dev");
         std::fs::create_dir(&dir)?;
         let open = std::fs::File::open(&dir)?;
-        for (name, numbers) in DEVICES {
+        for Device { name, numbers } in devices::USUAL {
             mount::make_device(&open, name, *numbers)?;
         }
-        for (name, target) in LINKS {
+        for (name, target) in devices::LINKS {
             symlink(target, dir.join(name))?;
         }
         for name in MOUNT_POINTS {

@@ -7,22 +7,14 @@ use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, LinuxResources};
 
 use super::{BundleCgroup, Devices, access};
 use crate::runtime::cgroup::CgroupError;
+use crate::runtime::devices;
 use crate::sys::cgroup::Group;
 use crate::sys::device_filter::{self, DeviceKind, Earlier, Rule};
 
-/// Devices every container may use (runtime-spec, "Default Devices"), terminals, and making of device files of any kind: that alone opens none.
-const USUAL: &[(DeviceKind, Option<u32>, Option<u32>, &str)] = &[
-    (DeviceKind::Character, None, None, "m"),
-    (DeviceKind::Block, None, None, "m"),
-    (DeviceKind::Character, Some(1), Some(3), "rwm"),
-    (DeviceKind::Character, Some(1), Some(5), "rwm"),
-    (DeviceKind::Character, Some(1), Some(7), "rwm"),
-    (DeviceKind::Character, Some(1), Some(8), "rwm"),
-    (DeviceKind::Character, Some(1), Some(9), "rwm"),
-    (DeviceKind::Character, Some(5), Some(0), "rwm"),
-    (DeviceKind::Character, Some(5), Some(2), "rwm"),
-    (DeviceKind::Character, Some(136), None, "rwm"),
-];
+/// What every container may do with the devices that are its to use.
+const USUAL: &str = "rwm";
+/// Device files of any kind may be made: that alone opens none.
+const MAKING: &str = "m";
 
 impl BundleCgroup {
     /// Puts the rules in force.
@@ -48,6 +40,8 @@ impl BundleCgroup {
             let group = Group::open(dir).map_err(access("open", dir))?;
             device_filter::attach(&group, &rules, Earlier::Stay)
                 .map_err(access("restrict the devices of", dir))?;
+        } else {
+            return Err(CgroupError::CannotLimit { limit: "devices", controller: "devices" });
         }
         Ok(())
     }
@@ -68,9 +62,13 @@ fn rules(listed: &[LinuxDeviceCgroup]) -> io::Result<Vec<Rule>> {
     for rule in listed {
         all.extend(configured(rule)?);
     }
-    for (kind, major, minor, access) in USUAL {
-        let access = access_bits(access)?;
-        all.push(Rule { allow: true, kind: *kind, major: *major, minor: *minor, access });
+    let (making, usual) = (access_bits(MAKING)?, access_bits(USUAL)?);
+    for kind in [DeviceKind::Character, DeviceKind::Block] {
+        all.push(Rule { allow: true, kind, major: None, minor: None, access: making });
+    }
+    for (major, minor) in devices::usable() {
+        let kind = DeviceKind::Character;
+        all.push(Rule { allow: true, kind, major: Some(major), minor, access: usual });
     }
     Ok(all)
 }

@@ -7,22 +7,13 @@ use oci_spec::runtime::{LinuxDevice, LinuxDeviceType, Mount, Spec};
 use super::options::Options;
 use super::step::{IdMaps, NamespacePlan, Prepare, Slot, Step};
 use super::{Wish, id_map, refused};
+use crate::runtime::devices::{self, Device};
 use crate::runtime::plan::PlanError;
 use crate::sys::namespace::Kind;
 use crate::sys::tree::{Change, Extent, Node, NodeKind, Propagation, attribute};
 
 /// Where programs expect devices.
 const DEVICES: &str = "/dev";
-/// Devices every container has (runtime-spec, "Default Devices").
-const DEFAULT_DEVICES: &[(&str, u32, u32)] = &[
-    ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
-    ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0),
-];
-
 /// Mounts of a plan in the making.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
@@ -57,7 +48,7 @@ pub(super) fn plan(
     mounts.steps.push(Step::Propagate(Propagation::Slave));
     let owner = ids.map_or((0, 0), owner_of_root);
     let list = wish.spec.mounts().as_deref().unwrap_or_default();
-    let (inside, loose) = devices(wish.spec, list, owner)?;
+    let (inside, loose) = nodes(wish.spec, list, owner)?;
     let masks = wish.linux.masked_paths().as_deref().unwrap_or_default();
     if !masks.is_empty() || !loose.is_empty() {
         let slot = mounts.slot(Prepare::Covers(loose.iter().map(|(_, node)| *node).collect()));
@@ -192,16 +183,16 @@ pub(super) fn root_propagation(spec: &Spec) -> Result<Option<(Propagation, Exten
 type Devices = Vec<(PathBuf, Node)>;
 
 /// Devices in the prepared device directory (by their path below it), and those elsewhere.
-fn devices(spec: &Spec, mounts: &[Mount], owner: (u32, u32)) -> Result<(Devices, Devices), PlanError> {
+fn nodes(spec: &Spec, mounts: &[Mount], owner: (u32, u32)) -> Result<(Devices, Devices), PlanError> {
     let at = mounts.iter().rev().find(|mount| mount.destination() == Path::new(DEVICES));
     let is_prepared = at.is_some_and(|mount| mount.typ().as_deref() == Some("tmpfs"));
     let mut all: Devices = Vec::new();
     // A device directory of the host's has what the host has.
     if at.is_none() || is_prepared {
-        for (path, major, minor) in DEFAULT_DEVICES {
+        for Device { name, numbers: (major, minor) } in devices::USUAL {
             let kind = NodeKind::Character;
             let node = Node { kind, major: *major, minor: *minor, mode: 0o666, uid: owner.0, gid: owner.1 };
-            all.push((PathBuf::from(path), node));
+            all.push((Path::new(DEVICES).join(name), node));
         }
         let wanted = spec.linux().as_ref().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
         for device in wanted {
