@@ -20,6 +20,22 @@ pub fn become_user(uid: u32, gid: u32) -> io::Result<()> {
     Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
 }
 
+/// From here on capabilities do not come and go with the user that the caller acts as.
+///
+/// # Errors
+/// `EPERM` without `CAP_SETPCAP`.
+pub fn keep_rights_as_any_user() -> io::Result<()> {
+    Ok(rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)?)
+}
+
+/// Acts as this user; the host's root stays who the caller really is, and can act as himself again.
+///
+/// # Errors
+/// `EPERM` without `CAP_SETUID`.
+pub(super) fn act_as(uid: u32) -> io::Result<()> {
+    Ok(rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(uid), Uid::ROOT)?)
+}
+
 /// Empties the bounding set: no program run from here on can gain a capability.
 ///
 /// # Errors

@@ -11,6 +11,8 @@ use nix::sys::socket::{
     accept4, bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
 };
 
+use rustix::net::RecvFlags;
+
 use crate::sys::process;
 
 /// Largest packet, in bytes; what is larger goes as a sealed file.
@@ -70,6 +72,19 @@ impl Channel {
         Ok(())
     }
 
+    /// Size of the packet that waits, in bytes, so that a process that was just cloned need not touch room for the largest one; 0 where
+    /// the other end is closed.
+    fn waiting(&self) -> io::Result<usize> {
+        let flags = RecvFlags::PEEK | RecvFlags::TRUNC | RecvFlags::DONTWAIT;
+        let peek = || rustix::net::recv(&self.0, &mut [0u8; 0], flags);
+        let (_, length) = match peek() {
+            // Told once, before what the other end had sent to us; see `receive`.
+            Err(rustix::io::Errno::CONNRESET) => peek()?,
+            other => other?,
+        };
+        Ok(length.min(PACKET_BYTES_MAX))
+    }
+
     /// Waits for one packet, at most so long; `None` when the other end is closed.
     ///
     /// # Errors
@@ -78,7 +93,7 @@ impl Channel {
         if process::wait_readable(&[self.0.as_fd()], Some(timeout))? != [true] {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let mut buffer = vec![0u8; PACKET_BYTES_MAX];
+        let mut buffer = vec![0u8; self.waiting()?];
         let mut control = nix::cmsg_space!([std::os::fd::RawFd; DESCRIPTORS_MAX]);
         let mut parts = [IoSliceMut::new(&mut buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::sys::credentials;
 
 /// `CLONE_INTO_CGROUP` (linux/sched.h). The libc crate types it `c_int`, in which bit 33 does not exist: its value there is 0.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -96,6 +98,26 @@ impl SingleThreaded {
         self.fork(namespaces, group, libc::SIGCHLD)
     }
 
+    /// As `make`, which clones, with new namespaces that count as this host user's making: what their processes take of the kernel's
+    /// shares for a user (message queues, queued signals, watches of files, namespaces; namespaces(7), getrlimit(2)) is then taken from
+    /// nobody else's. The child begins as that user. The caller is the host's root, and must `keep_rights_as_any_user`.
+    ///
+    /// # Errors
+    /// As `clone`.
+    pub fn on_account_of(
+        self,
+        uid: u32,
+        make: impl FnOnce(Self) -> io::Result<Cloned>,
+    ) -> io::Result<Cloned> {
+        credentials::act_as(uid)?;
+        let made = make(self);
+        if let Ok(Cloned::Child) = made {
+            return made;
+        }
+        credentials::act_as(0)?;
+        made
+    }
+
     /// As `clone`, of a child of the caller's parent, who is told of its end.
     ///
     /// # Errors
@@ -113,21 +135,10 @@ impl SingleThreaded {
         signal: libc::c_int,
     ) -> io::Result<Cloned> {
         let mut pidfd: libc::c_int = -1;
-        let into = group.map_or(0, |_| CLONE_INTO_CGROUP);
-        let flag = |n: libc::c_int| u64::try_from(n).unwrap_or(0);
-        let request = libc::clone_args {
-            flags: namespaces.0 | into | flag(libc::CLONE_PIDFD),
-            pidfd: (&raw mut pidfd).expose_provenance() as u64,
-            child_tid: 0,
-            parent_tid: 0,
-            exit_signal: flag(signal),
-            stack: 0,
-            stack_size: 0,
-            tls: 0,
-            set_tid: 0,
-            set_tid_size: 0,
-            cgroup: group.map_or(0, |fd| flag(fd.as_raw_fd())),
-        };
+        let mut request = request(libc::CLONE_PIDFD, group.map(|fd| fd.as_raw_fd()));
+        request.flags |= namespaces.0;
+        request.pidfd = (&raw mut pidfd).expose_provenance() as u64;
+        request.exit_signal = u64::try_from(signal).unwrap_or(0);
         // SAFETY: without CLONE_VM this is a fork: the child gets a copy of the one thread (which `self` proves is the only
         // one, so no lock can be held by another) and of its stack. `request` and `pidfd` live on that stack.
         let result =
@@ -152,20 +163,11 @@ impl SingleThreaded {
     /// As `clone`; `EINVAL` for process 1.
     pub fn clone_sibling(self, namespaces: Namespaces) -> io::Result<Option<OwnedFd>> {
         let mut pidfd: libc::c_int = -1;
-        let request = libc::clone_args {
-            flags: namespaces.0 | u64::try_from(libc::CLONE_PARENT | libc::CLONE_PIDFD).unwrap_or(0),
-            pidfd: (&raw mut pidfd).expose_provenance() as u64,
-            child_tid: 0,
-            parent_tid: 0,
-            // The kernel gives it the caller's own.
-            exit_signal: 0,
-            stack: 0,
-            stack_size: 0,
-            tls: 0,
-            set_tid: 0,
-            set_tid_size: 0,
-            cgroup: 0,
-        };
+        let mut request = request(libc::CLONE_PARENT | libc::CLONE_PIDFD, None);
+        request.flags |= namespaces.0;
+        request.pidfd = (&raw mut pidfd).expose_provenance() as u64;
+        // The kernel gives it the caller's own.
+        request.exit_signal = 0;
         // SAFETY: as for `clone`.
         let result =
             unsafe { libc::syscall(libc::SYS_clone3, &raw const request, size_of::<libc::clone_args>()) };
@@ -175,6 +177,24 @@ impl SingleThreaded {
             pid if pid > 0 => Ok(Some(unsafe { OwnedFd::from_raw_fd(pidfd) })),
             _ => Err(io::Error::last_os_error()),
         }
+    }
+}
+
+/// A request for clone3(2) of a child whose end is told by `SIGCHLD`, in the version 2 control group of the descriptor.
+pub(super) fn request(flags: libc::c_int, group: Option<RawFd>) -> libc::clone_args {
+    let number = |n: libc::c_int| u64::try_from(n).unwrap_or(0);
+    libc::clone_args {
+        flags: number(flags) | group.map_or(0, |_| CLONE_INTO_CGROUP),
+        pidfd: 0,
+        child_tid: 0,
+        parent_tid: 0,
+        exit_signal: number(libc::SIGCHLD),
+        stack: 0,
+        stack_size: 0,
+        tls: 0,
+        set_tid: 0,
+        set_tid_size: 0,
+        cgroup: group.map_or(0, number),
     }
 }
 

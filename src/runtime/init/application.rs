@@ -26,8 +26,9 @@ struct Application<'a> {
     trace: Recorder,
 }
 
-/// Runs as the new process, never to return.
-pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd], trace: Recorder) -> ! {
+/// Runs as the new process; comes back only from a failure, which is told already, with the exit code. Works in init's memory, and must
+/// change nothing there that init relies on.
+pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd], trace: Recorder) -> u8 {
     let mut application = Application { plan, channel, standard, program: None, trace };
     for (index, step) in plan.process.iter().enumerate() {
         let began = application.trace.begin();
@@ -40,7 +41,7 @@ pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd], trace: 
             break;
         }
     }
-    process::exit_now(CODE_FAILED)
+    CODE_FAILED
 }
 
 impl Application<'_> {

@@ -4,6 +4,7 @@
 mod application;
 mod relay;
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -15,8 +16,8 @@ use crate::runtime::spawner::protocol::{self, ChildSays, HostSays, Side, StepFai
 use crate::runtime::spawner::{ChildStreams, MASK_DIRECTORY, MASK_FILE, Recorder};
 use crate::sys::message::Channel;
 use crate::sys::mount::{self, Attributes};
-use crate::sys::process::{self, ChildSignals, Cloned, Namespaces, SingleThreaded};
-use crate::sys::{credentials, loopback, terminal};
+use crate::sys::process::{self, ChildSignals, SingleThreaded};
+use crate::sys::{credentials, launch, loopback, terminal};
 
 /// The spawner must have done its part of the start by then; its slowest is a burst of control group writes.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ struct Init<'a> {
     masks: Option<OwnedFd>,
     root: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
+    /// Made and not attached yet, in the plan's order.
+    made: VecDeque<(KernelFs, OwnedFd)>,
     signals: Option<ChildSignals>,
     application: Option<u32>,
     trace: Recorder,
@@ -64,6 +67,7 @@ fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStre
         masks: None,
         root: None,
         devpts: None,
+        made: VecDeque::new(),
         signals: None,
         application: None,
         trace,
@@ -111,11 +115,13 @@ impl Init<'_> {
 
     fn step(&mut self, step: &InitStep) -> io::Result<()> {
         match step {
+            InitStep::AwaitIds => self.hear(HostSays::Mapped).map(|_| ()),
             InitStep::BecomeRoot => credentials::become_user(0, 0),
             InitStep::NewSession => {
                 process::new_session()?;
                 credentials::new_session_keyring()
             }
+            InitStep::Make { kind, options } => self.make(*kind, options),
             InitStep::ReceiveMounts => self.receive_mounts(),
             InitStep::AttachMasks(slot) => {
                 let masks = self.take(*slot)?;
@@ -134,7 +140,7 @@ impl Init<'_> {
                 let mount = self.take(*slot)?;
                 mount::attach(&mount, &mount::resolve(self.root()?, target)?)
             }
-            InitStep::Mount { kind, target, options } => self.mount(*kind, target, options),
+            InitStep::AttachMade { kind, target } => self.attach_made(*kind, target),
             InitStep::Mask(path) => self.mask(path),
             InitStep::MakeReadOnly(path) => self.make_read_only(path),
             InitStep::SetHostName(name) => credentials::set_host_name(name),
@@ -169,7 +175,7 @@ impl Init<'_> {
         self.root.as_ref().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no root yet"))
     }
 
-    fn mount(&mut self, kind: KernelFs, target: &Path, options: &[(String, String)]) -> io::Result<()> {
+    fn make(&mut self, kind: KernelFs, options: &[(String, String)]) -> io::Result<()> {
         let options: Vec<_> = options.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let safe = Attributes::NO_SETUID.and(Attributes::NO_EXEC);
         let attributes = match kind {
@@ -177,7 +183,15 @@ impl Init<'_> {
             // Terminals are devices.
             KernelFs::Devpts => safe,
         };
-        let made = mount::filesystem(kind.name(), &options, attributes)?;
+        self.made.push_back((kind, mount::filesystem(kind.name(), &options, attributes)?));
+        Ok(())
+    }
+
+    fn attach_made(&mut self, kind: KernelFs, target: &Path) -> io::Result<()> {
+        let first = self.made.iter().position(|(made, _)| *made == kind);
+        let Some((_, made)) = first.and_then(|at| self.made.remove(at)) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file system was not made"));
+        };
         mount::attach(&made, &mount::resolve(self.root()?, target)?)?;
         if kind == KernelFs::Devpts {
             self.devpts = Some(made);
@@ -220,19 +234,18 @@ impl Init<'_> {
         // Before the clone, lest the application's end be missed.
         self.signals = Some(process::child_descriptor()?);
         let group = self.streams.group.take();
-        match self.single.clone(Namespaces::NONE, group.as_ref().map(AsFd::as_fd))? {
-            Cloned::Child => {
-                application::main(self.plan, &self.channel, &self.streams.standard, self.trace.clone())
-            }
-            Cloned::Parent { pid, .. } => {
-                self.application = Some(pid);
-                // The ends of the application's streams are its own, so that init sees when the last one is closed.
-                self.streams.standard.clear();
-                (self.root, self.masks, self.devpts) = (None, None, None);
-                self.mounts.clear();
-                Ok(())
-            }
-        }
+        let (plan, channel, standard) = (self.plan, &self.channel, self.streams.standard.as_slice());
+        let trace = self.trace.clone();
+        // In init's own memory until it runs the application: a fork would copy init first, to no end.
+        let pid = launch::until_exec(self.single, group.as_ref().map(AsFd::as_fd), || {
+            application::main(plan, channel, standard, trace)
+        })?;
+        self.application = Some(pid);
+        // The ends of the application's streams are its own, so that init sees when the last one is closed.
+        self.streams.standard.clear();
+        (self.root, self.masks, self.devpts) = (None, None, None);
+        self.mounts.clear();
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::runtime::spec::{ContainerId, ContainerSpec, IdRange, Network, StdioKi
 pub use step::{GeneratedFile, HostStep, InitStep, KernelFs, Limited, ProcessStep, Slot};
 
 /// Version of the plan's form; a spawner of another version is replaced before it is asked for anything.
-pub const PLAN_FORMAT: u32 = 4;
+pub const PLAN_FORMAT: u32 = 5;
 
 /// All that is done to start one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,21 +86,23 @@ pub fn plan(spec: &ContainerSpec, facts: &Facts) -> Result<Plan, PlanError> {
     ];
     host.extend(mounts.host);
     host.extend([
-        HostStep::Record,
         HostStep::SendMounts,
+        HostStep::Record,
         HostStep::AttachControllers,
         HostStep::Release,
         HostStep::MoveInit,
     ]);
 
-    // The mounts come when the ids are mapped; before that there is no user to become.
-    let mut init = vec![InitStep::ReceiveMounts, InitStep::BecomeRoot, InitStep::NewSession];
-    // Before the pivot: the kernel lets a user namespace mount proc only where it already sees one whole.
-    init.extend(mounts.init);
+    // Before the ids are mapped there is no user to become. What needs no mount is done while the spawner prepares them.
+    let mut init = vec![InitStep::AwaitIds, InitStep::BecomeRoot, InitStep::NewSession];
     init.push(InitStep::SetHostName(read::host_name(spec)?));
     if network == Network::Isolated {
         init.push(InitStep::LoopbackUp);
     }
+    // Before the pivot: the kernel lets a user namespace mount proc only where it already sees one whole.
+    init.extend(mounts.made);
+    init.push(InitStep::ReceiveMounts);
+    init.extend(mounts.init);
     if let StdioKind::Terminal { rows, cols } = stdio {
         init.push(InitStep::OpenTerminal { rows, cols, owner: (uid, gid) });
     }

@@ -26,6 +26,8 @@ const RESERVED: &[&str] = &["upper", "work", "disk"];
 
 pub(super) struct Mounts {
     pub(super) host: Vec<HostStep>,
+    /// What init makes by itself, while the host's part is done.
+    pub(super) made: Vec<InitStep>,
     pub(super) init: Vec<InitStep>,
 }
 
@@ -34,13 +36,14 @@ struct Builder<'a> {
     facts: &'a Facts,
     host: Vec<HostStep>,
     files: Vec<GeneratedFile>,
+    made: Vec<InitStep>,
     init: Vec<InitStep>,
     slots: usize,
 }
 
 /// Root first, then the kernel's file systems, then the caller's mounts in their order, masks last: they cover what came before.
 pub(super) fn plan(spec: &ContainerSpec, ids: IdRange, facts: &Facts) -> Result<Mounts, PlanError> {
-    let mut build = Builder { ids, facts, host: vec![], files: vec![], init: vec![], slots: 0 };
+    let mut build = Builder { ids, facts, host: vec![], files: vec![], made: vec![], init: vec![], slots: 0 };
     build.disks(spec)?;
     build.root(spec)?;
     for mount in spec.oci.mounts().as_deref().unwrap_or_default() {
@@ -63,7 +66,7 @@ pub(super) fn plan(spec: &ContainerSpec, ids: IdRange, facts: &Facts) -> Result<
     if !build.files.is_empty() {
         build.host.push(HostStep::PrepareFiles(build.files));
     }
-    Ok(Mounts { host: build.host, init: build.init })
+    Ok(Mounts { host: build.host, made: build.made, init: build.init })
 }
 
 impl Builder<'_> {
@@ -120,7 +123,8 @@ impl Builder<'_> {
         };
         if let Some(kind) = kernel {
             let options = options.of_the_file_system();
-            self.init.push(InitStep::Mount { kind, target: target(path)?, options });
+            self.made.push(InitStep::Make { kind, options });
+            self.init.push(InitStep::AttachMade { kind, target: target(path)? });
             return Ok(());
         }
         let slot = self.slot();

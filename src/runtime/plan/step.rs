@@ -98,10 +98,10 @@ pub enum HostStep {
     },
     /// Small generated files, in one memory file system.
     PrepareFiles(Vec<GeneratedFile>),
-    /// Write down what was started, so that it can be found again.
-    Record,
     /// Hand the prepared mounts to init.
     SendMounts,
+    /// Write down what was started, so that it can be found again. While init is at work, and before the application can be.
+    Record,
     /// Put the container under the version 1 controllers. Together with init's own work, because the kernel takes its time.
     AttachControllers,
     /// Let init go on to start the application.
@@ -124,12 +124,21 @@ pub struct GeneratedFile {
 /// Taken by init, as root of the container's user namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitStep {
-    /// Wait for the prepared mounts.
-    ReceiveMounts,
+    /// Wait until the ids stand for the host's.
+    AwaitIds,
     /// Become user 0 of the container.
     BecomeRoot,
     /// A session and a session keyring of its own.
     NewSession,
+    /// Make a file system that must be made from inside, mounted nowhere yet.
+    Make {
+        /// Its type.
+        kind: KernelFs,
+        /// Its options; an empty value is a flag.
+        options: Vec<(String, String)>,
+    },
+    /// Wait for the prepared mounts.
+    ReceiveMounts,
     /// Attach the masks where only init can reach them.
     AttachMasks(Slot),
     /// Attach the root.
@@ -141,14 +150,12 @@ pub enum InitStep {
         /// Where, inside.
         target: PathBuf,
     },
-    /// Mount a file system that must be made from inside.
-    Mount {
+    /// Attach the first made file system of this type that is not attached yet.
+    AttachMade {
         /// Its type.
         kind: KernelFs,
         /// Where, inside.
         target: PathBuf,
-        /// Its options; an empty value is a flag.
-        options: Vec<(String, String)>,
     },
     /// Cover a file or directory of the kernel, if it is there.
     Mask(PathBuf),

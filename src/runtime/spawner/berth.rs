@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use crate::runtime::cgroup::{Cgroups, ReadyGroups};
 use crate::runtime::init;
 use crate::runtime::plan::Plan;
-use crate::runtime::spawner::protocol::{self, PLAN_BYTES_MAX};
+use crate::runtime::spawner::protocol;
 use crate::runtime::spawner::start::NAMESPACES;
 use crate::runtime::spawner::streams::Shape;
-use crate::runtime::spawner::{ChildStreams, Recorder, Spawner, full_text};
-use crate::sys::message::{self, Channel};
+use crate::runtime::spawner::{ChildStreams, Recorder, Spawner, full_text, read_plan};
+use crate::sys::message::Channel;
 use crate::sys::netns;
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
 
@@ -48,7 +48,7 @@ pub(super) struct Berths {
     given_up: Option<String>,
 }
 
-/// What init is to be born with. Descriptors: the plan, the channel, then as counted here.
+/// What init is to be born with. Descriptors: the channel, then as counted here.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     /// Of the network namespace: the one to enter for the clone, or none to make a new one.
@@ -62,6 +62,8 @@ pub(super) struct Order {
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Asks {
+    /// Descriptor: the plan. Before the clone, so that it is read while the spawner does its own part.
+    Read,
     Clone(Order),
     Leave,
 }
@@ -125,13 +127,18 @@ impl Berths {
     /// Ends those that wait, and removes their groups.
     pub(super) fn close(&mut self) {
         for berth in self.waiting.drain(..) {
-            berth.end();
-            let _busy = berth.groups.remove();
+            berth.give_up();
         }
     }
 }
 
 impl Berth {
+    /// Has it read the plan.
+    pub(super) fn read(&self, plan: &File) {
+        // One that is gone is noticed when it is to clone.
+        let _ = protocol::say(&self.channel, &Asks::Read, &[plan.as_fd()]);
+    }
+
     /// Has init cloned: its process id and pidfd.
     pub(super) fn clone_init(
         &self,
@@ -156,8 +163,15 @@ impl Berth {
         protocol::say(&self.channel, &Asks::Leave, &[])
     }
 
+    /// Ends it, and removes its groups.
+    pub(super) fn give_up(&self) {
+        self.end();
+        // Made in part, perhaps; they are removed with the subtree at the latest.
+        let _busy = self.groups.remove();
+    }
+
     /// Ends it at once.
-    pub(super) fn end(&self) {
+    fn end(&self) {
         // Already dead is as good.
         let _ = process::signal_descriptor(&self.pidfd, 9);
         let _ = process::wait_readable(&[self.pidfd.as_fd()], Some(END_TIMEOUT));
@@ -191,10 +205,13 @@ fn serve(
     process::close_all_but(&[channel.as_fd()])?;
     groups.enter(std::process::id()).map_err(|error| io::Error::other(full_text(&error)))?;
     protocol::say(channel, &Says::Ready, &[])?;
-    let Some((Asks::Clone(order), descriptors)) = protocol::hear(channel, Duration::MAX)? else {
+    let Some((Asks::Read, descriptors)) = protocol::hear(channel, Duration::MAX)? else { return Ok(()) };
+    let file = descriptors.into_iter().next().ok_or(io::ErrorKind::InvalidData)?;
+    let plan = read_plan(file.into())?;
+    let Some((Asks::Clone(order), descriptors)) = protocol::hear(channel, LEAVE_TIMEOUT)? else {
         return Ok(());
     };
-    let (plan, pid, pidfd) = birth(order, descriptors, single, channel)?;
+    let (pid, pidfd) = birth(&plan, order, (descriptors, channel), single)?;
     if let Some((Asks::Leave, _)) = protocol::hear(channel, LEAVE_TIMEOUT)? {
         // One that has ended needs no room, and its groups are waited for.
         if process::wait_readable(&[pidfd.as_fd()], Some(Duration::ZERO))? == [true] {
@@ -210,45 +227,45 @@ fn serve(
 }
 
 fn birth(
+    plan: &Plan,
     order: Order,
-    descriptors: Vec<OwnedFd>,
+    (descriptors, channel): (Vec<OwnedFd>, &Channel),
     single: SingleThreaded,
-    channel: &Channel,
-) -> io::Result<(Plan, u32, OwnedFd)> {
+) -> io::Result<(u32, OwnedFd)> {
     let mut rest = descriptors.into_iter();
     let mut next = || rest.next().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData));
-    let plan: Plan = serde_json::from_slice(&message::contents(next()?, PLAN_BYTES_MAX)?)?;
     let theirs = Channel::from(next()?);
     let network = if order.networks > 0 { Some(next()?) } else { None };
     let group = if order.groups > 0 { Some(next()?) } else { None };
     let mut given =
         Some((theirs, ChildStreams::of(&order.streams, next)?, Recorder::aged(order.trace_age_us)));
-    let mut born =
-        |namespaces: Namespaces| match single.clone_beside(namespaces, group.as_ref().map(AsFd::as_fd))? {
-            Cloned::Child => match given.take() {
-                Some((theirs, streams, trace)) => init::main(&plan, single, theirs, streams, trace),
-                None => process::exit_now(1),
-            },
-            Cloned::Parent { pid, pidfd } => io::Result::Ok((pid, pidfd)),
-        };
+    let group = group.as_ref().map(AsFd::as_fd);
+    let clone =
+        |namespaces| single.on_account_of(plan.owner.0, |single| single.clone_beside(namespaces, group));
+    let mut born = |namespaces: Namespaces| match clone(namespaces)? {
+        Cloned::Child => match given.take() {
+            Some((theirs, streams, trace)) => init::main(plan, single, theirs, streams, trace),
+            None => process::exit_now(1),
+        },
+        Cloned::Parent { pid, pidfd } => io::Result::Ok((pid, pidfd)),
+    };
     let (pid, pidfd) = match &network {
         None => born(NAMESPACES.and(Namespaces::NET))?,
         Some(network) => netns::in_netns(network, || born(NAMESPACES))??,
     };
     drop(given);
     protocol::say(channel, &Says::Cloned(pid), &[pidfd.as_fd()])?;
-    Ok((plan, pid, pidfd))
+    Ok((pid, pidfd))
 }
 
 /// The descriptors of an order, in the order in which `birth` takes them.
 pub(super) fn descriptors<'a>(
-    plan: &'a File,
     theirs: &'a Channel,
     network: Option<&'a OwnedFd>,
     group: Option<BorrowedFd<'a>>,
     streams: &'a ChildStreams,
 ) -> Vec<BorrowedFd<'a>> {
-    let mut all = vec![plan.as_fd(), theirs.as_fd()];
+    let mut all = vec![theirs.as_fd()];
     all.extend(network.map(AsFd::as_fd));
     all.extend(group);
     all.extend(streams.parts());

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::runtime::cgroup::{Cgroups, Enforcement};
+use crate::runtime::cgroup::{Cgroups, DeviceRules, Enforcement};
 use crate::runtime::exit::{Exit, ExitStatus};
 use crate::runtime::plan::{PLAN_FORMAT, Plan};
 use crate::runtime::record::{self, ContainerDir};
@@ -28,7 +28,7 @@ use crate::sys::process::{self, ChildSignals, Cloned, End, Namespaces, SingleThr
 use crate::sys::{clock, credentials, mount, peer, seal};
 
 use bench::Bench;
-use berth::Berths;
+use berth::{Berth, Berths};
 use protocol::{PLAN_BYTES_MAX, Reply, Request};
 use start::Given;
 
@@ -135,11 +135,17 @@ impl Spawner {
     fn new(config: &SpawnerConfig, single: SingleThreaded, lock: Lock) -> io::Result<Spawner> {
         process::block_signals()?;
         credentials::hide_from_debuggers()?;
+        credentials::keep_rights_as_any_user()?;
         mount::enter_private_namespace()?;
         let bench = Bench::set_up(config.run_dir.join("mnt"))?;
         let cgroups =
             Cgroups::detect(&config.cgroup_root, config.limits.enforcement()).map_err(io::Error::other)?;
-        cgroups.setup().map_err(|error| io::Error::other(full_text(&error)))?;
+        let rules = cgroups.setup().map_err(|error| io::Error::other(full_text(&error)))?;
+        if let DeviceRules::NotTaken(why) = rules {
+            note(&format!(
+                "the kernel keeps no rules about devices, only mounts keep containers from them: {why}"
+            ));
+        }
         cgroups.sweep_ready();
         // Compiled here once; every container inherits the result.
         seccomp::hardened().map_err(io::Error::other)?;
@@ -226,10 +232,19 @@ impl Spawner {
         let mut descriptors = descriptors.into_iter();
         let file = descriptors.next().ok_or(io::ErrorKind::InvalidData)?;
         let file = std::fs::File::from(file);
-        let plan: Plan =
-            serde_json::from_slice(&message::contents(file.try_clone()?.into(), PLAN_BYTES_MAX)?)?;
+        let berth = self.berths.take();
+        if let Some(berth) = &berth {
+            berth.read(&file);
+        }
+        let plan = match read_plan(file) {
+            Ok(plan) => plan,
+            Err(error) => {
+                berth.iter().for_each(Berth::give_up);
+                return Err(error);
+            }
+        };
         trace.end(began, Side::Host, "read the plan");
-        let given = Given { file, netns: descriptors.next(), berth: self.berths.take(), trace };
+        let given = Given { netns: descriptors.next(), berth, trace };
         match start::run(self, &plan, given) {
             Ok(started) => {
                 self.children.insert(started.record.pid, plan.id.clone());
@@ -277,9 +292,18 @@ impl Spawner {
 
     /// Says something to whoever reads the spawner's log.
     fn note(&self, text: &str) {
-        // There is nowhere to complain about a lost complaint.
-        let _ = writeln!(io::stderr(), "spawner: {text}");
+        note(text);
     }
+}
+
+fn note(text: &str) {
+    // There is nowhere to complain about a lost complaint.
+    let _ = writeln!(io::stderr(), "spawner: {text}");
+}
+
+/// The plan in a file.
+fn read_plan(file: std::fs::File) -> io::Result<Plan> {
+    Ok(serde_json::from_slice(&message::contents(file.into(), PLAN_BYTES_MAX)?)?)
 }
 
 pub(crate) fn status(end: End) -> ExitStatus {

@@ -83,6 +83,8 @@ pub(crate) enum ChildSays {
 /// What the spawner says to the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum HostSays {
+    /// The ids stand for the host's.
+    Mapped,
     /// Descriptors: the prepared mounts, by slot.
     Mounts,
     /// Start the application.

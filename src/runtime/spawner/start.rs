@@ -61,8 +61,6 @@ pub(super) struct Rest {
 
 /// What a start is given beside its plan.
 pub(super) struct Given {
-    /// The plan's file, for a process that must read it by itself.
-    pub(super) file: File,
     /// The network namespace to join, if one is.
     pub(super) netns: Option<OwnedFd>,
     /// A process that waits in control groups for it, if one does.
@@ -73,7 +71,6 @@ pub(super) struct Given {
 struct Start<'a> {
     spawner: &'a Spawner,
     plan: &'a Plan,
-    file: File,
     netns: Option<OwnedFd>,
     berth: Option<Berth>,
     dir: ContainerDir,
@@ -105,12 +102,11 @@ struct Child {
 
 /// Executes all but the last of the host's steps.
 pub(super) fn run(spawner: &Spawner, plan: &Plan, given: Given) -> Result<Started, StepFailed> {
-    let Given { file, netns, berth, trace } = given;
+    let Given { netns, berth, trace } = given;
     let dir = ContainerDir::of(&spawner.config.run_dir, &plan.id);
     let mut start = Start {
         spawner,
         plan,
-        file,
         netns,
         berth,
         dir,
@@ -249,11 +245,11 @@ impl Start<'_> {
                 self.keep(*slot, copy)
             }
             HostStep::PrepareFiles(files) => self.files(files),
-            HostStep::Record => {
+            HostStep::SendMounts => {
                 self.timings.mounts_us = self.lap();
-                Ok(self.write_record()?)
+                Ok(self.send_mounts()?)
             }
-            HostStep::SendMounts => Ok(self.send_mounts()?),
+            HostStep::Record => Ok(self.write_record()?),
             HostStep::AttachControllers => {
                 let (pid, cgroup) = (self.child()?.pid, self.cgroup.as_ref().ok_or_else(out_of_order)?);
                 // Whoever was born of a berth is under them already.
@@ -355,13 +351,15 @@ impl Start<'_> {
                 streams: streams.shape(),
                 trace_age_us: self.trace.age_us(),
             };
-            let given = berth::descriptors(&self.file, &theirs, self.netns.as_ref(), group, &streams);
+            let given = berth::descriptors(&theirs, self.netns.as_ref(), group, &streams);
             let (pid, pidfd) = berth.clone_init(order, &given)?;
             self.child = Some(Child { pid, pidfd, channel: ours, users: None });
             return Ok(());
         }
         let (single, plan) = (self.spawner.single, self.plan);
-        let born = |namespaces: Namespaces| match single.clone(namespaces, group)? {
+        let account = plan.owner.0;
+        let clone = |namespaces| single.on_account_of(account, |single| single.clone(namespaces, group));
+        let born = |namespaces: Namespaces| match clone(namespaces)? {
             Cloned::Child => init::main(plan, single, theirs, streams, self.trace.forked()),
             Cloned::Parent { pid, pidfd } => io::Result::Ok((pid, pidfd)),
         };
@@ -382,6 +380,7 @@ impl Start<'_> {
         if let Some(child) = &mut self.child {
             child.users = Some(users);
         }
+        self.say(HostSays::Mapped, &[])?;
         self.timings.clone_us = self.lap();
         Ok(())
     }
@@ -556,9 +555,7 @@ impl Start<'_> {
             }
         }
         if let Some(berth) = &self.berth {
-            berth.end();
-            // Made in part, perhaps.
-            let _ = berth.groups.remove();
+            berth.give_up();
             let _ = self.spawner.cgroups.remove_everywhere(self.plan.id.as_str());
         }
         if let Some(cgroup) = &self.cgroup {

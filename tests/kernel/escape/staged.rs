@@ -1,10 +1,11 @@
 //! Attacks that need a hand outside: hostile roots, archives and wishes. What they come to is seen from the host.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use dyno::runtime::ExitStatus;
 use dyno::runtime::spec::{Access, Exec, IdMapped, Sandbox, SandboxMount};
@@ -88,6 +89,12 @@ pub(crate) const PROBES: &[Staged] = &[
         attacks: "outlive its end by having stopped",
         refusals: &[Nothing],
         attempt: |node| Box::pin(stopped_for_ever(node)),
+    },
+    Staged {
+        name: "queues_of_all",
+        attacks: "take the message queues that all users of the host share, so that its neighbours have none",
+        refusals: &[Nothing],
+        attempt: |node| Box::pin(queues_of_all(node)),
     },
 ];
 
@@ -245,4 +252,45 @@ async fn stopped_for_ever(node: &Node) -> Verdict {
         ExitStatus::Signal(9) => Verdict::Nothing("it ended".to_owned()),
         status => Verdict::Got(format!("{status:?}")),
     }
+}
+
+/// The kernel counts what a user takes on the account of who made his namespace too, up to the host's own users.
+async fn queues_of_all(node: &Node) -> Verdict {
+    let dir = node.dir.path().join("queues");
+    fs::create_dir_all(&dir).expect("a directory");
+    assert!(takes_from_others(&dir), "two that were made on the same account share their queues");
+    let taker = node.run(node.shell(&take_queues(Path::new("/dev/mqueue")))).await.container;
+    said(&taker, "taken").await;
+    let (exit, told) = node.outcome(node.shell("touch /dev/mqueue/one && echo made")).await;
+    taker.kill().expect("it is killed");
+    wait(&taker).await;
+    if exit.status == ExitStatus::Code(0) && told.contains("made") {
+        Verdict::Nothing("its neighbour has queues".to_owned())
+    } else {
+        Verdict::Got(format!("its neighbour has none: {told}"))
+    }
+}
+
+/// Makes message queues until there are no more, and stays.
+fn take_queues(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        "i=0; while [ $i -lt 1000 ] && touch {dir}/$i 2>/dev/null; do i=$((i+1)); done; echo taken; exec sleep 100"
+    )
+}
+
+fn takes_from_others(dir: &Path) -> bool {
+    let alone = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--ipc", "--mount", "sh", "-c"]);
+        command.arg(format!("mount -t mqueue queues {} || exit 9; {script}", dir.display()));
+        command
+    };
+    let mut taker = alone(&take_queues(dir)).stdout(Stdio::piped()).spawn().expect("a shell");
+    let mut line = String::new();
+    let told = BufReader::new(taker.stdout.take().expect("a pipe")).read_line(&mut line);
+    let other = alone(&format!("touch {}/one 2>/dev/null || exit 7", dir.display())).status();
+    taker.kill().expect("it is killed");
+    taker.wait().expect("it has ended");
+    told.is_ok() && line == "taken\n" && other.is_ok_and(|status| status.code() == Some(7))
 }
