@@ -31,32 +31,22 @@ const GLOBAL: &[Known] = &[
     flag("version").or('v'),
 ];
 
-const HELP: &str = "\
+const HEAD: &str = "\
 Run containers as the OCI runtime specification describes them.
 
 Usage: dyno oci [options] <command> [options] <container> ...
 
 Commands:
-  create    make a container from a bundle; its program waits for 'start'
-  start     start the program of a created container
-  run       create and start a container, and wait for it (or not: --detach)
-  exec      run a further program in a container
-  state     print a container's state
-  kill      send a signal to a container
-  delete    remove a stopped container (or any: --force)
-  list      list containers
-  ps        list a container's processes
-  pause     stop a container's processes where they are
-  resume    let them go on
-  update    change a container's limits
-  spec      write a config.json to begin with
-  features  print what this runtime can do
+";
 
+const FOOT: &str = "
 Options:
   --root DIR           where containers are remembered [default: /run/dyno-oci]
   --log FILE           write errors there too
   --log-format FORMAT  text or json [default: text]
   --debug              accepted; every error is told in full anyway
+  --help               this, or behind a command's name its options
+  --version            versions of this program and of the specification
 ";
 
 /// Whether the binary was called by the name that selects this role.
@@ -89,10 +79,12 @@ fn words(arguments: &[OsString]) -> Result<Vec<String>, OciError> {
 
 /// What every command gets.
 pub(super) struct Call<'a> {
+    /// Which it is.
+    command: &'static Command,
     /// Where containers are remembered.
     pub(super) containers: Containers,
     /// What follows the command's name.
-    pub(super) words: &'a [String],
+    words: &'a [String],
 }
 
 fn dispatch(words: &[String], log: &mut Log) -> Result<u8, OciError> {
@@ -104,9 +96,16 @@ fn dispatch(words: &[String], log: &mut Log) -> Result<u8, OciError> {
         return Ok(0);
     }
     let Some((name, rest)) = global.words.split_first().filter(|_| !global.has("help")) else {
-        print(HELP)?;
+        print(&help())?;
         return Ok(0);
     };
+    let Some(command) = COMMANDS.iter().find(|known| known.name == name) else {
+        return Err(OciError::Usage(refusal(name)));
+    };
+    if is_asked_for_help(rest) {
+        print(&command.help())?;
+        return Ok(0);
+    }
     if global.has("systemd-cgroup")
         || global.value("cgroup-manager").is_some_and(|manager| manager == "systemd")
     {
@@ -117,73 +116,111 @@ fn dispatch(words: &[String], log: &mut Log) -> Result<u8, OciError> {
     }
     let root = global.value("root").map_or_else(|| PathBuf::from(ROOT_DEFAULT), PathBuf::from);
     let root = std::path::absolute(&root).map_err(OciError::file("find", &root))?;
-    let call = Call { containers: Containers::at(root), words: rest };
-    let Some((_, run)) = COMMANDS.iter().find(|(known, _)| known == name) else {
-        return Err(OciError::Usage(format!("there is no command {name:?}: see 'dyno oci --help'")));
-    };
-    run(&call)
+    (command.run)(&Call { command, containers: Containers::at(root), words: rest })
 }
 
-type Command = fn(&Call<'_>) -> Result<u8, OciError>;
+/// A command of the face.
+struct Command {
+    name: &'static str,
+    about: &'static str,
+    /// Its words behind the options.
+    words: &'static str,
+    options: &'static [Known],
+    until: Until,
+    run: fn(&Call<'_>) -> Result<u8, OciError>,
+}
 
-const COMMANDS: &[(&str, Command)] = &[
-    ("create", command::create),
-    ("start", command::start),
-    ("run", command::run),
-    ("exec", command::exec),
-    ("state", command::state),
-    ("kill", command::kill),
-    ("delete", command::delete),
-    ("list", command::list),
-    ("ps", command::ps),
-    ("pause", command::pause),
-    ("resume", command::resume),
-    ("update", command::update),
-    ("spec", command::spec),
-    ("features", command::features),
+const CONTAINER: &str = "<container>";
+
+#[rustfmt::skip]
+const COMMANDS: &[Command] = &[
+    Command { name: "create", about: "make a container from a bundle; its program waits for 'start'", words: CONTAINER,
+        options: command::LAUNCH_OPTIONS, until: Until::End, run: command::create },
+    Command { name: "start", about: "start the program of a created container", words: CONTAINER,
+        options: &[], until: Until::End, run: command::start },
+    Command { name: "run", about: "create and start a container, and wait for it (or not: --detach)", words: CONTAINER,
+        options: command::LAUNCH_OPTIONS, until: Until::End, run: command::run },
+    Command { name: "exec", about: "run a further program in a container", words: "<container> <program> [argument]...",
+        options: command::EXEC_OPTIONS, until: Until::FirstWord, run: command::exec },
+    Command { name: "state", about: "print a container's state", words: CONTAINER,
+        options: &[], until: Until::End, run: command::state },
+    Command { name: "kill", about: "send a signal to a container", words: "<container> [signal]",
+        options: command::KILL_OPTIONS, until: Until::End, run: command::kill },
+    Command { name: "delete", about: "remove a stopped container (or any: --force)", words: CONTAINER,
+        options: command::DELETE_OPTIONS, until: Until::End, run: command::delete },
+    Command { name: "list", about: "list containers", words: "",
+        options: command::LIST_OPTIONS, until: Until::End, run: command::list },
+    Command { name: "ps", about: "list a container's processes", words: CONTAINER,
+        options: command::PS_OPTIONS, until: Until::FirstWord, run: command::ps },
+    Command { name: "pause", about: "stop a container's processes where they are", words: CONTAINER,
+        options: &[], until: Until::End, run: command::pause },
+    Command { name: "resume", about: "let them go on", words: CONTAINER,
+        options: &[], until: Until::End, run: command::resume },
+    Command { name: "update", about: "change a container's limits", words: CONTAINER,
+        options: command::UPDATE_OPTIONS, until: Until::End, run: command::update },
+    Command { name: "spec", about: "write a config.json to begin with", words: "",
+        options: command::SPEC_OPTIONS, until: Until::End, run: command::spec },
+    Command { name: "features", about: "print what this runtime can do", words: "",
+        options: &[], until: Until::End, run: command::features },
 ];
+
+/// Commands of other runtimes that are not to come, and what to do instead.
+const ABSENT: &[(&str, &str)] = &[
+    ("checkpoint", "containers are not written to disk and brought back: stop this one, and create another"),
+    ("restore", "containers are not written to disk and brought back: create one from its bundle"),
+    ("events", "figures are not gathered: read them from the container's control groups"),
+];
+
+fn refusal(name: &str) -> String {
+    match ABSENT.iter().find(|(absent, _)| *absent == name) {
+        Some((_, instead)) => format!("the command {name:?} is not supported; {instead}"),
+        None => format!("there is no command {name:?}: see 'dyno oci --help'"),
+    }
+}
+
+fn help() -> String {
+    let line = |command: &Command| format!("  {:<9} {}\n", command.name, command.about);
+    let commands: String = COMMANDS.iter().map(line).collect();
+    format!("{HEAD}{commands}{FOOT}")
+}
+
+/// Before the first word that is none of the command's own options.
+fn is_asked_for_help(words: &[String]) -> bool {
+    words.iter().take_while(|word| word.starts_with('-')).any(|word| word == "--help" || word == "-h")
+}
+
+impl Command {
+    fn help(&self) -> String {
+        let line = |option: &Known| {
+            let letter = option.letter.map(|letter| format!("-{letter}, ")).unwrap_or_default();
+            let value = if option.takes == Takes::Value { " VALUE" } else { "" };
+            format!("  {letter}--{}{value}\n", option.name)
+        };
+        let options: String = self.options.iter().map(line).collect();
+        let has_options = if options.is_empty() { "" } else { " [options]" };
+        let words = if self.words.is_empty() { String::new() } else { format!(" {}", self.words) };
+        let list = if options.is_empty() { String::new() } else { format!("\nOptions:\n{options}") };
+        format!("{}: {}\n\nUsage: dyno oci {0}{has_options}{words}\n{list}", self.name, self.about)
+    }
+}
 
 impl Call<'_> {
     /// The command's arguments, the first word of which is a container's name.
-    pub(super) fn arguments(
-        &self,
-        command: &str,
-        known: &[Known],
-        until: Until,
-    ) -> Result<(Arguments, String), OciError> {
-        let arguments = self.options(command, known, until)?;
+    pub(super) fn arguments(&self) -> Result<(Arguments, String), OciError> {
+        let arguments = self.options()?;
         match arguments.words.first() {
             Some(id) => {
                 let id = id.clone();
                 Ok((arguments, id))
             }
-            None => Err(OciError::Usage(format!("'{command}' needs the id of a container"))),
+            None => Err(OciError::Usage(format!("'{}' needs the id of a container", self.command.name))),
         }
     }
 
     /// The command's arguments.
-    pub(super) fn options(
-        &self,
-        command: &str,
-        known: &[Known],
-        until: Until,
-    ) -> Result<Arguments, OciError> {
-        if self
-            .words
-            .iter()
-            .take_while(|word| word.starts_with('-'))
-            .any(|word| word == "--help" || word == "-h")
-        {
-            let line = |option: &Known| {
-                let value = if option.takes == Takes::Value { " VALUE" } else { "" };
-                format!("  --{}{value}\n", option.name)
-            };
-            let options: String = known.iter().map(line).collect();
-            return Err(OciError::Usage(format!(
-                "usage: dyno oci {command} [options] <container> ...\n{options}"
-            )));
-        }
-        Arguments::parse(command, known, until, self.words)
+    pub(super) fn options(&self) -> Result<Arguments, OciError> {
+        let Command { name, options, until, .. } = self.command;
+        Arguments::parse(name, options, *until, self.words)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
-use crate::support::container::can_run;
+use crate::support::container::{PATIENCE, can_run};
+use crate::support::patience::patient;
 
 const POINTS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -113,4 +115,22 @@ fn a_hook_that_hangs_is_ended_at_its_timeout() {
     bundle.refused(&["run", "a"], "absolute path");
     bundle.config["hooks"] = json!({"createRuntime": [{"path": "/nowhere"}]});
     bundle.refused(&["run", "a"], "/nowhere");
+}
+
+#[test]
+fn what_a_hook_says_without_end_takes_no_room_and_whoever_it_leaves_talks_to_nobody() {
+    if !can_run("what_a_hook_says_without_end_takes_no_room_and_whoever_it_leaves_talks_to_nobody") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    let stays = "trap '' PIPE; (while echo word; do :; done; echo over >> \"$2\") & head -c 4000000 /dev/zero; \
+                 echo because >&2; exit 3";
+    bundle.config["hooks"] = json!({"createRuntime": [hook(&bundle, "createRuntime", stays)]});
+    let said = bundle.run("true");
+    assert!(said.code != 0 && said.err.len() < 10_000, "{} bytes", said.err.len());
+    let begin = Instant::now();
+    while !fs::read_to_string(bundle.path("notes")).unwrap().contains("over") {
+        assert!(begin.elapsed() < patient(PATIENCE), "what the hook left behind ends");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -212,6 +212,26 @@ fn what_is_asked_wrongly_is_refused_with_a_reason() {
 }
 
 #[test]
+fn every_command_tells_its_options_to_whoever_asks() {
+    if !can_run("every_command_tells_its_options_to_whoever_asks") {
+        return;
+    }
+    let bundle = Bundle::new();
+    let all = bundle.must(&["--help"]).out;
+    let commands = all.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() >= 14, "{all}");
+    for name in names {
+        let help = bundle.must(&[name, "--help"]).out;
+        assert!(help.contains(&format!("Usage: dyno oci {name}")), "{help}");
+    }
+    assert!(bundle.must(&["create", "-h"]).out.contains("-b, --bundle VALUE"));
+    assert!(bundle.must(&["exec", "--help"]).out.contains("<program>"));
+    bundle.refused(&["checkpoint", "a"], "is not supported; containers are not written to disk");
+    bundle.refused(&["events", "--stats", "a"], "read them from the container's control groups");
+}
+
+#[test]
 fn an_error_goes_to_the_log_in_the_form_that_is_asked_for() {
     if !can_run("an_error_goes_to_the_log_in_the_form_that_is_asked_for") {
         return;

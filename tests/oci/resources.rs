@@ -108,6 +108,32 @@ fn a_group_in_use_is_not_taken_and_a_limit_without_controller_is_refused() {
 }
 
 #[test]
+fn the_groups_above_a_container_go_with_the_last_one_in_them() {
+    if !can_run("the_groups_above_a_container_go_with_the_last_one_in_them") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    let above = bundle.id("above");
+    let left = || {
+        ["memory", "pids", "unified", "."]
+            .iter()
+            .filter(|name| fs::exists(format!("/sys/fs/cgroup/{name}/dyno-oci/{above}")).unwrap())
+            .count()
+    };
+    let (one, other) = (bundle.id("one"), bundle.id("other"));
+    bundle.script("exec sleep 1000");
+    for id in [&one, &other] {
+        bundle.config["linux"]["cgroupsPath"] = json!(format!("{above}/{id}"));
+        bundle.must(&["run", "-d", id]);
+    }
+    let before = left();
+    bundle.must(&["delete", "-f", &one]);
+    assert!(before > 0 && left() == before, "the other is still there");
+    bundle.must(&["delete", "-f", &other]);
+    assert_eq!(left(), 0);
+}
+
+#[test]
 fn many_containers_leave_nothing_behind() {
     if !can_run("many_containers_leave_nothing_behind") {
         return;

@@ -252,3 +252,40 @@ fn only_descriptors_that_are_to_be_kept_are_kept() {
         assert_eq!(said.out, expected, "{said:?}");
     }
 }
+
+#[test]
+fn the_process_gets_processor_and_disk_as_the_configuration_says() {
+    if !can_run("the_process_gets_processor_and_disk_as_the_configuration_says") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    // Fields of proc(5): 19 is the nice value, 41 the policy.
+    let look = "set -- $(cat /proc/self/stat); echo ${19} ${41}; /bin/busybox ionice -p 1";
+    bundle.config["process"]["scheduler"] = json!({"policy": "SCHED_BATCH", "nice": 3});
+    bundle.config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 6});
+    assert_eq!(bundle.say(look), "3 3\nbest-effort: prio 6\n");
+    bundle.config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 8});
+    bundle.refused(&["run", "a"], "from 0 to 7");
+    bundle.config["process"]["ioPriority"] = json!(null);
+    bundle.config["process"]["scheduler"] = json!({"policy": "SCHED_FIFO", "priority": 0});
+    bundle.refused(&["run", "a"], "set the scheduler");
+}
+
+#[test]
+fn a_process_that_joins_runs_on_the_processors_that_it_is_given() {
+    if !can_run("a_process_that_joins_runs_on_the_processors_that_it_is_given") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    bundle.script("exec sleep 1000");
+    let id = bundle.id("a");
+    bundle.must(&["run", "-d", &id]);
+    let mut process = bundle.config["process"].clone();
+    process["args"] = json!(["grep", "Cpus_allowed_list", "/proc/self/status"]);
+    process["execCPUAffinity"] = json!({"initial": "0", "final": "0"});
+    std::fs::write(bundle.path("process.json"), process.to_string()).unwrap();
+    assert_eq!(bundle.must(&["exec", "--process", "process.json", &id]).out, "Cpus_allowed_list:\t0\n");
+    process["execCPUAffinity"] = json!({"final": "nonsense"});
+    std::fs::write(bundle.path("process.json"), process.to_string()).unwrap();
+    bundle.refused(&["exec", "--process", "process.json", &id], "execCPUAffinity");
+}

@@ -7,7 +7,7 @@ use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
 };
 
-use crate::oci::arguments::{Arguments, Known, Until, flag, value};
+use crate::oci::arguments::{Arguments, Known, flag, value};
 use crate::oci::command::delete::remove;
 use crate::oci::containers::{Record, State, Status};
 use crate::oci::error::OciError;
@@ -23,7 +23,7 @@ const SIGKILL: u8 = 9;
 
 /// `dyno oci start`.
 pub(in crate::oci) fn start(call: &Call<'_>) -> Result<u8, OciError> {
-    let (_, id) = call.arguments("start", &[], Until::End)?;
+    let (_, id) = call.arguments()?;
     let container = call.containers.named(&id)?;
     let _lock = container.lock()?;
     let record = container.record()?;
@@ -54,10 +54,12 @@ pub(in crate::oci) fn start(call: &Call<'_>) -> Result<u8, OciError> {
     Ok(0)
 }
 
+/// Options of `kill`.
+pub(in crate::oci) const KILL_OPTIONS: &[Known] = &[flag("all").or('a'), value("signal").or('s')];
+
 /// `dyno oci kill`.
 pub(in crate::oci) fn kill(call: &Call<'_>) -> Result<u8, OciError> {
-    let (arguments, id) =
-        call.arguments("kill", &[flag("all").or('a'), value("signal").or('s')], Until::End)?;
+    let (arguments, id) = call.arguments()?;
     let named = arguments.words.get(1).map(String::as_str).or(arguments.value("signal"));
     let named = named.unwrap_or(SIGNAL_DEFAULT);
     let unknown =
@@ -124,7 +126,7 @@ fn in_state(
     wanted: &[Status],
     hint: &'static str,
 ) -> Result<(Lock, Record), OciError> {
-    let (_, id) = call.arguments(verb, &[], Until::End)?;
+    let (_, id) = call.arguments()?;
     let container = call.containers.named(&id)?;
     let lock = container.lock()?;
     let record = container.record()?;
@@ -137,7 +139,8 @@ fn in_state(
     }
 }
 
-const UPDATE: &[Known] = &[
+/// Options of `update`.
+pub(in crate::oci) const UPDATE_OPTIONS: &[Known] = &[
     value("resources").or('r'),
     value("memory").or('m'),
     value("memory-reservation"),
@@ -154,7 +157,7 @@ const UPDATE: &[Known] = &[
 
 /// `dyno oci update`.
 pub(in crate::oci) fn update(call: &Call<'_>) -> Result<u8, OciError> {
-    let (arguments, id) = call.arguments("update", UPDATE, Until::End)?;
+    let (arguments, id) = call.arguments()?;
     let container = call.containers.named(&id)?;
     let _lock = container.lock()?;
     let record = container.record()?;

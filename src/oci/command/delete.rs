@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oci_spec::runtime::Spec;
 
-use crate::oci::arguments::{Known, Until, flag};
+use crate::oci::arguments::{Known, flag};
 use crate::oci::containers::{Container, Record, State, Status};
 use crate::oci::error::OciError;
 use crate::oci::face::Call;
@@ -14,13 +14,14 @@ use crate::oci::report::Log;
 use crate::runtime::bundle::{Frozen, run_hooks};
 use crate::sys::process;
 
-const OPTIONS: &[Known] = &[flag("force").or('f')];
+/// Options of `delete`.
+pub(in crate::oci) const OPTIONS: &[Known] = &[flag("force").or('f')];
 /// A killed container must be gone by then.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `dyno oci delete`.
 pub(in crate::oci) fn delete(call: &Call<'_>) -> Result<u8, OciError> {
-    let (arguments, id) = call.arguments("delete", OPTIONS, Until::End)?;
+    let (arguments, id) = call.arguments()?;
     let container = call.containers.named(&id)?;
     let is_forced = arguments.has("force");
     let _lock = match container.lock() {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Capability, LinuxCapabilitiesBuilder, Process, Spec, UserBuilder};
 
-use crate::oci::arguments::{Arguments, Known, Until, flag, value};
+use crate::oci::arguments::{Arguments, Known, flag, value};
 use crate::oci::command::launch::{preserved, seal_program};
 use crate::oci::containers::Status;
 use crate::oci::error::OciError;
@@ -17,7 +17,8 @@ use crate::sys::namespace::{self, Kind};
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{fs, handover};
 
-const OPTIONS: &[Known] = &[
+/// Options of `exec`.
+pub(in crate::oci) const OPTIONS: &[Known] = &[
     value("process").or('p'),
     value("console-socket"),
     value("pid-file"),
@@ -35,7 +36,7 @@ const OPTIONS: &[Known] = &[
 
 /// `dyno oci exec`.
 pub(in crate::oci) fn exec(call: &Call<'_>) -> Result<u8, OciError> {
-    let (arguments, id) = call.arguments("exec", OPTIONS, Until::FirstWord)?;
+    let (arguments, id) = call.arguments()?;
     let container = call.containers.named(&id)?;
     let record = container.record()?;
     let status = container.status(&record);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
-use crate::oci::arguments::{Arguments, Known, Until, flag, value};
+use crate::oci::arguments::{Arguments, Known, flag, value};
 use crate::oci::command::delete::remove;
 use crate::oci::containers::{Container, Record, State, Status, parse};
 use crate::oci::error::OciError;
@@ -20,7 +20,8 @@ use crate::sys::namespace::Kind;
 use crate::sys::process::{self, SingleThreaded};
 use crate::sys::{handover, seal};
 
-const OPTIONS: &[Known] = &[
+/// Options of `create` and `run`.
+pub(in crate::oci) const OPTIONS: &[Known] = &[
     value("bundle").or('b'),
     value("config").or('f'),
     value("console-socket"),
@@ -74,7 +75,7 @@ struct Launched {
 
 /// `dyno oci create`.
 pub(in crate::oci) fn create(call: &Call<'_>) -> Result<u8, OciError> {
-    let (arguments, id) = call.arguments("create", OPTIONS, Until::End)?;
+    let (arguments, id) = call.arguments()?;
     let launched = launch(call, &arguments, &id, Waits::ForStart)?;
     launched.settle()?;
     Ok(0)
@@ -82,7 +83,7 @@ pub(in crate::oci) fn create(call: &Call<'_>) -> Result<u8, OciError> {
 
 /// `dyno oci run`.
 pub(in crate::oci) fn run(call: &Call<'_>) -> Result<u8, OciError> {
-    let (arguments, id) = call.arguments("run", OPTIONS, Until::End)?;
+    let (arguments, id) = call.arguments()?;
     let is_detached = arguments.has("detach");
     let signals = if is_detached { None } else { Some(foreground::take_signals()?) };
     let mut launched = launch(call, &arguments, &id, Waits::ForNobody { is_detached })?;

@@ -8,10 +8,10 @@ mod launch;
 mod show;
 mod spec;
 
-pub(super) use control::{kill, pause, resume, start, update};
-pub(super) use delete::delete;
-pub(super) use exec::exec;
+pub(super) use control::{KILL_OPTIONS, UPDATE_OPTIONS, kill, pause, resume, start, update};
+pub(super) use delete::{OPTIONS as DELETE_OPTIONS, delete};
+pub(super) use exec::{OPTIONS as EXEC_OPTIONS, exec};
 pub(super) use features::features;
-pub(super) use launch::{create, run};
-pub(super) use show::{list, ps, state};
-pub(super) use spec::spec;
+pub(super) use launch::{OPTIONS as LAUNCH_OPTIONS, create, run};
+pub(super) use show::{LIST_OPTIONS, PS_OPTIONS, list, ps, state};
+pub(super) use spec::{OPTIONS as SPEC_OPTIONS, spec};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::oci::arguments::{Known, Until, flag, value};
+use crate::oci::arguments::{Known, flag, value};
 use crate::oci::containers::{State, Status};
 use crate::oci::error::OciError;
 use crate::oci::face::{Call, print};
@@ -10,7 +10,7 @@ use crate::sys::process;
 
 /// `dyno oci state`.
 pub(in crate::oci) fn state(call: &Call<'_>) -> Result<u8, OciError> {
-    let (_, id) = call.arguments("state", &[], Until::End)?;
+    let (_, id) = call.arguments()?;
     let container = call.containers.named(&id)?;
     let record = container.record()?;
     let status = container.status(&record);
@@ -21,6 +21,10 @@ pub(in crate::oci) fn state(call: &Call<'_>) -> Result<u8, OciError> {
 }
 
 const FORMAT: Known = value("format").or('f');
+/// Options of `list`.
+pub(in crate::oci) const LIST_OPTIONS: &[Known] = &[FORMAT, flag("quiet").or('q')];
+/// Options of `ps`.
+pub(in crate::oci) const PS_OPTIONS: &[Known] = &[FORMAT];
 
 /// One line of `list`.
 #[derive(Serialize)]
@@ -35,7 +39,7 @@ struct Listed {
 
 /// `dyno oci list`.
 pub(in crate::oci) fn list(call: &Call<'_>) -> Result<u8, OciError> {
-    let arguments = call.options("list", &[FORMAT, flag("quiet").or('q')], Until::End)?;
+    let arguments = call.options()?;
     let mut listed = Vec::new();
     for container in call.containers.all()? {
         // It may go while we look.
@@ -75,7 +79,7 @@ pub(in crate::oci) fn list(call: &Call<'_>) -> Result<u8, OciError> {
 
 /// `dyno oci ps`.
 pub(in crate::oci) fn ps(call: &Call<'_>) -> Result<u8, OciError> {
-    let (arguments, id) = call.arguments("ps", &[FORMAT], Until::FirstWord)?;
+    let (arguments, id) = call.arguments()?;
     let container = call.containers.named(&id)?;
     let record = container.record()?;
     let pids: Vec<u32> = record.cgroup.pids()?.into_iter().collect();

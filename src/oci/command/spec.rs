@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::oci::arguments::{Until, value};
+use crate::oci::arguments::{Known, value};
 use crate::oci::containers::OCI_VERSION;
 use crate::oci::error::OciError;
 use crate::oci::face::Call;
@@ -12,9 +12,12 @@ use crate::oci::face::Call;
 /// Capabilities of a program that needs none to speak of.
 const CAPABILITIES: &[&str] = &["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
+/// Options of `spec`.
+pub(in crate::oci) const OPTIONS: &[Known] = &[value("bundle").or('b')];
+
 /// `dyno oci spec`.
 pub(in crate::oci) fn spec(call: &Call<'_>) -> Result<u8, OciError> {
-    let arguments = call.options("spec", &[value("bundle").or('b')], Until::End)?;
+    let arguments = call.options()?;
     let path = Path::new(arguments.value("bundle").unwrap_or(".")).join("config.json");
     let text = serde_json::to_string_pretty(&usual()).unwrap_or_default() + "\n";
     let mut file = std::fs::File::create_new(&path).map_err(OciError::file("make", &path))?;

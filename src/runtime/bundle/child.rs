@@ -169,6 +169,7 @@ impl Child<'_> {
                 let path = Path::new("/proc/sys").join(name.replace('.', "/"));
                 tree::write_proc(self.root()?, &path, value)
             }
+            Step::SealCovers => self.seal_covers(),
             Step::Mask(path) => self.mask(path),
             Step::MakeReadOnly(path) => self.make_read_only(path),
             Step::SealRoot => {
@@ -299,7 +300,9 @@ impl Child<'_> {
 
     fn link_devices(&self) -> io::Result<()> {
         let devices = tree::place(self.root()?, Path::new("/dev"), tree::Kind::Directory)?;
-        super::prepare::LINKS.iter().try_for_each(|(name, to)| tree::make_link(&devices, Path::new(name), to))
+        crate::runtime::devices::LINKS
+            .iter()
+            .try_for_each(|(name, to)| tree::make_link(&devices, Path::new(name), to))
     }
 
     /// What this kernel does not have needs no cover.
@@ -316,10 +319,17 @@ impl Child<'_> {
     fn mask(&self, path: &Path) -> io::Result<()> {
         let Some(target) = self.find(path)? else { return Ok(()) };
         let name = if mount::is_directory(&target)? { COVER_DIRECTORY } else { COVER_FILE };
-        let cover = mount::copy_at(self.covers()?, name)?;
+        tree::attach(&mount::copy_at(self.covers()?, name)?, &target)
+    }
+
+    /// Each copy has what the original has.
+    fn seal_covers(&self) -> io::Result<()> {
         let sealed = Attributes::READ_ONLY.and(Attributes::NO_SETUID);
-        mount::set_attributes(&cover, sealed.and(Attributes::NO_DEVICES).and(Attributes::NO_EXEC), None)?;
-        tree::attach(&cover, &target)
+        mount::set_attributes(
+            self.covers()?,
+            sealed.and(Attributes::NO_DEVICES).and(Attributes::NO_EXEC),
+            None,
+        )
     }
 
     fn make_read_only(&self, path: &Path) -> io::Result<()> {

@@ -8,7 +8,7 @@ use oci_spec::runtime::{Hook, Process, Spec};
 
 use super::cgroup::BundleCgroup;
 use super::child::{self, Child, Joined};
-use super::plan::{BundlePlan, Prepare, Rlimit, Slot, Step};
+use super::plan::{BundlePlan, Prepare, Rlimit, Slot, Step, Turns};
 use super::prepare::{Users, map_ids, prepare};
 use super::protocol::{ChildSays, HostSays};
 use super::seccomp::Filter;
@@ -17,7 +17,7 @@ use crate::runtime::spawner::protocol::{hear, say};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::namespace::{self, Kind};
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
-use crate::sys::{credentials, rights, tree};
+use crate::sys::{credentials, rights, scheduling, tree};
 
 /// The container's process must be ready by then; hooks have their own time.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -200,6 +200,11 @@ pub fn enter(entry: Entry<'_>, single: SingleThreaded) -> Result<Born, BundleErr
     let (ours, theirs) = Channel::pair().map_err(BundleError::host("open a channel"))?;
     let (outside, inside): (Vec<_>, Vec<_>) =
         entry.kinds.iter().partition(|kind| matches!(kind, Kind::Pid | Kind::Time));
+    let at_first = &entry.plan.turns.processors.at_first;
+    if !at_first.is_empty() {
+        let attempt = format!("run on the processors {at_first:?}");
+        scheduling::set_processors(0, at_first).map_err(BundleError::host(attempt))?;
+    }
     namespace::enter_all(entry.target, &outside)
         .map_err(BundleError::host("enter the container's namespaces"))?;
     let child = Child {
@@ -389,7 +394,7 @@ impl Born {
             let attempt = format!("set the OOM score to {score}");
             write_score(&path, score).map_err(BundleError::host(attempt))?;
         }
-        Ok(())
+        take_turns(self.pid, &plan.turns)
     }
 
     /// The process goes on: to its exec, or to wait for its start.
@@ -475,6 +480,21 @@ fn limit(pid: u32, rlimit: &Rlimit) -> Result<(), BundleError> {
             BundleError::host(format!("set the limit '{what}' to {}", rlimit.hard))(error)
         }
     })
+}
+
+fn take_turns(pid: u32, turns: &Turns) -> Result<(), BundleError> {
+    let Turns { scheduling, io, processors } = turns;
+    if !processors.finally.is_empty() {
+        let attempt = format!("run on the processors {:?}", processors.finally);
+        scheduling::set_processors(pid, &processors.finally).map_err(BundleError::host(attempt))?;
+    }
+    if let Some(wanted) = scheduling {
+        scheduling::set_scheduling(pid, wanted).map_err(BundleError::host("set the scheduler"))?;
+    }
+    if let Some(wanted) = io {
+        scheduling::set_io_priority(pid, *wanted).map_err(BundleError::host("set the I/O priority"))?;
+    }
+    Ok(())
 }
 
 /// Lowering it takes a right that the starter may lack; that the score is already so low is as good.

@@ -21,8 +21,8 @@ pub use cgroup::{BundleCgroup, Devices, Frozen};
 pub use hooks::run_all as run_hooks;
 pub use host::{Born, Entry, Request, create, enter, start};
 pub use plan::{
-    BundlePlan, IdMap, IdMaps, NamespacePlan, Options, Prepare, Rlimit, RootChange, Slot, Step,
-    capability_names, capability_number, known_mount_options, plan, plan_process,
+    BundlePlan, IdMap, IdMaps, NamespacePlan, Options, Prepare, Processors, Rlimit, RootChange, Slot, Step,
+    Turns, capability_names, capability_number, known_mount_options, plan, plan_process,
 };
 pub use protocol::Complaint;
 pub use seccomp::{Filter, compile};

@@ -112,7 +112,10 @@ pub(super) fn hand_down(dir: &Path) -> Result<(), CgroupError> {
     let Some(parent) = dir.parent() else { return Ok(()) };
     if !parent.join("cgroup.procs").exists() {
         hand_down(parent)?;
-        std::fs::create_dir(parent).map_err(access("make the control group", parent))?;
+        match std::fs::create_dir(parent) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(access("make the control group", parent))?,
+        }
     }
     let (offered, enabled) = (read(parent, "cgroup.controllers"), read(parent, "cgroup.subtree_control"));
     let names = |list: &str, wanted: &str| list.split_whitespace().any(|name| name == wanted);

@@ -25,6 +25,8 @@ const REMOVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// First and longest pause between two tries.
 const PAUSE: Duration = Duration::from_micros(200);
 const PAUSE_MAX: Duration = Duration::from_millis(20);
+/// Tries to make a group while the ends of other containers take its empty parents away.
+const MAKE_TRIES: u32 = 16;
 /// Rounds of killing on a host without `cgroup.kill`.
 const KILL_ROUNDS_MAX: u32 = 100;
 /// How long processes are waited for to be frozen.
@@ -93,16 +95,22 @@ impl BundleCgroup {
 
     fn make(&self) -> Result<(), CgroupError> {
         for (controllers, dir) in &self.legacy {
-            std::fs::create_dir_all(dir).map_err(access("make the control group", dir))?;
+            undisturbed(|| std::fs::create_dir_all(dir).map_err(access("make the control group", dir)))?;
             if controllers.iter().any(|name| name == "cpuset") {
                 apply::inherit_cpus(dir)?;
             }
         }
         if let Some(dir) = &self.unified {
-            if self.legacy.is_empty() {
+            undisturbed(|| {
+                if !self.legacy.is_empty() {
+                    return std::fs::create_dir_all(dir).map_err(access("make the control group", dir));
+                }
                 apply::hand_down(dir)?;
-            }
-            std::fs::create_dir_all(dir).map_err(access("make the control group", dir))?;
+                match std::fs::create_dir(dir) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                    made => made.map_err(access("make the control group", dir)),
+                }
+            })?;
         }
         Ok(())
     }
@@ -230,7 +238,11 @@ impl BundleCgroup {
     /// # Errors
     /// `Busy` while processes are in them.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        self.dirs().try_for_each(|dir| remove(dir))
+        self.dirs().try_for_each(|dir| {
+            remove(dir)?;
+            remove_default_parents(dir);
+            Ok(())
+        })
     }
 
     fn legacy_dir(&self, controller: &str) -> Option<&Path> {
@@ -329,6 +341,33 @@ fn remove(dir: &Path) -> Result<(), CgroupError> {
         std::thread::sleep(pause);
         pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// Takes away what this runtime has made above a group that named no place of its own, as far as it is empty.
+fn remove_default_parents(dir: &Path) {
+    let is_ours = dir.iter().any(|name| name == DEFAULT_PARENT);
+    for parent in dir
+        .ancestors()
+        .skip(1)
+        .take_while(|parent| is_ours && parent.iter().any(|name| name == DEFAULT_PARENT))
+    {
+        // Others are in it, or have taken it away themselves.
+        if std::fs::remove_dir(parent).is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes a group, again if a parent went in between.
+fn undisturbed(make: impl Fn() -> Result<(), CgroupError>) -> Result<(), CgroupError> {
+    let is_gone = |error: &CgroupError| matches!(error, CgroupError::Access { source, .. } if source.kind() == io::ErrorKind::NotFound);
+    for _ in 1..MAKE_TRIES {
+        match make() {
+            Err(error) if is_gone(&error) => {}
+            made => return made,
+        }
+    }
+    make()
 }
 
 fn read(dir: &Path, file: &str) -> String {

@@ -18,7 +18,7 @@ use crate::sys::namespace::Kind;
 
 pub use options::{Options, known as known_mount_options};
 pub use process::{capability_names, number as capability_number};
-pub use step::{IdMap, IdMaps, NamespacePlan, Prepare, Rlimit, Slot, Step};
+pub use step::{IdMap, IdMaps, NamespacePlan, Prepare, Processors, Rlimit, Slot, Step, Turns};
 
 /// How the root is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct BundlePlan {
     pub rlimits: Vec<Rlimit>,
     /// Likelihood to be killed when memory runs out.
     pub oom_score_adj: Option<i32>,
+    /// When it gets processors and disks, and which processors.
+    pub turns: Turns,
 }
 
 /// Plans a container.
@@ -118,6 +120,7 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
         clock_offsets: clock_offsets(linux),
         rlimits: process::rlimits(process)?,
         oom_score_adj: process.oom_score_adj(),
+        turns: process::turns(process)?,
         namespaces,
         ids,
         prepare,
@@ -145,6 +148,7 @@ pub fn plan_process(process: &Process, filter: Option<&LinuxSeccomp>) -> Result<
         steps,
         rlimits: process::rlimits(process)?,
         oom_score_adj: process.oom_score_adj(),
+        turns: Turns { processors: process::processors(process)?, ..process::turns(process)? },
     })
 }
 
@@ -176,7 +180,11 @@ fn cover(steps: &mut Vec<Step>, wish: &Wish<'_>) -> Result<(), PlanError> {
     for path in wish.linux.readonly_paths().iter().flatten() {
         steps.push(Step::MakeReadOnly(mounts::target(Path::new(path))?));
     }
-    for path in wish.linux.masked_paths().iter().flatten() {
+    let masked = wish.linux.masked_paths().as_deref().unwrap_or_default();
+    if !masked.is_empty() {
+        steps.push(Step::SealCovers);
+    }
+    for path in masked {
         steps.push(Step::Mask(mounts::target(Path::new(path))?));
     }
     Ok(())

@@ -3,19 +3,26 @@
 use std::collections::HashSet;
 
 use oci_spec::runtime::{
-    Capability, LinuxCapabilities, LinuxPersonalityDomain, LinuxSeccomp, PosixRlimitType, Process, Spec,
+    Capability, IOPriorityClass, LinuxCapabilities, LinuxIOPriority, LinuxPersonalityDomain,
+    LinuxSchedulerFlag, LinuxSchedulerPolicy, LinuxSeccomp, PosixRlimitType, Process, Scheduler, Spec,
 };
 
 use super::refused;
-use super::step::{Rlimit, Step};
+use super::step::{Processors, Rlimit, Step, Turns};
 use crate::runtime::plan::PlanError;
 use crate::sys::rights::{CAPABILITIES, Capabilities, Limited};
+use crate::sys::scheduling::{IoPriority, Scheduling};
 
 /// File mode creation mask where the specification has none.
 const UMASK: u32 = 0o022;
 /// `PER_LINUX` and `PER_LINUX32` (personality(2)).
 const DOMAIN_LINUX: u32 = 0;
 const DOMAIN_LINUX32: u32 = 8;
+
+/// The last of the levels of reading and writing (`IOPRIO_NR_LEVELS`).
+const IO_LEVEL_MAX: u32 = 7;
+/// Processors that a list may name (`CPU_SETSIZE`).
+const PROCESSORS_MAX: usize = 1024;
 
 /// The last steps: rights are given up from the strongest down, the filter comes as late as it can.
 pub(super) fn rights(process: &Process, filter: Option<&LinuxSeccomp>) -> Vec<Step> {
@@ -100,6 +107,79 @@ fn limited(kind: PosixRlimitType) -> Limited {
         PosixRlimitType::RlimitRtprio => Limited::RealTimePriority,
         PosixRlimitType::RlimitRttime => Limited::RealTime,
     }
+}
+
+/// When the process gets the processor and the disk.
+pub(super) fn turns(process: &Process) -> Result<Turns, PlanError> {
+    let scheduling = process.scheduler().as_ref().map(scheduling).transpose()?;
+    let io = process.io_priority().as_ref().map(io_priority).transpose()?;
+    Ok(Turns { scheduling, io, ..Turns::default() })
+}
+
+fn scheduling(wanted: &Scheduler) -> Result<Scheduling, PlanError> {
+    // SCHED_* of linux/sched.h.
+    let policy = match wanted.policy() {
+        LinuxSchedulerPolicy::SchedOther => 0,
+        LinuxSchedulerPolicy::SchedFifo => 1,
+        LinuxSchedulerPolicy::SchedRr => 2,
+        LinuxSchedulerPolicy::SchedBatch => 3,
+        LinuxSchedulerPolicy::SchedIso => 4,
+        LinuxSchedulerPolicy::SchedIdle => 5,
+        LinuxSchedulerPolicy::SchedDeadline => 6,
+    };
+    let flags = wanted.flags().iter().flatten().map(|flag| match flag {
+        LinuxSchedulerFlag::SchedResetOnFork => 1,
+        LinuxSchedulerFlag::SchedFlagReclaim => 2,
+        LinuxSchedulerFlag::SchedFlagDLOverrun => 4,
+        LinuxSchedulerFlag::SchedFlagKeepPolicy => 8,
+        LinuxSchedulerFlag::SchedFlagKeepParams => 16,
+        LinuxSchedulerFlag::SchedFlagUtilClampMin => 32,
+        LinuxSchedulerFlag::SchedFlagUtilClampMax => 64,
+    });
+    let priority = wanted.priority().unwrap_or(0);
+    Ok(Scheduling {
+        policy,
+        flags: flags.fold(0, |all, flag| all | flag),
+        nice: wanted.nice().unwrap_or(0),
+        priority: u32::try_from(priority)
+            .map_err(|_| refused("the scheduler's priority", &priority, "give a number from 0 to 99"))?,
+        runtime_ns: wanted.runtime().unwrap_or(0),
+        deadline_ns: wanted.deadline().unwrap_or(0),
+        period_ns: wanted.period().unwrap_or(0),
+    })
+}
+
+fn io_priority(wanted: &LinuxIOPriority) -> Result<IoPriority, PlanError> {
+    // IOPRIO_CLASS_* of linux/ioprio.h.
+    let class = match wanted.class() {
+        IOPriorityClass::IoprioClassRt => 1,
+        IOPriorityClass::IoprioClassBe => 2,
+        IOPriorityClass::IoprioClassIdle => 3,
+    };
+    match u32::try_from(wanted.priority()) {
+        Ok(level) if level <= IO_LEVEL_MAX => Ok(IoPriority { class, level }),
+        Ok(_) | Err(_) => Err(refused("the I/O priority", &wanted.priority(), "give a number from 0 to 7")),
+    }
+}
+
+/// Which processors a process that joins a container runs on.
+pub(super) fn processors(process: &Process) -> Result<Processors, PlanError> {
+    let Some(wanted) = process.exec_cpu_affinity() else { return Ok(Processors::default()) };
+    let list = |text: &Option<String>| text.as_deref().map_or_else(|| Ok(Vec::new()), processor_list);
+    Ok(Processors { at_first: list(wanted.initial())?, finally: list(wanted.cpu_affinity_final())? })
+}
+
+/// "0-3,7".
+fn processor_list(text: &str) -> Result<Vec<usize>, PlanError> {
+    let number = |text: &str| text.trim().parse::<usize>().ok().filter(|number| *number < PROCESSORS_MAX);
+    let part = |part: &str| match part.split_once('-') {
+        Some((first, last)) => Some(number(first)?..=number(last)?),
+        None => number(part).map(|only| only..=only),
+    };
+    let all: Option<Vec<_>> = text.split(',').filter(|text| !text.trim().is_empty()).map(part).collect();
+    let why = "give numbers of processors and ranges of them, such as 0-3,7";
+    all.map(|all| all.into_iter().flatten().collect())
+        .ok_or_else(|| refused("process.execCPUAffinity", &text, why))
 }
 
 /// The execution domain.

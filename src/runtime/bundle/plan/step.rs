@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::options::Options;
 use crate::sys::namespace::Kind;
 use crate::sys::rights::{Capabilities, Limited};
+use crate::sys::scheduling::{IoPriority, Scheduling};
 use crate::sys::tree::{Change, Extent, Node, Propagation};
 
 /// Place of a prepared mount.
@@ -146,6 +147,8 @@ pub enum Step {
         /// Its value.
         value: String,
     },
+    /// Make the covers read-only, and without devices. When no device file is to be taken from beside them any more.
+    SealCovers,
     /// Cover a file or directory, if it is there.
     Mask(PathBuf),
     /// Make a file or directory read-only, if it is there.
@@ -206,6 +209,26 @@ pub struct Rlimit {
     pub soft: u64,
     /// Hard.
     pub hard: u64,
+}
+
+/// When a process gets the processor and the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Turns {
+    /// How processors are shared with it.
+    pub scheduling: Option<Scheduling>,
+    /// How its reading and writing is ranked.
+    pub io: Option<IoPriority>,
+    /// Which processors it runs on; not for a container's first process.
+    pub processors: Processors,
+}
+
+/// Lists of processors; an empty one leaves things as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Processors {
+    /// Of the starter, before it makes the process.
+    pub at_first: Vec<usize>,
+    /// Of the process, once it is in the container's groups.
+    pub finally: Vec<usize>,
 }
 
 /// Namespaces of the container; kinds that are in neither list are the caller's.
@@ -284,7 +307,8 @@ impl fmt::Display for Step {
             | Step::AwaitStart
             | Step::Announce
             | Step::Umask(_)
-            | Step::NoNewPrivileges => write!(out, "{self:?}"),
+            | Step::NoNewPrivileges
+            | Step::SealCovers => write!(out, "{self:?}"),
         }
     }
 }
