@@ -114,7 +114,7 @@ impl Builder for FakeBuilder {
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned() })
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() })
         })
     }
 

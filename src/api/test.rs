@@ -115,7 +115,7 @@ impl Builder for CountingBuilder {
                 buildpack_description: None,
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned() })
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() })
         }
         .boxed()
     }

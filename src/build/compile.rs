@@ -91,6 +91,7 @@ pub(super) fn scripts(
     Step { name, script, cwd: pack_dir(pack.index), reach: Reach::Registries, mounts }
 }
 
-fn pack_dir(index: usize) -> String {
+/// Where the copy of the buildpack of this number is.
+pub(super) fn pack_dir(index: usize) -> String {
     format!("/tmp/buildpacks/{index}")
 }

@@ -1,9 +1,11 @@
 //! Detection: whether a buildpack wants the app, and what it calls it.
 
-use crate::build::buildpack::{self, Chosen, Pack};
+use crate::build::buildpack::{Chosen, Pack};
+use crate::build::built_in;
 use crate::build::compile::scripts;
 use crate::build::sandbox::{Input, Workshop, first};
 use crate::build::{NodeFailure, Stop};
+use crate::runtime::ExitStatus;
 use crate::wire::push_text;
 
 /// The most bytes of a detection's output that are read.
@@ -19,15 +21,32 @@ pub(super) struct Detection {
     pub(super) said: Vec<u8>,
 }
 
-/// The first of the candidates that wants the app.
+/// The first of the candidates, all our own, that wants the app. They are asked in one sandbox: there are many, and most
+/// apps are wanted by a late one.
 pub(super) async fn automatic(workshop: &Workshop, candidates: Vec<Pack>) -> Result<Chosen, Stop> {
-    for pack in candidates {
-        let detection = one(workshop, &pack, &[]).await?;
-        if detection.name.is_some() {
-            return Ok(Chosen { pack, detected: detection.name });
-        }
+    let nothing = || Stop::Source(push_text::no_language(&built_in::titles()));
+    let mut rest = candidates.into_iter();
+    let Some(first_pack) = rest.next() else { return Err(nothing()) };
+    let mut all = vec![first_pack];
+    all.extend(rest);
+    let dirs = all.iter().map(|pack| format!("../{}", pack.index)).collect::<Vec<_>>().join(" ");
+    let command = format!(
+        "for dir in {dirs}; do cd $dir && if said=$(bin/detect {}); then printf '%s\\n%s' $dir \"$said\"; exit; fi; done; exit 1",
+        workshop.build_dir()
+    );
+    let step = scripts(workshop, &all[0], &[], "detect", &command);
+    let ended = workshop.run(step, Input::Empty, |stdout| first(stdout, NAME_BYTES_MAX)).await?;
+    if ended.exit.status == ExitStatus::Code(1) {
+        return Err(nothing());
     }
-    Err(Stop::Source(push_text::no_language(&buildpack::titles())))
+    let output = ended.or_refuse(|_, said| {
+        Stop::Source(push_text::declaration_refused(&format!("it cannot be detected: {said}")))
+    })?;
+    let text = String::from_utf8_lossy(&output);
+    let (dir, said) = text.split_once('\n').unwrap_or((&text, ""));
+    let pack = all.into_iter().find(|pack| dir == format!("../{}", pack.index)).ok_or_else(nothing)?;
+    let detected = Some(name(said.as_bytes(), &pack));
+    Ok(Chosen { pack, detected })
 }
 
 /// Asks one buildpack, after those before it in the list have been compiled.
@@ -56,7 +75,12 @@ mod test {
 
     #[test]
     fn the_name_is_the_first_line_without_what_moves_a_cursor() {
-        let pack = buildpack::resolve(&["heroku/python".to_owned()]).unwrap_or_default().remove(0);
+        let pack = crate::build::buildpack::resolve(
+            &["heroku/python".to_owned()],
+            &std::collections::BTreeMap::new(),
+        )
+        .unwrap_or_default()
+        .remove(0);
         assert_eq!(name(b"\n Python\x1b[1m \nmore", &pack), "Python[1m");
         assert_eq!(name(b"", &pack), "heroku/python");
     }

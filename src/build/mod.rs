@@ -1,8 +1,8 @@
 //! Builds: source code becomes a slug.
 //!
 //! ```text
-//!   source.tar ─► unpack ─► .slugignore ─► detect ─► compile ─► release ─► Procfile ─► pack ─► <lib>/slugs/<digest>/
-//!                 └──────────── each arrow is one run in a sandbox on the stack's build layers ────────────┘
+//!   source.tar ─► unpack ─► .slugignore ─► detect ─► layers ─► compile ─► release ─► Procfile ─► pack ─► <lib>/slugs/<digest>/
+//!                 └───────────────── each arrow is one run in a sandbox on the stack's build layers ─────────────────┘
 //! ```
 //!
 //! Neither the source nor what a buildpack leaves is ever read, unpacked or packed by the host itself: the stack's own
@@ -13,9 +13,13 @@
 //! a process that died has left. Not here: releases, and who may push (`flows`).
 
 mod buildpack;
+mod built_in;
 mod compile;
 mod detect;
+mod fetch;
 mod ignore;
+mod layers;
+mod origin;
 mod pack;
 mod release;
 mod request;
@@ -25,7 +29,10 @@ mod source;
 mod sweep;
 mod transcript;
 
-pub use request::{BuildFailure, BuildLimits, BuildRequest, BuiltSlug, NodeFailure, Sandboxes, Sink};
+pub use request::{
+    BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, NodeFailure,
+    Sandboxes, Sink,
+};
 pub use sweep::sweep;
 
 use std::path::Path;
@@ -71,6 +78,7 @@ impl From<NodeFailure> for Stop {
 pub async fn build(
     request: BuildRequest,
     sandboxes: &Sandboxes,
+    layers: &dyn Layers,
     sink: &mut dyn Sink,
 ) -> Result<BuiltSlug, BuildFailure> {
     let mut transcript = Transcript::new(sink);
@@ -79,7 +87,7 @@ pub async fn build(
             let timeout = Duration::from_secs(request.limits.timeout_s);
             let reserve = request.limits.disk_reserve;
             let outcome = tokio::select! {
-                built = steps(&request, &workshop, &mut transcript) => built,
+                built = steps(&request, &workshop, layers, &mut transcript) => built,
                 () = tokio::time::sleep(timeout) => {
                     Err(Stop::Source(push_text::timed_out(request.limits.timeout_s)))
                 }
@@ -119,11 +127,13 @@ async fn disk_runs_low(dir: &Path, reserve: Bytes) {
 async fn steps(
     request: &BuildRequest,
     workshop: &Workshop,
+    layers: &dyn Layers,
     transcript: &mut Transcript<'_>,
 ) -> Result<BuiltSlug, Stop> {
     transcript.say(&push_text::building_on(&request.stack));
-    let candidates = buildpack::resolve(&request.buildpacks)?;
+    let candidates = buildpack::resolve(&request.buildpacks, &request.known_buildpacks)?;
     workshop.lay_out(request, &candidates).await?;
+    fetch::all(workshop, &candidates).await?;
     source::unpack(workshop, &request.source, transcript).await?;
     source::restore_cache(workshop, &request.cache).await?;
     let chosen = if request.buildpacks.is_empty() {
@@ -134,10 +144,18 @@ async fn steps(
     };
     let names: Vec<String> = chosen.iter().map(|pack| pack.pack.name.clone()).collect();
     transcript.say_all(push_text::using_buildpacks(&names));
+    let stack_version = layers::lay(workshop, (&chosen, &request.config), layers, transcript).await?;
     let description = compile::all(workshop, &chosen, transcript).await?;
     let process_types = release::process_types(workshop, chosen.last(), transcript).await?;
     transcript.say(&push_text::compressing());
     let packed = slug::store(workshop, request.limits.slug_max, transcript).await?;
     workshop.keep_cache(&request.cache).await?;
-    Ok(BuiltSlug { digest: packed.digest, size: packed.size, process_types, description, buildpacks: names })
+    Ok(BuiltSlug {
+        digest: packed.digest,
+        size: packed.size,
+        process_types,
+        description,
+        buildpacks: names,
+        stack_version,
+    })
 }

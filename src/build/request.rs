@@ -1,11 +1,13 @@
 //! What a build is asked for, where it runs, and what comes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use thiserror::Error;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::build::{BUILD_TIMEOUT_S, DISK_RESERVE, SLUG_MAX};
@@ -27,18 +29,50 @@ pub struct BuildRequest {
     pub stack: StackName,
     /// The stack's name as buildpacks know it; scripts see it as `STACK`.
     pub stack_compat: String,
-    /// The stack's build layers, lowest first.
-    pub stack_layers: Vec<PathBuf>,
+    /// The stack as it is without layers for a language.
+    pub stack_base: Ground,
     /// Environment of builds on the stack.
     pub stack_env: BTreeMap<String, String>,
-    /// Buildpacks in order: built-in names or absolute paths on this host. None means detection.
+    /// Buildpacks in order: names, addresses or absolute paths on this host. None means detection.
     pub buildpacks: Vec<String>,
+    /// Names of buildpacks that this node gives a meaning: another name, an address or a path.
+    pub known_buildpacks: BTreeMap<String, String>,
     /// Config vars; scripts see them as files in `ENV_DIR`.
     pub config: ConfigVars,
     /// Where the buildpacks' cache is kept from build to build; replaced when the build succeeds.
     pub cache: PathBuf,
     /// How long it may take and how large its slug may be.
     pub limits: BuildLimits,
+}
+
+/// What the steps of a build stand on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ground {
+    /// The content version of the stack and of the layers over it, for the release to remember.
+    pub version: String,
+    /// The layers of builds, lowest first.
+    pub layers: Vec<PathBuf>,
+}
+
+/// Finds or makes the packages that not every stack has, such as those of a language.
+pub trait Layers: Send + Sync {
+    /// The stack of the build with the packages of these names. Lines for the pusher go to `told` while they are made.
+    fn with<'a>(
+        &'a self,
+        names: BTreeSet<String>,
+        told: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'a, Result<Ground, LayersFailure>>;
+}
+
+/// Why packages were not laid over the stack.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LayersFailure {
+    /// There are no such ones; the buildpack or the app asks for what cannot be had.
+    #[error("{0}")]
+    Unknown(String),
+    /// The node is at fault.
+    #[error("{0}")]
+    Node(String),
 }
 
 /// What a build may not go over.
@@ -93,6 +127,8 @@ pub struct BuiltSlug {
     pub description: Option<String>,
     /// The buildpacks that made it, in order.
     pub buildpacks: Vec<String>,
+    /// The content version of the stack and the layers that it was built on, and needs.
+    pub stack_version: String,
 }
 
 /// Takes the lines of a build as they come, without line ends.
@@ -147,6 +183,9 @@ pub enum NodeFailure {
         "nobody saw how a step ended; the process that makes containers was killed meanwhile; push again"
     )]
     Lost,
+    /// Packages that the build needs over the stack could not be had.
+    #[error("the packages it needs could not be installed: {0}")]
+    Layers(String),
     /// A file or directory of the node.
     #[error("cannot {attempt} {}: {source}", path.display())]
     File {

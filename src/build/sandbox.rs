@@ -15,7 +15,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::build::transcript::Transcript;
-use crate::build::{BuildRequest, NodeFailure, STORE_ID, Sandboxes, Stop};
+use crate::build::{BuildRequest, Ground, NodeFailure, STORE_ID, Sandboxes, Stop};
 use crate::domain::Bytes;
 use crate::runtime::network::NetworkLease;
 use crate::runtime::slots::{SLOTS, Slot};
@@ -115,7 +115,7 @@ pub(super) struct Workshop {
     sandboxes: Sandboxes,
     /// Eight hexadecimal digits of the build's id.
     mark: String,
-    layers: Vec<PathBuf>,
+    ground: Mutex<Ground>,
     env: Vec<(String, String)>,
     dir: PathBuf,
     host_base: u32,
@@ -185,7 +185,7 @@ impl Workshop {
         let trash = Arc::new(Mutex::new(vec![dir.clone()]));
         Ok(Workshop {
             env: environment(request, sandboxes, &mark),
-            layers: request.stack_layers.clone(),
+            ground: Mutex::new(request.stack_base.clone()),
             sandboxes: sandboxes.clone(),
             mark,
             dir,
@@ -212,6 +212,21 @@ impl Workshop {
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What the steps stand on.
+    fn ground(&self) -> Ground {
+        self.ground.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The content version of it.
+    pub(super) fn stack_version(&self) -> String {
+        self.ground().version
+    }
+
+    /// What all steps from now on stand on.
+    pub(super) fn stand_on(&self, ground: Ground) {
+        *self.ground.lock().unwrap_or_else(PoisonError::into_inner) = ground;
     }
 
     pub(super) fn mark(&self) -> &str {
@@ -314,7 +329,7 @@ impl Workshop {
             (Some(netns), Reach::Registries) => Network::Joined(netns.clone()),
             (Some(_) | None, _) => Network::Isolated,
         };
-        let mut root_layers = self.layers.clone();
+        let mut root_layers = self.ground().layers;
         root_layers.push(self.dir.join("targets"));
         Ok(Sandbox {
             id,
@@ -365,12 +380,12 @@ impl Workshop {
 
     /// The host's directories of packages that can be shown at their own place: its first part is no link in the stack.
     pub(super) fn host_binds(&self) -> impl Iterator<Item = &PathBuf> {
-        let shown = |path: &&PathBuf| {
+        let layers = self.ground().layers;
+        let shown = move |path: &&PathBuf| {
             let relative = path.strip_prefix("/").ok();
             let first = relative.and_then(|path| path.components().next());
-            let is_link = |first: std::path::Component<'_>| {
-                self.layers.iter().any(|layer| layer.join(first).is_symlink())
-            };
+            let is_link =
+                |first: std::path::Component<'_>| layers.iter().any(|layer| layer.join(first).is_symlink());
             path.is_dir() && !path.starts_with("/tmp") && first.is_some_and(|first| !is_link(first))
         };
         self.sandboxes.binds.iter().filter(shown)

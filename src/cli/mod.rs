@@ -80,6 +80,16 @@ enum Command {
     ReleasesOutput(command::releases_output::Args),
     #[command(name = "rollback", visible_alias = "releases:rollback")]
     Rollback(command::rollback::Args),
+    #[command(name = "buildpacks")]
+    Buildpacks(command::buildpacks::Args),
+    #[command(name = "buildpacks:add")]
+    BuildpacksAdd(command::buildpacks_add::Args),
+    #[command(name = "buildpacks:set")]
+    BuildpacksSet(command::buildpacks_set::Args),
+    #[command(name = "buildpacks:remove")]
+    BuildpacksRemove(command::buildpacks_remove::Args),
+    #[command(name = "buildpacks:clear")]
+    BuildpacksClear(command::buildpacks_clear::Args),
     #[command(name = "builds")]
     Builds(command::builds::Args),
     #[command(name = "stack")]
@@ -204,6 +214,11 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::ReleasesInfo(args) => args.run(&context).await.map(done),
         Command::ReleasesOutput(args) => args.run(&context).await.map(done),
         Command::Rollback(args) => args.run(&context).await.map(done),
+        Command::Buildpacks(args) => args.run(&context).await.map(done),
+        Command::BuildpacksAdd(args) => args.run(&context).await.map(done),
+        Command::BuildpacksSet(args) => args.run(&context).await.map(done),
+        Command::BuildpacksRemove(args) => args.run(&context).await.map(done),
+        Command::BuildpacksClear(args) => args.run(&context).await.map(done),
         Command::Builds(args) => args.run(&context).await.map(done),
         Command::Stack(args) => args.run(&context).await.map(done),
         Command::StackSet(args) => args.run(&context).await.map(done),

@@ -1,5 +1,6 @@
 //! The builder as the stories ask for it: stacks found on disk, the host's way to registries laid in, lines passed on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,8 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::build::{self, BuildLimits, BuildRequest, Sandboxes, Sink};
+use crate::build::{self, BuildLimits, BuildRequest, Ground, Sandboxes, Sink};
 use crate::daemon::Config;
+use crate::daemon::layers::StackLayers;
 use crate::domain::{Slug, StackName};
 use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built};
 use crate::runtime::Runtime;
@@ -26,6 +28,7 @@ pub(super) struct SandboxedBuilder {
     lib_dir: PathBuf,
     sandboxes: Sandboxes,
     limits: BuildLimits,
+    known_buildpacks: BTreeMap<String, String>,
 }
 
 /// Lines of a build on their way to the pusher, who may have gone.
@@ -53,7 +56,12 @@ impl SandboxedBuilder {
             files,
             binds: host.binds,
         };
-        Self { lib_dir: config.lib_dir.clone(), sandboxes, limits: config.build }
+        Self {
+            lib_dir: config.lib_dir.clone(),
+            sandboxes,
+            limits: config.build,
+            known_buildpacks: config.buildpacks.clone(),
+        }
     }
 
     fn request(&self, order: BuildOrder, stack: &Stack) -> BuildRequest {
@@ -63,9 +71,10 @@ impl SandboxedBuilder {
             source_version: order.commit,
             stack: stack.name.clone(),
             stack_compat: stack.compat.clone(),
-            stack_layers: stack.build_layers(),
+            stack_base: Ground { version: stack.version.clone(), layers: stack.build_layers() },
             stack_env: stack.build_env.clone(),
             buildpacks: order.buildpacks,
+            known_buildpacks: self.known_buildpacks.clone(),
             config: order.config,
             cache: order.cache,
             limits: self.limits,
@@ -94,13 +103,12 @@ impl Builder for SandboxedBuilder {
                 BuildFailure::Node(error.to_string())
             })?;
             let request = self.request(order, &stack);
-            let built =
-                build::build(request, &self.sandboxes, &mut lines).await.map_err(
-                    |failure| match failure {
-                        build::BuildFailure::Source => BuildFailure::Source,
-                        build::BuildFailure::Node(failure) => BuildFailure::Node(failure.to_string()),
-                    },
-                )?;
+            let layers = StackLayers { stack };
+            let built = build::build(request, &self.sandboxes, &layers, &mut lines).await;
+            let built = built.map_err(|failure| match failure {
+                build::BuildFailure::Source => BuildFailure::Source,
+                build::BuildFailure::Node(failure) => BuildFailure::Node(failure.to_string()),
+            })?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let slug = Slug {
                 digest: built.digest,
@@ -109,7 +117,7 @@ impl Builder for SandboxedBuilder {
                 buildpack_description: built.description,
                 created_at_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
             };
-            Ok(Built { slug, stack_version: stack.version })
+            Ok(Built { slug, stack_version: built.stack_version, buildpacks: built.buildpacks })
         })
     }
 

@@ -1,5 +1,6 @@
 //! What a node is told: one TOML file, and flags that win over it. Read once, at the start.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -119,6 +120,8 @@ struct BuildSection {
     slug_max_mib: Option<NonZeroU64>,
     /// What a build must leave free on the node's disk, in MiB.
     disk_reserve_mib: Option<NonZeroU64>,
+    /// Names of buildpacks and what they stand for: an address, a path, another name.
+    buildpacks: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -162,6 +165,8 @@ pub struct Config {
     pub egress: Vec<SocketAddrV4>,
     /// What a build may not go over.
     pub build: BuildLimits,
+    /// Names of buildpacks and what they stand for: an address, a path, another name.
+    pub buildpacks: BTreeMap<String, String>,
     /// The spans of a dyno's life.
     pub timings: Timings,
     /// Whether figures of dynos go to their apps' logs.
@@ -257,6 +262,7 @@ impl Config {
             resolvers: file.network.resolvers,
             egress: file.network.egress,
             build: file.build.limits(),
+            buildpacks: file.build.buildpacks,
             timings: file.dynos.timings(),
             runtime_metrics: if file.dynos.runtime_metrics {
                 RuntimeMetrics::On

@@ -11,6 +11,7 @@ mod down;
 mod dynos;
 mod error;
 mod instance;
+mod layers;
 mod notify;
 mod role;
 mod serve;

@@ -220,6 +220,8 @@ pub struct Built {
     pub slug: Slug,
     /// The content version of the stack it was built on.
     pub stack_version: String,
+    /// The buildpacks that made it, in order.
+    pub buildpacks: Vec<String>,
 }
 
 /// Why a build has made nothing.

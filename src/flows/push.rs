@@ -8,7 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::domain::{App, Release};
+use crate::domain::{App, ConfigVars, Release};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
@@ -148,17 +148,28 @@ async fn build_and_release(
         })
         .await?;
     node.tell(app.id, &ApiLine::BuildStarted { user });
+    let config = crate::flows::config(node, app).await?;
+    let mut buildpacks = node.store().buildpacks(app.id).await?;
+    if buildpacks.is_empty() {
+        buildpacks.extend(buildpack_of(&config));
+    }
     let order = BuildOrder {
         id,
         app: app.clone(),
         source: push.source.clone(),
         commit: push.commit.clone(),
-        buildpacks: node.store().buildpacks(app.id).await?,
-        config: crate::flows::config(node, app).await?,
+        buildpacks,
+        config,
         cache: node.settings().cache_dir().join(app.id.to_string()),
     };
     transcript.lines(push_text::building_source());
+    let was_detected = order.buildpacks.is_empty();
     let built = build(node, order, transcript, output_path).await;
+    if let Ok(built) = &built
+        && was_detected
+    {
+        keep_choice(node, app, built.buildpacks.clone()).await;
+    }
     let result = match built {
         Ok(built) => release(node, push, transcript, Slugged { built, build: id, permit }).await,
         Err(failure) => Err(Stopped::Build(failure)),
@@ -170,6 +181,20 @@ async fn build_and_release(
         }
     }
     result
+}
+
+/// The older way to name a buildpack, where none is set (platform reference 3.4).
+fn buildpack_of(config: &ConfigVars) -> Option<String> {
+    let named = ["BUILDPACK_URL", "LANGUAGE_PACK_URL"].into_iter().find_map(|name| config.get(name));
+    named.filter(|url| !url.trim().is_empty()).map(str::to_owned)
+}
+
+/// What was detected once is the app's choice from then on (platform reference 3.4): another file in its root does not
+/// change what it is. A release can be made without it as well.
+async fn keep_choice(node: &Node, app: &App, buildpacks: Vec<String>) {
+    if let Err(error) = node.store().set_buildpacks(app.id, buildpacks).await {
+        tracing::warn!(app = %app.name, %error, "the buildpack that was detected is not kept");
+    }
 }
 
 /// Runs the builder, its lines going to the pusher and into the build's file.

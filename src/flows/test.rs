@@ -103,7 +103,7 @@ impl Builder for PretendedBuilder {
             buildpack_description: None,
             created_at_s: 0,
         };
-        async { Ok(Built { slug, stack_version: "1".to_owned() }) }.boxed()
+        async { Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() }) }.boxed()
     }
 
     fn stacks(&self) -> Vec<StackName> {

@@ -20,7 +20,7 @@ pub(super) const NEEDED_MIB: u64 = 2560;
 /// Packages that come without being named, roughly, for the progress of a fresh root.
 const ESSENTIAL_PACKAGES: usize = 100;
 /// Prefix of a build's directory until it is moved to its place.
-const UNFINISHED: &str = ".building-";
+pub(super) const UNFINISHED: &str = ".building-";
 /// What the build calls, and the Debian package that holds it.
 const TOOLS: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
@@ -88,7 +88,7 @@ pub fn build(
 }
 
 /// Removes what interrupted builds left. The caller holds the lock.
-fn remove_unfinished(stacks: &Path) -> Result<(), StackError> {
+pub(super) fn remove_unfinished(stacks: &Path) -> Result<(), StackError> {
     let entries = std::fs::read_dir(stacks).map_err(StackError::file("read", stacks))?;
     for entry in entries.flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
@@ -98,7 +98,7 @@ fn remove_unfinished(stacks: &Path) -> Result<(), StackError> {
     Ok(())
 }
 
-fn check_host(stacks: &Path, inputs: &Inputs) -> Result<(), StackError> {
+pub(super) fn check_host(stacks: &Path, inputs: &Inputs) -> Result<(), StackError> {
     for (program, package) in TOOLS {
         let found = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"]
             .iter()
@@ -121,22 +121,19 @@ fn check_host(stacks: &Path, inputs: &Inputs) -> Result<(), StackError> {
 }
 
 /// The place of one build. `run/` and `build/` in it become the stack; the rest goes.
-struct Site<'a> {
-    dir: PathBuf,
-    inputs: &'a Inputs,
+pub(super) struct Site<'a> {
+    pub(super) dir: PathBuf,
+    pub(super) inputs: &'a Inputs,
 }
 
 impl Site<'_> {
     fn make(&self, id: &str, progress: &mut dyn Progress) -> Result<(), StackError> {
-        for part in ["", "run", "build", "work", "merged", "tools"] {
+        self.write_tools()?;
+        for part in ["run", "build", "work", "merged"] {
             self.make_dir(Path::new(part))?;
         }
-        self.write("tools/finish.sh", data::FINISH)?;
-        self.write("tools/delta.sh", data::DELTA)?;
         self.write("tools/dpkg.cfg", data::DPKG_OPTIONS)?;
-        self.write("tools/apt.conf", &self.apt_configuration())?;
         self.write("tools/build.packages", &self.inputs.description.build_packages.join("\n"))?;
-        self.write("tools/debian.sources", &sources::render(&self.inputs.sources, Credentials::Kept))?;
 
         self.install_run(progress)?;
         begin(progress, Phase::RunFinish);
@@ -152,6 +149,15 @@ impl Site<'_> {
         }
         record::write(&self.dir, &self.inputs.description.manifest, id)?;
         self.tool("writing to disk", ["sync", "--file-system", "."]).run(&mut |_| ())
+    }
+
+    /// Makes the place, and puts there what every installation needs.
+    pub(super) fn write_tools(&self) -> Result<(), StackError> {
+        self.make_dir(Path::new(""))?;
+        self.write("tools/finish.sh", data::FINISH)?;
+        self.write("tools/delta.sh", data::DELTA)?;
+        self.write("tools/apt.conf", &self.apt_configuration())?;
+        self.write("tools/debian.sources", &sources::render(&self.inputs.sources, Credentials::Kept))
     }
 
     fn install_run(&self, progress: &mut dyn Progress) -> Result<(), StackError> {
@@ -179,7 +185,7 @@ impl Site<'_> {
         self.metered("installing the build variant", argv, meter, progress)
     }
 
-    fn metered(
+    pub(super) fn metered(
         &self,
         step: &'static str,
         argv: Vec<OsString>,
@@ -196,7 +202,7 @@ impl Site<'_> {
         })
     }
 
-    fn tool<const N: usize>(&self, step: &'static str, argv: [&str; N]) -> Tool<'_> {
+    pub(super) fn tool<const N: usize>(&self, step: &'static str, argv: [&str; N]) -> Tool<'_> {
         let argv = argv.into_iter().map(OsString::from).collect();
         Tool { step, argv, dir: &self.dir, suite: &self.inputs.description.manifest.suite }
     }
@@ -235,7 +241,7 @@ impl Site<'_> {
         self.apt_options().map(|option| option + "\n").collect()
     }
 
-    fn make_dir(&self, part: &Path) -> Result<(), StackError> {
+    pub(super) fn make_dir(&self, part: &Path) -> Result<(), StackError> {
         let path = self.dir.join(part);
         std::fs::create_dir_all(&path).map_err(StackError::file("create", &path))?;
         // The package tools drop to users of their own and must get through, whatever the caller's umask is.
@@ -244,7 +250,7 @@ impl Site<'_> {
     }
 
     /// Writes a file readable by all at `part`, in place of whatever is there (a link is not followed).
-    fn write(&self, part: &str, contents: &str) -> Result<(), StackError> {
+    pub(super) fn write(&self, part: &str, contents: &str) -> Result<(), StackError> {
         let path = self.dir.join(part);
         let mut missing: Vec<_> =
             Path::new(part).ancestors().skip(1).take_while(|dir| !self.dir.join(dir).exists()).collect();

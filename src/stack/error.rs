@@ -19,6 +19,24 @@ pub enum StackError {
     /// The stack is known but not on this node's disk.
     #[error("stack `{0}` is not built on this node: run `dyno stacks:build {0}` as root")]
     NotBuilt(String),
+    /// The stack has no such set of packages.
+    #[error("stack `{stack}` has no packages of the name `{name}`; it has: {known}")]
+    UnknownLayer {
+        /// The name asked for.
+        name: String,
+        /// The stack.
+        stack: String,
+        /// The names there are, with commas.
+        known: String,
+    },
+    /// A layer that something was built on is gone.
+    #[error("the packages `{id}` over stack `{stack}` are not on this node any more: deploy the app again")]
+    LayerMissing {
+        /// The stack.
+        stack: String,
+        /// The layer's content id.
+        id: String,
+    },
     /// A record of a built stack cannot be read.
     #[error(
         "the record of a built stack at {path} is damaged ({reason}): remove its directory and build it again"

@@ -12,7 +12,7 @@ use super::sources::{self, Credentials, Source};
 use super::trust;
 
 /// Length of a content id in hexadecimal digits: 64 bits, ample for telling apart the builds of one node.
-const ID_DIGITS: usize = 16;
+pub(super) const ID_DIGITS: usize = 16;
 /// Counts changes of this code that make the same data come out differently.
 const RECIPE: &str = "1";
 

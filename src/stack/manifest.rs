@@ -16,6 +16,8 @@ pub(super) struct Manifest {
     pub(super) suite: String,
     pub(super) compat: String,
     packages: PackageFiles,
+    #[serde(default)]
+    pub(super) layers: BTreeMap<String, Layer>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) build_environment: BTreeMap<String, String>,
 }
@@ -25,6 +27,20 @@ pub(super) struct Manifest {
 struct PackageFiles {
     run: String,
     build: String,
+}
+
+/// A set of packages over the stack.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Layer {
+    /// For people: `Ruby 3.3`.
+    pub(super) title: String,
+    /// What dynos see of it.
+    #[serde(default)]
+    pub(super) run: Vec<String>,
+    /// What builds see besides.
+    #[serde(default)]
+    pub(super) build: Vec<String>,
 }
 
 /// A description with its lists read.
@@ -54,6 +70,11 @@ impl Description {
         };
         let run_packages = list(&manifest.packages.run).map_err(faulty)?;
         let build_packages = list(&manifest.packages.build).map_err(faulty)?;
+        for (layer, packages) in &manifest.layers {
+            let all = packages.run.iter().chain(&packages.build).map(|name| format!("{name}\n"));
+            parse_packages(&all.collect::<String>())
+                .map_err(|why| faulty(format!("layer {layer}: {why}")))?;
+        }
         Ok(Self { manifest, run_packages, build_packages })
     }
 }

@@ -4,6 +4,9 @@
 //! never changes; its version is a digest of what went into it, and several versions may lie side by side on a node
 //! (`<lib>/stacks/<name>/<version>/{run,build}`, and `current`, a link to the version that new builds use).
 //!
+//! What not every app needs, such as a language, is a layer over both, made when a build first asks for it
+//! (`<version>/layers/<id>/{run,build}`). A version with a layer is written `<version>+<id>`.
+//!
 //! Not here: mounting a stack (`runtime`), and choosing one for an app (`flows`).
 //! Contract: [`build`] makes one visible whole or not at all; [`Stack`] finds one; [`host`] collects what builds need of the host.
 
@@ -13,6 +16,7 @@ mod data;
 mod error;
 pub mod host;
 mod inputs;
+mod layers;
 mod manifest;
 mod progress;
 mod record;
@@ -26,14 +30,20 @@ use crate::domain::StackName;
 
 pub use builder::{Outcome, build};
 pub use error::StackError;
+pub use layers::{sets, with_layers};
 pub use progress::{Phase, Progress, Silent};
+
+/// Directory of the layers over a built stack.
+const LAYERS_DIR: &str = "layers";
+/// What stands between the version of a stack and the layer over it.
+const LAYER_MARK: char = '+';
 
 /// A built stack on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
     /// Its name, such as `cedar-13`.
     pub name: StackName,
-    /// Digest of what went into it.
+    /// Digest of what went into it; with a layer over it, that one's after a `+`.
     pub version: String,
     /// The name third-party buildpacks see in `$STACK`.
     pub compat: String,
@@ -44,6 +54,7 @@ pub struct Stack {
     /// The same for builds.
     pub build_env: BTreeMap<String, String>,
     dir: PathBuf,
+    layer: Option<PathBuf>,
 }
 
 impl Stack {
@@ -67,7 +78,10 @@ impl Stack {
     /// # Errors
     /// [`StackError::NotBuilt`], or a damaged record.
     pub fn at(lib_dir: &Path, name: &StackName, version: &str) -> Result<Self, StackError> {
-        let is_plain = !version.is_empty() && version.bytes().all(|b| b.is_ascii_hexdigit());
+        if let Some((below, layer)) = version.split_once(LAYER_MARK) {
+            return Self::at(lib_dir, name, below)?.over(layer);
+        }
+        let is_plain = is_id(version);
         let dir = home(lib_dir, name).join(version);
         let record = if is_plain { record::read(&dir)? } else { None };
         let record = record.ok_or_else(|| StackError::NotBuilt(name.to_string()))?;
@@ -79,20 +93,44 @@ impl Stack {
             env: record.env,
             build_env: record.build_env,
             dir,
+            layer: None,
         })
+    }
+
+    /// The stack without a layer over it.
+    fn bare(&self) -> Self {
+        let version = self.version.split(LAYER_MARK).next().unwrap_or_default().to_owned();
+        Self { version, layer: None, ..self.clone() }
+    }
+
+    /// The stack, which must be bare, with the layer `id` over it.
+    fn over(self, id: &str) -> Result<Self, StackError> {
+        let dir = self.dir.join(LAYERS_DIR).join(id);
+        if !is_id(id) || !dir.join(layers::FILE).is_file() {
+            return Err(StackError::LayerMissing { stack: self.name.to_string(), id: id.to_owned() });
+        }
+        let version = format!("{}{LAYER_MARK}{id}", self.version);
+        Ok(Self { version, layer: Some(dir), ..self })
     }
 
     /// The layers dynos run on, lowest first.
     #[must_use]
     pub fn run_layers(&self) -> Vec<PathBuf> {
-        vec![self.dir.join("run")]
+        let layer = self.layer.iter().map(|dir| dir.join("run"));
+        // A layer of tools that only builds need has none for dynos.
+        [self.dir.join("run")].into_iter().chain(layer.filter(|dir| dir.is_dir())).collect()
     }
 
     /// The layers builds run on, lowest first.
     #[must_use]
     pub fn build_layers(&self) -> Vec<PathBuf> {
-        vec![self.dir.join("run"), self.dir.join("build")]
+        let layer = self.layer.iter().map(|dir| dir.join("build"));
+        [self.dir.join("run"), self.dir.join("build")].into_iter().chain(layer).collect()
     }
+}
+
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// The names of the stacks this binary can build, in order, whether built or not.
@@ -109,17 +147,43 @@ fn home(lib_dir: &Path, name: &StackName) -> PathBuf {
 mod test {
     use super::*;
 
+    /// A stack as it lies on disk, without files.
+    pub(super) fn built(lib: &Path, version: &str) -> Stack {
+        let name = StackName::default();
+        let dir = home(lib, &name).join(version);
+        std::fs::create_dir_all(&dir).unwrap();
+        let description = manifest::Description::embedded(name.as_str()).unwrap();
+        record::write(&dir, &description.manifest, version).unwrap();
+        record::make_current(lib, &name, version).unwrap();
+        Stack::current(lib, &name).unwrap()
+    }
+
+    #[test]
+    fn a_layer_lies_over_the_version_it_was_made_for() {
+        let lib = tempfile::tempdir().unwrap();
+        let stack = built(lib.path(), "00ff");
+        let at = |version: &str| Stack::at(lib.path(), &StackName::default(), version);
+        assert!(matches!(at("00ff+ab"), Err(StackError::LayerMissing { .. })));
+        let layer = stack.dir.join("layers/ab");
+        std::fs::create_dir_all(layer.join("build")).unwrap();
+        std::fs::write(layer.join(layers::FILE), "{}").unwrap();
+        let with = at("00ff+ab").unwrap();
+        assert_eq!(with.version, "00ff+ab");
+        assert_eq!(with.run_layers(), stack.run_layers());
+        assert_eq!(with.build_layers(), [stack.build_layers(), vec![layer.join("build")]].concat());
+        std::fs::create_dir(layer.join("run")).unwrap();
+        assert_eq!(with.run_layers(), [stack.run_layers(), vec![layer.join("run")]].concat());
+        assert_eq!(with.bare(), stack);
+        assert!(at("00ff+../ab").is_err() && at("00ff+").is_err());
+    }
+
     #[test]
     fn a_stack_is_found_by_its_version_and_as_the_current_one() {
         let lib = tempfile::tempdir().unwrap();
         let name = StackName::default();
         assert!(matches!(Stack::current(lib.path(), &name), Err(StackError::NotBuilt(_))));
+        let stack = built(lib.path(), "00ff");
         let dir = home(lib.path(), &name).join("00ff");
-        std::fs::create_dir_all(&dir).unwrap();
-        let description = manifest::Description::embedded(name.as_str()).unwrap();
-        record::write(&dir, &description.manifest, "00ff").unwrap();
-        record::make_current(lib.path(), &name, "00ff").unwrap();
-        let stack = Stack::current(lib.path(), &name).unwrap();
         assert_eq!((stack.version.as_str(), stack.compat.as_str()), ("00ff", "heroku-24"));
         assert_eq!(stack.run_layers(), [dir.join("run")]);
         assert_eq!(stack.build_layers(), [dir.join("run"), dir.join("build")]);

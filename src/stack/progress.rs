@@ -3,6 +3,8 @@
 /// The steps of a build, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
+    /// Waiting for another build that makes the same, or holds its place.
+    Wait,
     /// Reading the host's settings and checking what is needed.
     Check,
     /// Fetching and installing the packages that dynos run on.
@@ -19,6 +21,7 @@ impl Phase {
     /// Where the phase begins and ends, in percent of a whole build, as measured on two cores.
     const fn share(self) -> (u8, u8) {
         match self {
+            Self::Wait => (0, 0),
             Self::Check => (0, 1),
             Self::RunPackages => (1, 60),
             Self::RunFinish => (60, 66),
@@ -31,6 +34,7 @@ impl Phase {
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
+            Self::Wait => "waiting for another build of it",
             Self::Check => "checking the host",
             Self::RunPackages => "installing the run variant",
             Self::RunFinish => "finishing the run variant",

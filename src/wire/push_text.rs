@@ -62,6 +62,21 @@ pub fn detected(name: &str) -> String {
     header(&format!("{name} app detected"))
 }
 
+/// Packages are installed over the stack, once for all apps: `-----> Adding Ruby 3.3 to the stack (once on this node)`.
+#[must_use]
+pub fn adding_layers(titles: &[String]) -> String {
+    header(&format!(
+        "Adding {} to the stack (once on this node; takes a minute or two)",
+        titles.join(" and ")
+    ))
+}
+
+/// How far that is; `doing` is what happens.
+#[must_use]
+pub fn layers_progress(doing: &str, percent: u8) -> String {
+    detail(&format!("{percent:>3}% {doing}"))
+}
+
 /// How many files `.slugignore` removed.
 #[must_use]
 pub fn deleting_ignored(count: usize) -> String {

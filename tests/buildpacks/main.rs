@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Every built-in buildpack.
-const BUILDPACKS: &[&str] = &["nodejs", "python"];
+const BUILDPACKS: &[&str] = &["go", "java", "nodejs", "php", "procfile", "python", "ruby", "rust", "static"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -74,32 +74,127 @@ fn what_buildpacks_share_is_the_same_in_each() {
 
 #[test]
 fn detection_goes_by_the_files_in_the_root() {
-    for (file, python, nodejs) in [
-        ("requirements.txt", true, false),
-        ("poetry.lock", true, false),
-        ("manage.py", true, false),
-        ("package.json", false, true),
-        ("index.html", false, false),
+    for (file, buildpack, name) in [
+        ("Gemfile", "ruby", "Ruby"),
+        ("package.json", "nodejs", "Node.js"),
+        ("requirements.txt", "python", "Python"),
+        ("poetry.lock", "python", "Python"),
+        ("uv.lock", "python", "Python"),
+        ("manage.py", "python", "Python"),
+        ("pom.xml", "java", "Java"),
+        ("build.gradle.kts", "java", "Gradle"),
+        ("composer.json", "php", "PHP"),
+        ("index.php", "php", "PHP"),
+        ("go.mod", "go", "Go"),
+        ("Gopkg.lock", "go", "Go"),
+        ("Cargo.toml", "rust", "Rust"),
+        ("index.html", "static", "Static"),
+        ("static.json", "static", "Static"),
+        ("Procfile", "procfile", "Procfile"),
+        ("README.md", "none", ""),
     ] {
         let app = Scratch::new(&format!("detect-{file}"));
         app.file(file, "");
-        for (buildpack, name, expected) in [("python", "Python\n", python), ("nodejs", "Node.js\n", nodejs)] {
-            let output = run(buildpack, "detect", &[app.path()]);
-            assert_eq!(output.status.success(), expected, "{buildpack} on {file}");
-            assert_eq!(text(&output.stdout), if expected { name } else { "" }, "{buildpack} on {file}");
+        for candidate in BUILDPACKS {
+            let output = run(candidate, "detect", &[app.path()]);
+            let expected = *candidate == buildpack;
+            assert_eq!(output.status.success(), expected, "{candidate} on {file}");
+            let said = if expected { format!("{name}\n") } else { String::new() };
+            assert_eq!(text(&output.stdout), said, "{candidate} on {file}");
         }
     }
 }
 
 #[test]
-fn an_app_of_another_package_manager_is_told_what_to_write() {
-    let app = Scratch::new("poetry");
-    app.file("poetry.lock", "");
-    let cache = Scratch::new("poetry-cache");
-    let output = run("python", "compile", &[app.path(), cache.path()]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = text(&output.stderr);
-    assert!(said.contains(" !     Run `poetry export -o requirements.txt`"), "{said}");
+fn a_page_beside_a_procfile_is_no_static_site() {
+    let app = Scratch::new("page");
+    app.file("index.html", "").file("Procfile", "web: ./server\n");
+    assert!(!run("static", "detect", &[app.path()]).status.success());
+    assert!(run("procfile", "detect", &[app.path()]).status.success());
+}
+
+/// A compilation that must end before it needs anything of a stack: what it told.
+fn compiled_in_vain(buildpack: &str, files: &[(&str, &str)]) -> String {
+    let name = files.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("-");
+    let (app, cache) = (Scratch::new(&name), Scratch::new(&format!("{name}-cache")));
+    for (name, text) in files {
+        app.file(name, text);
+    }
+    let output = run(buildpack, "compile", &[app.path(), cache.path()]);
+    assert_eq!(output.status.code(), Some(1), "{buildpack} {name}: {}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+#[test]
+fn a_missing_or_second_lock_file_is_told_with_what_to_write() {
+    for (buildpack, files, told) in [
+        ("python", [("pdm.lock", ""), ("app.py", "")], "Run `pdm export -o requirements.txt`"),
+        ("python", [("app.py", ""), ("wsgi.py", "")], "List the dependencies there, one per line"),
+        (
+            "python",
+            [("requirements.txt", ""), ("uv.lock", "")],
+            "listed for several tools: requirements.txt uv.lock",
+        ),
+        ("python", [("poetry.lock", ""), ("app.py", "")], "but no pyproject.toml"),
+        ("go", [("Gopkg.lock", ""), ("main.go", "")], "Run `go mod init` and `go mod tidy`"),
+        ("ruby", [("Gemfile", ""), ("config.ru", "")], "Run `bundle lock"),
+        ("ruby", [("Gemfile", ""), ("Gemfile.lock", "<<<<<<< HEAD\n")], "unfinished merge"),
+        ("procfile", [("Procfile", "web\n"), ("server", "")], "declares no process type"),
+    ] {
+        let said = compiled_in_vain(buildpack, &files);
+        assert!(said.contains(told), "{buildpack} {files:?}: {said}");
+    }
+}
+
+#[test]
+fn java_is_chosen_by_system_properties() {
+    for (text, layer) in [
+        ("", "java"),
+        ("java.runtime.version=21\n", "java"),
+        ("# any\njava.runtime.version = 25.0.1\n", "java-25"),
+        ("java.runtime.version=17\n", "java"),
+    ] {
+        let app = Scratch::new("properties");
+        app.file("system.properties", text);
+        assert_eq!(
+            self::text(&run("java", "layers", &[app.path()]).stdout),
+            format!("{layer}\n"),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn a_site_is_configured_by_what_its_json_may_say() {
+    let configured = |json: &str| {
+        let app = Scratch::new("site");
+        app.file("static.json", json).file("index.html", "");
+        let script = root().join("buildpacks/static/lib/config.py");
+        let made = Command::new("python3")
+            .arg(script)
+            .arg(app.path())
+            .arg(app.path().join("conf"))
+            .output()
+            .unwrap();
+        let conf = fs::read_to_string(app.path().join("conf")).unwrap_or_default();
+        (made.status.success(), text(&made.stderr), conf)
+    };
+    let (taken, _, conf) =
+        configured(r#"{"clean_urls": true, "routes": {"/app/**": "index.html"}, "https_only": true}"#);
+    assert!(taken && conf.contains("try_files $uri $uri.html $uri/ @rest;"), "{conf}");
+    assert!(conf.contains(r#"if ($uri ~ "^/app/.*$") { rewrite ^ "/index.html" last; }"#), "{conf}");
+    assert!(conf.contains(r#"$http_x_forwarded_proto = "http""#), "{conf}");
+    for (json, told) in [
+        ("[]", "must hold a JSON object"),
+        ("{\"root\": \"../..\"}", "names no directory"),
+        ("{\"clean_urls\": 1}", "must be a bool"),
+        ("{\"redirects\": {\"/a\": {\"url\": \"/b\", \"status\": 200}}}", "no status of a redirect"),
+        (r#"{"headers": {"/**": {"X: y": "1"}}}"#, "no name of a header"),
+        (r#"{"error_page": "a\"; root /etc; #"}"#, "without quotes"),
+    ] {
+        let (taken, said, _) = configured(json);
+        assert!(!taken && said.contains(told), "{json}: {said}");
+    }
 }
 
 #[test]

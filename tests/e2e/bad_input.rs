@@ -96,7 +96,8 @@ fn a_slug_that_is_too_large(node: &TestNode, source: &Path) {
 
 fn a_tree_without_files(node: &TestNode, source: &Path) {
     git(source, &["rm", "-q", "-r", "."]);
-    refused(node, source, &["No default language could be detected for this app."]);
+    // What the app was found to be at first is its choice from then on.
+    refused(node, source, &["App not compatible with buildpack: heroku/python"]);
 }
 
 fn a_deleted_branch(node: &TestNode, source: &Path) {

@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod crashes;
 mod first_push;
+mod languages;
 mod limits;
 mod one_off;
 mod operations;

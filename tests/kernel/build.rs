@@ -1,17 +1,22 @@
 //! Builds on a real stack: source in, slug out, and nothing left of those that fail.
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test a panic is how a failure is told")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dyno::build::{self, BuildFailure, BuildLimits, BuildRequest, BuiltSlug, STORE_ID, Sandboxes, Sink};
+use dyno::build::{
+    self, BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, STORE_ID,
+    Sandboxes, Sink,
+};
 use dyno::domain::{ConfigVars, StackName};
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 use dyno::runtime::slots::Slots;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::support::container::{Node, can_run};
@@ -37,6 +42,19 @@ struct Lines(Vec<String>);
 impl Sink for Lines {
     fn line(&mut self, line: &str) {
         self.0.push(line.to_owned());
+    }
+}
+
+/// Has no packages over the stack.
+struct NoLayers;
+
+impl Layers for NoLayers {
+    fn with<'a>(
+        &'a self,
+        names: BTreeSet<String>,
+        _told: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'a, Result<Ground, LayersFailure>> {
+        Box::pin(async move { Err(LayersFailure::Unknown(format!("there are no packages {names:?}"))) })
     }
 }
 
@@ -69,9 +87,10 @@ impl Bench {
             source_version: "0123abcd".into(),
             stack: stack.name.clone(),
             stack_compat: stack.compat.clone(),
-            stack_layers: stack.build_layers(),
+            stack_base: Ground { version: stack.version.clone(), layers: stack.build_layers() },
             stack_env: stack.build_env.clone(),
             buildpacks: vec![pack.to_string_lossy().into_owned()],
+            known_buildpacks: BTreeMap::new(),
             config: ConfigVars::new(vars).expect("good config vars"),
             cache: lib_dir.join("cache/app"),
             limits: BuildLimits { timeout_s: patient(BUILD_LIMIT).as_secs(), ..BuildLimits::default() },
@@ -95,7 +114,7 @@ impl Bench {
     async fn build(&mut self) -> (Result<BuiltSlug, BuildFailure>, String) {
         self.request.id = Uuid::new_v4();
         let mut lines = Lines::default();
-        let result = build::build(self.request.clone(), &self.sandboxes, &mut lines).await;
+        let result = build::build(self.request.clone(), &self.sandboxes, &NoLayers, &mut lines).await;
         (result, lines.0.join("\n"))
     }
 

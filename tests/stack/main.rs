@@ -16,6 +16,8 @@ use dyno::domain::StackName;
 use dyno::stack::host::HostSettings;
 use dyno::stack::{self, Outcome, Phase, Progress, Stack};
 
+use crate::support::inside::{Reach, enter};
+
 const DEFAULT_LIB: &str = "/var/lib/dyno";
 /// How long the killed build may take to start its package tools.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -58,54 +60,7 @@ fn build_or_find() -> Stack {
 
 /// What `script` prints inside the layers, as their root, without network; the layers stay as they are.
 fn inside(layers: &[PathBuf], script: &str) -> String {
-    enter(layers, Reach::Nothing, script)
-}
-
-/// What a process inside can reach.
-enum Reach {
-    /// No network.
-    Nothing,
-    /// The host's network, with the settings that builds get.
-    Registries(HostSettings),
-}
-
-fn enter(layers: &[PathBuf], reach: Reach, script: &str) -> String {
-    let lower: Vec<_> = layers.iter().rev().map(|layer| layer.to_str().unwrap()).collect();
-    let laid = tempfile::tempdir().unwrap();
-    let (namespaces, env) = match reach {
-        Reach::Nothing => (["--mount", "--pid", "--net"].as_slice(), Vec::new()),
-        Reach::Registries(mut settings) => {
-            let resolvers = settings.resolvers.resolv_conf().into_bytes();
-            settings.files.push((PathBuf::from("/etc/resolv.conf"), resolvers));
-            for (target, contents) in settings.files {
-                let path = laid.path().join(target.strip_prefix("/").unwrap());
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, contents).unwrap();
-            }
-            (["--mount", "--pid"].as_slice(), settings.env)
-        }
-    };
-    let around = format!(
-        "set -eu; cd {laid}; mount -t tmpfs tmpfs /mnt; mkdir /mnt/upper /mnt/work /mnt/root
-        mount -t overlay overlay -o lowerdir={lower},upperdir=/mnt/upper,workdir=/mnt/work /mnt/root
-        mount -t proc proc /mnt/root/proc; mount --bind /dev /mnt/root/dev
-        find . -type f | while read -r file; do mount --bind -o ro \"$file\" \"/mnt/root/$file\"; done
-        exec chroot /mnt/root bash -c \"$1\"",
-        laid = laid.path().to_str().unwrap(),
-        lower = lower.join(":")
-    );
-    let output = Command::new("unshare")
-        .args(namespaces)
-        .args(["--fork", "--kill-child", "--mount-proc", "sh", "-c", around.as_str(), "sh", script])
-        .env_clear()
-        .envs(env)
-        .envs([("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/tmp")])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
+    enter(layers, Reach::Nothing, &[], script)
 }
 
 #[test]
@@ -160,7 +115,7 @@ fn builds_reach_the_registries_with_the_hosts_settings() {
         node -e 'require(\"https\").get(process.argv[1], r => process.exit(r.statusCode == 200 ? 0 : 1))' $from
         timeout 60 git ls-remote $from 2>&1 | grep -ci certificate || :
         ls /tmp/wheels /tmp/app/node_modules";
-    let told = enter(&layers, Reach::Registries(HostSettings::collect()), script);
+    let told = enter(&layers, Reach::Registries(HostSettings::collect()), &[], script);
     assert!(told.starts_with("0\n"), "git trusts what the host trusts: {told}");
     assert!(told.contains(".whl") && told.contains("left-pad"), "{told}");
 }

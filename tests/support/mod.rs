@@ -13,6 +13,7 @@
 
 pub mod container;
 pub mod host;
+pub mod inside;
 pub mod node;
 pub mod patience;
 pub mod skip;

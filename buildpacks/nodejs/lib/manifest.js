@@ -65,6 +65,19 @@ const answers = {
     if (typeof range !== 'string' || rules.validRange(range) === null) return 'invalid';
     return rules.satisfies(process.versions.node, range) ? 'yes' : 'no';
   },
+  // The newest version that engines.node accepts of those in the JSON list on stdin; nothing if there is none.
+  'engine-pick': () => {
+    const rules = semver(argument);
+    const stable = JSON.parse(fs.readFileSync(0, 'utf8')).filter((version) => !version.includes('-'));
+    return rules.maxSatisfying(stable, section('engines').node) ?? '';
+  },
+  // `yarn 4.5.0`: the package manager and the version that packageManager asks for, without its digest.
+  'package-manager': () => {
+    const wanted = /^(npm|yarn|pnpm)@([0-9][^+ ]*)/.exec(String(manifest.packageManager ?? ''));
+    return wanted ? `${wanted[1]} ${wanted[2]}` : '';
+  },
+  // The range that engines asks for of the package manager in the argument.
+  'engine-of': () => (typeof section('engines')[argument] === 'string' ? section('engines')[argument].trim() : ''),
   'has-script': () => (typeof section('scripts')[argument] === 'string' ? 'yes' : 'no'),
   'has-dev-dependencies': () => (Object.keys(section('devDependencies')).length > 0 ? 'yes' : 'no'),
 };

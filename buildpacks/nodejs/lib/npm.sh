@@ -1,20 +1,9 @@
-# Installs, builds and prunes with npm. Sourced by bin/compile.
+# Installs and prunes with npm. Sourced by bin/compile.
 
 prepare_npm() {
-  local lock
-  if ! has_lock; then
-    for lock in yarn.lock pnpm-lock.yaml bun.lock bun.lockb; do
-      [[ -f $lock ]] || continue
-      fail "The versions of this app are locked in $lock, and this buildpack installs with npm alone." \
-        "Run \`npm install --package-lock-only\`, commit package-lock.json and push again."
-    done
-  fi
   export npm_config_cache="$CACHE_DIR/npm"
   # With a lock file the cache cannot be out of date: every version is fixed.
   ! has_lock || export npm_config_prefer_offline=true
-  export npm_config_fund=false npm_config_audit=false npm_config_update_notifier=false npm_config_progress=false
-  # Compiled add-ons use the headers of the stack's Node, where it has them, instead of fetching some.
-  [[ ! -d /usr/include/node ]] || export npm_config_nodedir=/usr
   mkdir -p "$npm_config_cache"
 }
 
@@ -58,10 +47,7 @@ explain_npm_failure() {
     "Try the same in a fresh clone of the app with Node.js $NODE_VERSION, correct it and push again."
 }
 
-install_packages() {
-  if [[ -d node_modules ]]; then
-    warn "node_modules is part of the app's sources: add it to .gitignore, it is installed here."
-  fi
+install_with_npm() {
   # A build needs the development packages too; what is left of them is pruned after it.
   if has_lock; then
     header "Installing packages with npm ci"
@@ -74,28 +60,4 @@ install_packages() {
   fi
 }
 
-# Runs the script $1 of package.json when it has one.
-run_script() {
-  [[ $(manifest has-script "$1") == yes ]] || return 0
-  header "Running the script $1"
-  npm_step run "$1"
-}
-
-# heroku-postbuild stands in for build where a platform needs other steps than a developer.
-run_build() {
-  if [[ $(manifest has-script heroku-postbuild) == yes ]]; then
-    run_script heroku-postbuild
-  else
-    run_script build
-  fi
-}
-
-prune_packages() {
-  [[ $(manifest has-dev-dependencies) == yes ]] || return 0
-  if [[ $NODE_ENV != production || ${NPM_CONFIG_PRODUCTION:-} == false ]]; then
-    header "Keeping the development packages (NODE_ENV is $NODE_ENV, NPM_CONFIG_PRODUCTION ${NPM_CONFIG_PRODUCTION:-not set})"
-    return
-  fi
-  header "Pruning the development packages"
-  npm_step prune --omit=dev --ignore-scripts
-}
+prune_with_npm() { npm_step prune --omit=dev --ignore-scripts; }

@@ -1,4 +1,7 @@
 # Sourced when a dyno of a Node.js app starts.
+if [ -d "$HOME/.heroku/node/bin" ]; then
+  export PATH="$HOME/.heroku/node/bin:$PATH"
+fi
 export PATH="$HOME/node_modules/.bin:$PATH"
 export NODE_ENV="${NODE_ENV:-production}"
 # `npm start` has no business with the registry at run time.

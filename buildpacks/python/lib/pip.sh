@@ -1,7 +1,4 @@
-# Installs requirements.txt, or takes the environment of the last build when nothing that made it has changed.
-# Sourced by bin/compile.
-
-readonly CACHED_VENV=$CACHE/environment CACHED_FINGERPRINT=$CACHE/fingerprint
+# Installs requirements.txt with pip. Sourced by bin/compile.
 
 # The files that requirements.txt (or $1) reads, itself first. Nesting deeper than this is not followed.
 readonly INCLUDE_DEPTH_MAX=8
@@ -15,20 +12,17 @@ requirement_files() {
     done
 }
 
-# Whether the requirements name the app's own files or a branch, whose contents the fingerprint does not know.
-names_moving_sources() {
-  requirement_files requirements.txt |
-    xargs -d '\n' grep -qE '^[[:space:]]*(-e|--editable|\.|/|-f|--find-links)|file:|git\+|hg\+|svn\+|bzr\+|\.(whl|zip|tar\.gz)([[:space:]]|$)'
+# What decides what pip installs.
+pip_inputs() {
+  /usr/bin/python3 -m pip --version
+  env | grep -E '^PIP_(INDEX_URL|EXTRA_INDEX_URL|CONSTRAINT|PRE|NO_BINARY|ONLY_BINARY)=' | sort
+  requirement_files requirements.txt | xargs -d '\n' cat
 }
 
-# Everything that decides what gets installed.
-fingerprint() {
-  {
-    echo "$CACHE_FORMAT ${STACK:-} $PYTHON_VERSION"
-    /usr/bin/python3 -m pip --version
-    env | grep -E '^PIP_(INDEX_URL|EXTRA_INDEX_URL|CONSTRAINT|PRE|NO_BINARY|ONLY_BINARY)=' | sort
-    requirement_files requirements.txt | xargs -d '\n' cat
-  } | sha256sum | cut -d ' ' -f 1
+# Whether the requirements name the app's own files or a branch, whose contents the fingerprint does not know.
+pip_is_moving() {
+  requirement_files requirements.txt |
+    xargs -d '\n' grep -qE '^[[:space:]]*(-e|--editable|\.|/|-f|--find-links)|file:|git\+|hg\+|svn\+|bzr\+|\.(whl|zip|tar\.gz)([[:space:]]|$)'
 }
 
 # Turns what pip said into what the user can do. $1: its log.
@@ -71,10 +65,11 @@ explain_pip_failure() {
 readonly HOST_SETTINGS='/^Looking in (indexes|links): /d'
 
 # pip itself stays in the stack and works on the environment: nothing to install for it, and one version of it.
+# $1: the file of requirements.
 pip_install() {
   local log
   log=$(mktemp)
-  if ! /usr/bin/python3 -m pip --python "$VENV/bin/python" install --requirement requirements.txt \
+  if ! /usr/bin/python3 -m pip --python "$VENV/bin/python" install --requirement "$1" \
     --cache-dir "$CACHE/pip" --no-compile --no-input --disable-pip-version-check --progress-bar off 2>&1 |
     sed -uE "$HOST_SETTINGS" | tee "$log" | indent; then
     explain_pip_failure "$log"
@@ -82,36 +77,8 @@ pip_install() {
   rm -f "$log"
 }
 
-create_environment() {
-  local real=$BUILD_DIR/.heroku/python
-  # venv refuses a link as its place, so it is made in the real one; few of its files name it.
-  /usr/bin/python3 -m venv --without-pip "$real" 2>&1 | indent ||
-    fail "The virtual environment could not be made; see above."
-  sed -i "s|$real|$VENV|g" "$VENV/pyvenv.cfg" "$VENV"/bin/activate*
-  printf '#!/bin/sh\nexec /usr/bin/python3 -m pip --python %s/bin/python "$@"\n' "$VENV" >"$VENV/bin/pip"
-  chmod +x "$VENV/bin/pip"
-}
-
-install_requirements() {
-  local print
-  print=$(fingerprint)
-  if [[ -d $CACHED_VENV && $(cat "$CACHED_FINGERPRINT" 2>/dev/null) == "$print" ]] && ! names_moving_sources; then
-    header "Restoring the installed requirements from the build cache"
-    cp -a --reflink=auto "$CACHED_VENV/." "$VENV/"
-    say "requirements.txt and Python are unchanged."
-    return
-  fi
-
+install_with_pip() {
   header "Installing requirements with pip"
   create_environment
-  pip_install
-  # A slug's files have one constant time, so bytecode that is checked by time could go stale unseen.
-  "$VENV/bin/python" -m compileall -q -j 0 --invalidation-mode unchecked-hash "$VENV/lib" >/dev/null ||
-    say "Some files of the requirements do not compile; they are kept as they are."
-
-  rm -rf "$CACHED_VENV" "$CACHED_FINGERPRINT"
-  mkdir -p "$CACHED_VENV"
-  cp -a --reflink=auto "$VENV/." "$CACHED_VENV/"
-  # Last, so that a build killed half way leaves no fingerprint to a half copy.
-  echo "$print" >"$CACHED_FINGERPRINT"
+  pip_install requirements.txt
 }

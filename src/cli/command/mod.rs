@@ -2,6 +2,11 @@
 
 pub(super) mod apps;
 pub(super) mod apps_destroy;
+pub(super) mod buildpacks;
+pub(super) mod buildpacks_add;
+pub(super) mod buildpacks_clear;
+pub(super) mod buildpacks_remove;
+pub(super) mod buildpacks_set;
 pub(super) mod builds;
 pub(super) mod completions;
 pub(super) mod config;

@@ -14,6 +14,9 @@ pub(in crate::cli) struct Args {
     /// Name of the stack
     #[arg(value_name = "STACK", default_value_t)]
     stack: StackName,
+    /// Packages to lay over it now instead of at the first push that needs them, such as ruby or java
+    #[arg(long, value_name = "NAME")]
+    with: Vec<String>,
 }
 
 impl Args {
@@ -22,6 +25,12 @@ impl Args {
         let built = stack::build(&self.stack, &context.node.lib_dir(), &mut shown);
         shown.bar.finish_and_clear();
         let (built, outcome) = built.map_err(Failure::Stack)?;
+        for name in self.with {
+            let mut shown = Shown::new();
+            let laid = stack::with_layers(&built, &[name].into(), &mut shown);
+            shown.bar.finish_and_clear();
+            laid.map_err(Failure::Stack)?;
+        }
         let told = match outcome {
             Outcome::AlreadyBuilt => "is built already",
             Outcome::Built => "is built",

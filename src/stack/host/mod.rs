@@ -18,7 +18,7 @@ use super::trust;
 
 pub use resolver::Resolvers;
 
-/// Variables passed on as they are: how to reach the network, and pip's choice of index.
+/// Variables passed on as they are: how to reach the network, and the choices of Go's proxy and pip's index.
 const PASSED_ON: &[&str] = &[
     "http_proxy",
     "https_proxy",
@@ -28,6 +28,12 @@ const PASSED_ON: &[&str] = &[
     "HTTPS_PROXY",
     "ALL_PROXY",
     "NO_PROXY",
+    "GOINSECURE",
+    "GONOPROXY",
+    "GONOSUMDB",
+    "GOPRIVATE",
+    "GOPROXY",
+    "GOSUMDB",
     "PIP_INDEX_URL",
     "PIP_EXTRA_INDEX_URL",
     "PIP_TRUSTED_HOST",
