@@ -1,18 +1,19 @@
 //! Following a container's ring: its lines become the app's log, each once.
 //!
 //! The ring keeps how far it was read, and that is moved on only after the lines are in a file. A process killed between
-//! the two would show its last lines again, so a follower first skips lines at the front of the ring that are known.
+//! the two would show its last lines again, so a follower first skips lines at the front of the ring that are known. Those
+//! may be many more than are in memory: it looks for them in the files.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::domain::AppId;
-use crate::logs::{Counter, LogError, LogService};
+use crate::logs::{Counter, LogError, LogService, segments};
 use crate::sys::clock;
 use crate::sys::ring::{Batch, Reader};
 use crate::sys::watch::{Watched, Watcher};
@@ -82,8 +83,8 @@ async fn follow(
     // Before the first read, so that no write falls between the two.
     let doorbell = service.doorbells.hang(&target.ring);
     let mut reader = Reader::open(&target.ring).map_err(failed)?;
-    let mut known = Some(known_lines(service, target));
     let kept = service.kept.of(target.app, &target.ps);
+    let mut is_first = true;
     loop {
         // Seen before the read: what was written before the container ended is then in this read or a later one.
         let stop = *stopping.borrow_and_update();
@@ -101,7 +102,12 @@ async fn follow(
             continue;
         }
         service.shared.count(Counter::DynoLost, batch.dropped);
-        let lines = lines_of(batch, target, known.take());
+        let known = match batch.records.first() {
+            // All that a reader had not committed when it ended is in the first batch of the next.
+            Some(record) if std::mem::take(&mut is_first) => known_lines(service, target, record.at).await?,
+            Some(_) | None => Known::new(),
+        };
+        let lines = lines_of(batch, target, known);
         // First, so that no line that the log knows is missing there.
         if let Some(kept) = &kept {
             kept.append(lines.iter().map(|line| line.message.as_slice()));
@@ -111,25 +117,49 @@ async fn follow(
     }
 }
 
-type Known = HashSet<(u64, Vec<u8>)>;
+/// Lines as they stand in the files, and how many there are of each: a dyno may say the same twice in one breath.
+type Known = HashMap<Vec<u8>, u32>;
 
-/// Time (as displayed: microseconds) and message of what the log already has of this dyno.
-fn known_lines(service: &LogService, target: &Target) -> Known {
-    let key = |line: &Arc<LogLine>| (clock::unix_ns(line.at) / 1000, line.message.clone());
-    service
-        .shared
-        .with_app(target.app, |log| log.lines.iter().filter(|line| line.ps == target.ps).map(key).collect())
+/// What the files already have of what this dyno has said at `since` or later, before this process had the log. They are read
+/// as bytes: whoever is killed again and again must get further each time.
+async fn known_lines(service: &LogService, target: &Target, since: SystemTime) -> Result<Known, LogError> {
+    if since >= service.opened {
+        return Ok(Known::new());
+    }
+    let first = LogLine::output(since, target.ps.clone(), Vec::new()).to_bytes();
+    let (dir, app) = (service.dir.clone(), target.app);
+    let read = move || {
+        let mut known = Known::new();
+        // Times are all of one length, and sort as they read.
+        let (time, origin) = first.split_at(first.iter().position(|byte| *byte == b' ').unwrap_or_default());
+        let origin = origin.trim_ascii_end();
+        segments::each_line_since(&dir, app, since, |line| {
+            if line.get(..time.len()).is_some_and(|at| at >= time)
+                && line.get(time.len()..).is_some_and(|rest| rest.starts_with(origin))
+            {
+                *known.entry(line.to_vec()).or_default() += 1;
+            }
+        })
+        .map(|()| known)
+    };
+    // The process is ending where they were not read.
+    let known = tokio::task::spawn_blocking(read).await.map_err(|_| LogError::Closed)?;
+    Ok(known.unwrap_or_else(|failed| {
+        tracing::warn!(%app, %failed, "lines that are in the log already may be told again");
+        Known::new()
+    }))
 }
 
-fn lines_of(batch: Batch, target: &Target, known: Option<Known>) -> Vec<LogLine> {
-    let known = known.unwrap_or_default();
+fn lines_of(batch: Batch, target: &Target, mut known: Known) -> Vec<LogLine> {
+    let mut is_known = |line: &LogLine| {
+        let left = (!known.is_empty()).then(|| known.get_mut(&line.to_bytes())).flatten();
+        left.is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some())
+    };
     let mut lines: Vec<_> = batch
         .records
         .into_iter()
-        .skip_while(|record| {
-            !known.is_empty() && known.contains(&(clock::unix_ns(record.at) / 1000, record.line.clone()))
-        })
         .map(|record| LogLine::output(record.at, target.ps.clone(), record.line))
+        .skip_while(|line| is_known(line))
         .collect();
     if batch.dropped > 0 {
         let since = lines.last().map_or_else(clock::now, |line| line.at);

@@ -24,6 +24,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -55,6 +56,8 @@ pub struct LogService {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Message>,
     dir: PathBuf,
+    /// Since when this process has the log.
+    opened: SystemTime,
     doorbells: Arc<follow::Doorbells>,
     drains: Arc<Drains>,
     kept: Arc<kept::Kept>,
@@ -104,7 +107,7 @@ struct Shared {
 #[derive(Debug)]
 struct Dropped {
     count: u64,
-    since: std::time::SystemTime,
+    since: SystemTime,
 }
 
 /// One app's memory.
@@ -193,8 +196,8 @@ impl LogService {
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
         let drains = Arc::new(Drains::new(dir.clone(), trust));
         writer::start(dir.clone(), Arc::clone(&shared), messages)?;
-        let doorbells = follow::Doorbells::start()?;
-        Ok(Self { shared, queue, dir, doorbells, drains, kept: Arc::default() })
+        let (opened, doorbells) = (clock::now(), follow::Doorbells::start()?);
+        Ok(Self { shared, queue, dir, opened, doorbells, drains, kept: Arc::default() })
     }
 
     /// Adds a line to an app's log. Never waits: a line that finds the queue full is dropped, and the log says so.

@@ -133,6 +133,7 @@ async fn a_full_queue_drops_and_says_so_in_the_log() {
         shared: Arc::clone(&shared),
         queue,
         dir: PathBuf::new(),
+        opened: clock::now(),
         doorbells,
         drains,
         kept: Arc::default(),
@@ -218,6 +219,34 @@ async fn a_ring_goes_on_after_a_restart_without_loss_or_repetition() {
     let service = open(dir.path());
     service.follow_ring(app(), "web.1".to_owned(), path).finish().await;
     assert_eq!(history(&service).await, ["one", "two", "three", "two"]);
+}
+
+#[tokio::test]
+async fn a_restart_repeats_nothing_of_a_batch_that_memory_does_not_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.ring");
+    ring::create(&path, ring::RING_BYTES).unwrap();
+    let mut writer = Writer::open(&path).unwrap();
+    // Two lines a microsecond, each pair the same: said in one breath.
+    let said = 2 * HISTORY_LINES as u64;
+    let (at, text) =
+        (|n: u64| SystemTime::UNIX_EPOCH + Duration::from_micros(n / 2), |n: u64| format!("{}", n / 2));
+    for n in 0..said {
+        writer.push(at(n), text(n).as_bytes());
+    }
+    writer.flush().unwrap();
+    // As if killed in the middle of the write, between two lines that are the same.
+    let written = said - 101;
+    {
+        let service = open(dir.path());
+        let lines = (0..written).map(|n| LogLine::output(at(n), "web.1", text(n).into_bytes())).collect();
+        service.write(app(), lines).await.unwrap();
+    }
+    let service = open(dir.path());
+    service.follow_ring(app(), "web.1".to_owned(), path).finish().await;
+    let newest = service.shared.with_app(app(), |log| log.next);
+    assert_eq!(newest - segments::FIRST_LINE, said, "lines were lost, or told twice");
+    assert_eq!(history(&service).await[0], text(said - HISTORY_LINES as u64));
 }
 
 #[tokio::test]

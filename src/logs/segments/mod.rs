@@ -31,6 +31,8 @@ pub(super) use read::{Item, Reader};
 const SEGMENT_BYTES_MAX: u64 = 4 << 20;
 /// Age at which a file is sealed and the next begun, seconds: what is kept for days goes by whole files.
 const SEGMENT_AGE_MAX_S: u64 = 24 * 3600;
+/// The kernel's times of files are those of its last tick; ticks are at most so far apart.
+const FILE_CLOCK_LAG: Duration = Duration::from_millis(10);
 /// The number of an app's first line.
 pub(super) const FIRST_LINE: u64 = 1;
 
@@ -203,10 +205,29 @@ pub(super) fn first_since(dir: &Path, app: AppId, since: Option<SystemTime>) -> 
     let is_recent = |segment: &&Segment| {
         let modified = std::fs::metadata(dir.join(segment.name())).and_then(|meta| meta.modified());
         // What cannot be told is looked into.
-        since.is_none_or(|since| modified.map_or(true, |modified| modified >= since))
+        since.is_none_or(|since| modified.map_or(true, |modified| modified + FILE_CLOCK_LAG >= since))
     };
     let first = segments.iter().find(is_recent).or(segments.last());
     Ok(first.map_or(FIRST_LINE, |segment| segment.first))
+}
+
+/// Shows every whole line of the files into which something was written at `since` or later, oldest first.
+pub(super) fn each_line_since(
+    dir: &Path,
+    app: AppId,
+    since: SystemTime,
+    mut see: impl FnMut(&[u8]),
+) -> Result<(), LogError> {
+    let first = first_since(dir, app, Some(since))?;
+    let dir = dir_of(dir, app);
+    if !dir.exists() {
+        return Ok(());
+    }
+    for segment in list(&dir)?.into_iter().filter(|segment| segment.first >= first) {
+        let bytes = segment.read(&dir)?;
+        bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).for_each(&mut see);
+    }
+    Ok(())
 }
 
 /// Where an app's files are.
