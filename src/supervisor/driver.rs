@@ -15,7 +15,7 @@ use crate::domain::{AppId, DynoId, RouteTable};
 use crate::logs::{FollowHandle, LogService};
 use crate::supervisor::attach::{Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
 use crate::supervisor::engine::{
-    DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started,
+    DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started, Streams,
 };
 use crate::supervisor::fleet::{Action, Fleet, Refusal};
 use crate::supervisor::handle::SupervisorError;
@@ -254,19 +254,14 @@ impl Driver {
         now: Moment,
     ) {
         let (exit, watch) = oneshot::channel();
-        let (id, connection) = (one_off.id, one_off.connection);
+        let id = one_off.id;
         let started =
             OneOffStarted { id, name: one_off.name.clone(), exit: ExitWatch(watch), attached: None };
         if let Err(refusal) = self.fleet.run(one_off, now) {
             return self.reply(done, Err(refusal.into()));
         }
-        let starter = if connection == crate::supervisor::Connection::Log {
-            self.reply(done, Ok(started));
-            Starter::Exit(exit)
-        } else {
-            Starter::Launch { done, started, exit }
-        };
-        self.starters.insert(id, starter);
+        // Answered when it runs: from then on nothing that happens to this process can lose it.
+        self.starters.insert(id, Starter::Launch { done, started, exit });
     }
 
     fn launched(&mut self, label: DynoLabel, started: Started, now: Moment) {
@@ -276,17 +271,8 @@ impl Driver {
         self.fleet.launched(id, started.dyno.reach(), now);
         match self.starters.remove(&id) {
             Some(Starter::Launch { done, started: mut one_off, exit }) => {
-                let (presence, absence) = oneshot::channel();
-                one_off.attached = self.queue.upgrade().map(|driver| Attached {
-                    streams: started.streams,
-                    client: Client { id, driver, _presence: presence },
-                });
+                one_off.attached = self.attach(id, started.streams);
                 self.starters.insert(id, Starter::Exit(exit));
-                self.report(async move {
-                    // Only the drop of the other end resolves this.
-                    let _ = absence.await;
-                    Message::ClientGone { id }
-                });
                 self.reply(done, Ok(one_off));
             }
             Some(exit @ Starter::Exit(_)) => {
@@ -294,6 +280,22 @@ impl Driver {
             }
             None => {}
         }
+    }
+
+    /// Hands a dyno's streams to its client, and waits for that to go; `None` where there are no streams.
+    fn attach(&self, id: DynoId, streams: Streams) -> Option<Attached> {
+        match &streams {
+            Streams::Log => return None,
+            Streams::Terminal(_) | Streams::Pipes { .. } => {}
+        }
+        let (presence, absence) = oneshot::channel();
+        self.report(async move {
+            // Only the drop of the other end resolves this.
+            let _ = absence.await;
+            Message::ClientGone { id }
+        });
+        let driver = self.queue.upgrade()?;
+        Some(Attached { streams, client: Client { id, driver, _presence: presence } })
     }
 
     fn exited(&mut self, id: DynoId, end: End, now: Moment) {

@@ -107,10 +107,10 @@ impl Supervisor {
         self.ask(|done| Message::Stop { app, scope, done }).await?.map_err(SupervisorError::Refused)
     }
 
-    /// Starts a one-off dyno. Detached it returns at once, attached when the process is launched.
+    /// Starts a one-off dyno. Returns when its process is launched: it then outlives this process.
     ///
     /// # Errors
-    /// It is refused, or an attached one could not be started.
+    /// It is refused, or could not be started.
     pub async fn run(&self, one_off: OneOff) -> Result<OneOffStarted, SupervisorError> {
         self.ask(|done| Message::Run { one_off: Box::new(one_off), done }).await?
     }
