@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod chaos;
 mod crashes;
 mod first_push;
 mod languages;

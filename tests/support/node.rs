@@ -3,9 +3,12 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::support::patience::patient;
 
@@ -21,9 +24,50 @@ const FIRST_INDEX_NAME: &str = "DYNO_TEST_FIRST_INDEX";
 pub struct TestNode {
     pub root: PathBuf,
     pub router_port: u16,
+    /// The program that the node runs, and its clients.
+    pub binary: PathBuf,
     index: u32,
     git_port: u16,
     serve: Option<Child>,
+}
+
+/// A dyno's container, as its record tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The dyno's identity.
+    pub id: String,
+    /// The identity of its app.
+    pub app: String,
+    /// `web.1`.
+    pub name: String,
+    /// `web`, `worker`, `detached` or `attached`.
+    pub class: String,
+    pub release: u64,
+    /// Of its init.
+    pub pid: u32,
+    /// When that was started, in clock ticks since boot.
+    pub started: u64,
+}
+
+impl Found {
+    fn of(record: &Value) -> Option<Found> {
+        let label: Value = serde_json::from_str(record["labels"]["dyno.v1"].as_str()?).unwrap();
+        let text = |field: &str| label[field].as_str().unwrap().to_owned();
+        Some(Found {
+            id: text("id"),
+            app: text("app"),
+            name: text("name"),
+            class: text("class"),
+            release: label["release"].as_u64().unwrap(),
+            pid: record["pid"].as_u64().unwrap().try_into().unwrap(),
+            started: record["start_time"].as_u64().unwrap(),
+        })
+    }
+
+    /// Whether its init lives.
+    pub fn is_alive(&self) -> bool {
+        dyno::sys::process::is_running(self.pid, self.started)
+    }
 }
 
 /// Where the default stack is built: once for all tests of a machine.
@@ -54,14 +98,26 @@ impl TestNode {
         fs::create_dir_all(root.join("lib")).unwrap();
         std::os::unix::fs::symlink(stack_dir(), root.join("lib/stacks")).unwrap();
         fs::write(root.join("config.toml"), config).unwrap();
-        let mut node =
-            Self { root, router_port: free_port(), index: index(number), git_port: free_port(), serve: None };
+        let mut node = Self {
+            root,
+            router_port: free_port(),
+            binary: env!("CARGO_BIN_EXE_dyno").into(),
+            index: index(number),
+            git_port: free_port(),
+            serve: None,
+        };
         node.serve();
         node
     }
 
-    /// Starts the node's process, which must not run.
+    /// Starts the node's process, which must not run, and waits until it serves.
     pub fn serve(&mut self) {
+        self.launch();
+        self.await_serving();
+    }
+
+    /// Starts the node's process, which must not run.
+    pub fn launch(&mut self) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.root.join("serve.log")).unwrap();
         let mut command = self.command();
         command.args(["serve", "--index", &self.index.to_string(), "--config", "config.toml"]);
@@ -72,6 +128,10 @@ impl TestNode {
             &self.git_port.to_string(),
         ]);
         self.serve = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    }
+
+    /// Waits until the process that was launched serves.
+    pub fn await_serving(&mut self) {
         eventually("the node serves", || {
             if let Some(status) = self.serve.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the node ended with {status}: {}", self.log());
@@ -97,9 +157,42 @@ impl TestNode {
         serve.wait().unwrap();
     }
 
+    /// Has the process of `dyno serve` end in order; its dynos go on.
+    pub fn stop(&mut self) {
+        let mut serve = self.serve.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&serve);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(serve.wait().unwrap().success(), "{}", self.log());
+    }
+
+    /// A request of the API, by the node's socket: status and body. `range` asks for a part of a list.
+    pub fn api(&self, request: &str, range: &str, body: &str) -> (u16, Value) {
+        let mut socket = UnixStream::connect(self.root.join("run/api.sock")).unwrap();
+        let length = body.len();
+        write!(
+            socket,
+            "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nRange: {range}\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{request}: {error}: {answer}")))
+    }
+
+    /// The containers of the node, whether or not anything serves.
+    pub fn containers(&self) -> Vec<Found> {
+        let entries = fs::read_dir(self.root.join("run/containers")).into_iter().flatten().flatten();
+        // One that is being made or removed has no record.
+        let records = entries.filter_map(|entry| fs::read(entry.path().join("record.json")).ok());
+        records.filter_map(|record| Found::of(&serde_json::from_slice(&record).unwrap())).collect()
+    }
+
     /// A command line of the node, for what `dyno` does not do.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dyno"));
+        let mut command = Command::new(&self.binary);
         command.env("DYNO_ROOT", &self.root).current_dir(&self.root);
         command
     }
