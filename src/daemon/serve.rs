@@ -35,6 +35,9 @@ use crate::sys::{clock, fs, privilege};
 use crate::wire::logline::LogLine;
 use crate::wire::router_line::RouterLine;
 
+/// What this process runs, whatever has become of its file (proc(5)).
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// How long dynos have to end by themselves when the node goes and takes them along, seconds (platform reference 1.9).
 const STOP_GRACE_S: u64 = 30;
 
@@ -107,7 +110,8 @@ async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError
     let binary = std::env::current_exe().map_err(DaemonError::file(Path::new("/proc/self/exe")))?;
     let runtime = Runtime::connect(RuntimeConfig {
         run_dir: config.run_dir.clone(),
-        binary: binary.clone(),
+        // Not its path, where an upgrade may have put another program by the time that a spawner is needed.
+        binary: OWN_PROGRAM.into(),
         cgroup_root: config.host_name(),
         limits: LimitsPolicy::Required,
     })
@@ -139,6 +143,7 @@ async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError
     let router = RouterConfig { listen: config.router.clone(), ..RouterConfig::default() };
     let sink = Arc::new(AppLogs(logs.clone()));
     let router = Router::bind(router, supervisor.routes(), sink, Arc::new(NetnsConnector)).await?;
+    warn_of_plain_ways(config);
     let apps = flows::resume(&node).await?;
     tracing::info!(apps, "taken up where the last process ended");
     // It ends with the runtime: what it does is recorded step by step.
@@ -149,6 +154,25 @@ async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError
     let doors_closing = CancellationToken::new();
     let servers = doors(config, Api::new(node, shutdown), (git, binary), &doors_closing)?;
     Ok(Running { logs, supervisor, runtime, servers, doors_closing, router, closing, asked_to_stop })
+}
+
+/// Says which ways in lead beyond this machine without encryption. They are a setting, and nobody's default.
+fn warn_of_plain_ways(config: &Config) {
+    let open = |address: &&std::net::SocketAddr| !address.ip().is_loopback();
+    for address in config.router.iter().filter(open) {
+        tracing::warn!(
+            %address,
+            "the router answers beyond this machine in plain HTTP, which whoever is on the way can read and change: put a \
+             server that speaks TLS in front of it, or have it listen on loopback (docs/install.md)"
+        );
+    }
+    if let Some(address) = Some(&config.git).filter(open) {
+        tracing::warn!(
+            %address,
+            "git pushes and the API's token come in from beyond this machine in plain HTTP, which whoever is on the way can \
+             read and use: have it listen on loopback, and reach it through ssh (docs/install.md)"
+        );
+    }
 }
 
 fn settings(config: &Config) -> Settings {

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::runtime::cgroup::{CgroupError, Cgroups};
-use crate::runtime::container::Container;
+use crate::runtime::container::{Container, EXIT_RECORD_WAIT};
 use crate::runtime::exit::Exit;
 use crate::runtime::facts::Facts;
 use crate::runtime::plan::{self, PLAN_FORMAT, Plan, PlanError};
 use crate::runtime::record::{self, ContainerDir};
-use crate::runtime::spawner::protocol::{self, Reply, Request};
+use crate::runtime::spawner::protocol::{self, PROTOCOL, Reply, Request};
 use crate::runtime::spawner::{self, Lap, LimitsPolicy, SpawnerConfig, StepFailed, Timings, Trace};
 use crate::runtime::spec::{ContainerId, Network, Sandbox, StdioKind};
-use crate::sys::lock;
 use crate::sys::message::{self, Channel};
+use crate::sys::{clock, lock, peer};
 
 /// A start is answered within this time, those before it in the queue included.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 pub struct RuntimeConfig {
     /// Directory for what lives as long as the machine runs.
     pub run_dir: PathBuf,
-    /// This program, which also plays the spawner.
+    /// This program, which also plays the spawner; a spawner of another file gives way to one of this.
     pub binary: PathBuf,
     /// Name of the subtree of control groups.
     pub cgroup_root: String,
@@ -50,6 +50,8 @@ struct Inner {
     config: RuntimeConfig,
     facts: Facts,
     cgroups: Cgroups,
+    /// What tells the file of this program from others.
+    build: String,
 }
 
 /// A container that runs, and what its caller gets of it.
@@ -131,6 +133,17 @@ pub enum RuntimeError {
     /// The spawner does not answer.
     #[error("the process that makes containers does not answer")]
     Silent(#[source] io::Error),
+    /// Another build's spawner stays.
+    #[error(
+        "the process that makes containers, number {pid}, is of another version of this program and does not give way; end it with \
+         'kill {pid}' - its containers go on - and start again"
+    )]
+    StaysOn {
+        /// Its process id; 0 if it cannot be told.
+        pid: u32,
+        /// What it last did.
+        source: io::Error,
+    },
     /// A task of ours was cancelled.
     #[error("the program is shutting down")]
     ShuttingDown,
@@ -178,17 +191,20 @@ pub enum StartError {
 // === impl Runtime ===
 
 impl Runtime {
-    /// Looks at the host, and starts a spawner if none lives.
+    /// Looks at the host, and starts a spawner if none of this build lives. One of another build keeps its containers until the
+    /// last has ended, and makes no more.
     ///
     /// # Errors
-    /// `RuntimeError`: not root, no control groups, no spawner.
+    /// `RuntimeError`: not root, no control groups, no spawner, or one of another build that does not give way.
     pub async fn connect(config: RuntimeConfig) -> Result<Runtime, RuntimeError> {
         blocking(move || {
             let containers = record::all(&config.run_dir);
             std::fs::create_dir_all(&containers).map_err(access("make", &containers))?;
             let cgroups = Cgroups::detect(&config.cgroup_root, config.limits.enforcement())?;
-            let runtime = Runtime { inner: Arc::new(Inner { config, facts: Facts::gather(), cgroups }) };
-            runtime.channel()?;
+            let build = build_of(&config.binary).map_err(access("look at", &config.binary))?;
+            let inner = Inner { config, facts: Facts::gather(), cgroups, build };
+            let runtime = Runtime { inner: Arc::new(inner) };
+            runtime.greet()?;
             Ok(runtime)
         })
         .await?
@@ -203,8 +219,9 @@ impl Runtime {
     /// The same runtime with other facts: to try on one kernel what is done on another.
     #[must_use]
     pub fn assuming(&self, facts: Facts) -> Runtime {
-        let Inner { config, cgroups, .. } = &*self.inner;
-        Runtime { inner: Arc::new(Inner { config: config.clone(), facts, cgroups: cgroups.clone() }) }
+        let Inner { config, cgroups, build, .. } = &*self.inner;
+        let (config, cgroups, build) = (config.clone(), cgroups.clone(), build.clone());
+        Runtime { inner: Arc::new(Inner { config, facts, cgroups, build }) }
     }
 
     /// The node's control groups.
@@ -283,7 +300,9 @@ impl Runtime {
                 Some((Reply::OtherFormat, _)) => self.retire().map_err(failed)?,
                 // It began, and died: whether the container runs is for `adopt_all` to find out.
                 None if self.dir(id).path().exists() => break,
-                Some((Reply::Retired | Reply::Pong, _)) | None => std::thread::sleep(CONNECT_PAUSE),
+                Some((Reply::Retired | Reply::Pong | Reply::Hello { .. }, _)) | None => {
+                    std::thread::sleep(CONNECT_PAUSE)
+                }
             }
         }
         Err(silent(io::ErrorKind::ConnectionAborted.into()))
@@ -324,6 +343,7 @@ impl Runtime {
         let dir = record::all(&self.inner.config.run_dir);
         let entries = std::fs::read_dir(&dir).map_err(access("list", &dir))?;
         let mut adopted = Vec::new();
+        let deadline = clock::monotonic() + EXIT_RECORD_WAIT;
         for entry in entries {
             let entry = entry.map_err(access("list", &dir))?;
             let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok())
@@ -336,7 +356,7 @@ impl Runtime {
             match files.record() {
                 Ok(record) => {
                     let container = self.container(record, None);
-                    let outcome = container.fate();
+                    let outcome = container.fate(deadline);
                     adopted.push(Adopted { id, container, outcome });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.sweep(&id, &files)?,
@@ -373,8 +393,42 @@ impl Runtime {
     }
 
     fn spawner(&self) -> SpawnerConfig {
-        let RuntimeConfig { run_dir, cgroup_root, limits, .. } = self.inner.config.clone();
-        SpawnerConfig { run_dir, cgroup_root, limits }
+        let Inner { config, build, .. } = &*self.inner;
+        let RuntimeConfig { run_dir, cgroup_root, limits, .. } = config.clone();
+        SpawnerConfig { run_dir, cgroup_root, limits, build: build.clone() }
+    }
+
+    /// Sees to it that the spawner is one of this build. What it says to a start need not be understood by another, and what it
+    /// clones is a copy of itself: containers that an upgrade should have changed would still be made as before it.
+    fn greet(&self) -> Result<(), RuntimeError> {
+        let mut last = io::Error::from(io::ErrorKind::NotConnected);
+        let mut pid = 0;
+        for _ in 0..CONNECT_TRIES {
+            let channel = self.channel()?;
+            pid = peer::credentials(&channel).map_or(0, |owner| owner.pid);
+            let heard = protocol::say(&channel, &Request::Hello, &[])
+                .and_then(|()| protocol::hear::<Reply>(&channel, REPLY_TIMEOUT));
+            match heard {
+                Ok(Some((Reply::Hello { protocol: PROTOCOL, build }, _))) if build == self.inner.build => {
+                    return Ok(());
+                }
+                Ok(Some((said, _))) => last = io::Error::other(format!("it says {said:?}")),
+                // One that does not know the word hangs up.
+                Ok(None) => last = io::ErrorKind::ConnectionAborted.into(),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(RuntimeError::Silent(error));
+                }
+                Err(error) => last = error,
+            }
+            tracing::info!(
+                pid,
+                "the process that makes containers is of another build: it keeps those it has, and makes no more"
+            );
+            // One that does not go is met again.
+            let _ = self.retire();
+            std::thread::sleep(CONNECT_PAUSE);
+        }
+        Err(RuntimeError::StaysOn { pid, source: last })
     }
 
     /// A connection to the spawner; starts one if need be.
@@ -425,6 +479,13 @@ impl Runtime {
         let said = if words.trim().is_empty() { status.to_string() } else { words.trim().to_owned() };
         Err(RuntimeError::Spawner { said })
     }
+}
+
+/// What tells a program's file from others, the one that it replaced included: versions are given to releases, not to builds.
+fn build_of(binary: &Path) -> io::Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata(binary)?;
+    Ok(format!("{}:{}:{}:{}.{:09}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Whether a file was read and does not hold what was written.

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::runtime::cgroup::{CgroupError, Cgroups, ContainerCgroup, Usage};
 use crate::runtime::client::Outcome;
@@ -18,7 +18,7 @@ use crate::sys::netns::NetnsRef;
 use crate::sys::{clock, fs, process};
 
 /// How long the spawner may take to write down the end of a container whose init was killed.
-const EXIT_RECORD_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const EXIT_RECORD_WAIT: Duration = Duration::from_secs(2);
 /// Pause between two looks at that.
 const EXIT_RECORD_PAUSE: Duration = Duration::from_millis(2);
 /// Pause between two looks at a process that cannot be waited for by descriptor.
@@ -197,12 +197,20 @@ impl Container {
         process::wait_readable(&[std::os::fd::AsFd::as_fd(pidfd)], at_once).is_ok_and(|ready| ready == [true])
     }
 
-    /// What became of it, without waiting.
-    pub(crate) fn fate(&self) -> Outcome {
+    /// What became of it. Of one that has just ended, its spawner may have to write that down still: it is waited for until
+    /// `deadline`. Blocks the thread.
+    pub(crate) fn fate(&self, deadline: Instant) -> Outcome {
         if self.is_running() {
-            Outcome::Alive
-        } else {
-            Outcome::Gone(self.written_exit().unwrap_or_else(|| self.lost()))
+            return Outcome::Alive;
+        }
+        loop {
+            if let Some(exit) = self.written_exit() {
+                return Outcome::Gone(exit);
+            }
+            if clock::monotonic() >= deadline {
+                return Outcome::Gone(self.lost());
+            }
+            std::thread::sleep(EXIT_RECORD_PAUSE);
         }
     }
 

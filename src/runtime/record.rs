@@ -134,3 +134,22 @@ fn read_exit(path: &Path) -> io::Result<Option<Exit>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    /// As the first spawner wrote it, and never changed: a container whose record cannot be read is taken for the rest of one.
+    #[test]
+    fn records_of_earlier_spawners_are_read() {
+        let text = r#"{"id":"c1","pid":7,"start_time":8,"netns":[4,5],"cgroup_root":"dyno0","scratch":["/var/lib/dyno/scratch/c1"],
+            "started_at":{"secs_since_epoch":1795415284,"nanos_since_epoch":0},"labels":{"purpose":"test"}}"#;
+        let record: Record = serde_json::from_str(text).unwrap();
+        assert_eq!((record.id.as_str(), record.pid, record.start_time, record.netns), ("c1", 7, 8, (4, 5)));
+        let exit: Exit = serde_json::from_str(
+            r#"{"status":{"Code":3},"at":{"secs_since_epoch":1,"nanos_since_epoch":0},"oom":false}"#,
+        )
+        .unwrap();
+        assert_eq!(exit.shell_status(), 3);
+    }
+}

@@ -204,10 +204,6 @@ async fn a_retired_spawner_leaves_with_its_last_container_and_another_takes_over
         return;
     }
     let node = Node::start().await;
-    let parent = |pid: u32| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().parse::<u32>().unwrap()
-    };
     let first =
         node.run(node.shell("trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done")).await.container;
     said(&first, "up").await;
@@ -223,6 +219,76 @@ async fn a_retired_spawner_leaves_with_its_last_container_and_another_takes_over
     assert_eq!(ended, [true], "the retired spawner has ended");
     second.kill().unwrap();
     assert_eq!(wait(&second).await.status, ExitStatus::Signal(9));
+}
+
+#[tokio::test]
+async fn a_spawner_of_another_build_keeps_its_containers_and_makes_no_more() {
+    if !can_run("a_spawner_of_another_build_keeps_its_containers_and_makes_no_more") {
+        return;
+    }
+    let node = Node::start().await;
+    let first =
+        node.run(node.shell("trap 'exit 6' TERM; echo up; while :; do sleep 0.05; done")).await.container;
+    said(&first, "up").await;
+    // The same program in another file, as after an upgrade.
+    let upgraded = node.upgraded("another").await;
+    let second = upgraded.start(node.shell("echo up; sleep 100")).await.unwrap().container;
+    said(&second, "up").await;
+    let (old, new) = (parent(first.init_pid()), parent(second.init_pid()));
+    assert_ne!(old, new, "containers are made by the new build");
+    let again = node.upgraded("another").await;
+    let third = again.start(node.shell("sleep 100")).await.unwrap().container;
+    assert_eq!(parent(third.init_pid()), new, "the same build stays");
+
+    let adopted = again.adopt_all().unwrap();
+    assert!(adopted.len() == 3 && adopted.iter().all(|found| found.outcome == Outcome::Alive), "{adopted:?}");
+    let old = dyno::sys::process::open_pid(old).unwrap();
+    first.signal_all(Signal::Terminate).unwrap();
+    assert_eq!(wait(&first).await.status, ExitStatus::Code(6), "its own spawner tells how it ended");
+    let patience = Some(patient(Duration::from_secs(5)));
+    assert_eq!(
+        dyno::sys::process::wait_readable(&[old.as_fd()], patience).unwrap(),
+        [true],
+        "and has ended then"
+    );
+}
+
+#[tokio::test]
+async fn a_spawner_that_speaks_otherwise_and_stays_is_named() {
+    if !can_run("a_spawner_that_speaks_otherwise_and_stays_is_named") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("run")).unwrap();
+    let listener = dyno::sys::message::Listener::bind(&dir.path().join("run/spawner.sock")).unwrap();
+    let answers = std::thread::spawn(move || {
+        let deadline = Instant::now() + patient(Duration::from_secs(30));
+        let mut answered = 0;
+        // Three times a greeting, and after each the word to retire.
+        while answered < 6 && Instant::now() < deadline {
+            match listener.accept().unwrap() {
+                Some(client) => {
+                    let heard = client.receive(Duration::from_secs(5)).unwrap();
+                    let _gone = heard.map(|_| client.send(b"{\"Later\":2}", &[]));
+                    answered += 1;
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    });
+    let error = crate::support::container::connect(dir.path(), "dyno-test-otherwise").await.unwrap_err();
+    answers.join().unwrap();
+    let text = full(&error);
+    assert!(
+        text.contains(&format!("'kill {}'", std::process::id())) && text.contains("start again"),
+        "{text}"
+    );
+}
+
+/// The parent of a process.
+fn parent(pid: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap().parse().unwrap()
 }
 
 #[tokio::test]

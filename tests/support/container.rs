@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use dyno::runtime::spawner::LimitsPolicy;
 use dyno::runtime::spec::{Exec, IdRange, Network, Process, Sandbox, SandboxMount, StdioKind};
-use dyno::runtime::{Container, Exit, Limits, Runtime, RuntimeConfig, Started, StdioFds};
+use dyno::runtime::{Container, Exit, Limits, Runtime, RuntimeConfig, RuntimeError, Started, StdioFds};
 use dyno::sys::ring::Reader;
 
 use crate::support::patience::patient;
@@ -61,6 +61,16 @@ impl Node {
         Runtime::connect(config(self.dir.path(), &self.cgroup_root))
             .await
             .expect("the runtime is found again")
+    }
+
+    /// A second client whose program is another file, made when it is first asked for, as after an upgrade.
+    pub async fn upgraded(&self, file: &str) -> Runtime {
+        let binary = self.dir.path().join(file);
+        if !binary.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_dyno"), &binary).expect("the program is copied");
+        }
+        let config = RuntimeConfig { binary, ..config(self.dir.path(), &self.cgroup_root) };
+        Runtime::connect(config).await.expect("the runtime is found again")
     }
 
     pub fn root(&self) -> PathBuf {
@@ -139,6 +149,11 @@ impl Drop for Node {
         let _ = retired.join();
         let _ = self.runtime.cgroups().teardown();
     }
+}
+
+/// A client for the runtime in this directory.
+pub async fn connect(dir: &Path, cgroup_root: &str) -> Result<Runtime, RuntimeError> {
+    Runtime::connect(config(dir, cgroup_root)).await
 }
 
 fn config(dir: &Path, cgroup_root: &str) -> RuntimeConfig {

@@ -38,6 +38,9 @@ const REMOVE_WAIT_MS: u64 = 2_000;
 const REMOVE_PAUSE_MS: u64 = 1;
 const REMOVE_PAUSE_MAX_MS: u64 = 50;
 
+/// The leaf of the process that makes containers.
+const KEEPER_LEAF: &str = ".spawner";
+
 /// What processes of the subtree may do with devices: use those that are in every container. None is made.
 fn device_rules() -> Vec<Rule> {
     let rule = |(major, minor)| Rule {
@@ -188,6 +191,21 @@ impl Cgroups {
         Ok(rules)
     }
 
+    /// Moves the calling process into a leaf of the subtree, out of the group of whoever started it: a service manager ends all
+    /// that is in a service's group with the service. Version 2 alone has this; elsewhere nothing is done.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub fn move_in(&self) -> Result<(), CgroupError> {
+        let Some(subtree) = &self.unified else { return Ok(()) };
+        let leaf = subtree.join(KEEPER_LEAF);
+        let group = Group::open(subtree).and_then(|group| group.make(KEEPER_LEAF));
+        // 0 is whoever writes (cgroups(7)).
+        group
+            .and_then(|group| group.write("cgroup.procs", "0"))
+            .map_err(access("move into the control group", &leaf))
+    }
+
     /// Makes the groups of one container and sets its limits, before any process exists.
     ///
     /// # Errors
@@ -253,7 +271,8 @@ impl Cgroups {
         let mut ids = Vec::new();
         for subtree in self.subtrees() {
             let names = children(&subtree)?.into_iter().filter_map(|name| name.into_string().ok());
-            ids.extend(names.filter(|name| !name.starts_with(ready::PREFIX)));
+            // No container's name has a dot; what is ours has one in front.
+            ids.extend(names.filter(|name| !name.starts_with('.')));
         }
         ids.sort();
         ids.dedup();

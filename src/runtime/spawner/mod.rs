@@ -29,7 +29,7 @@ use crate::sys::{clock, credentials, mount, peer, seal};
 
 use bench::Bench;
 use berth::{Berth, Berths};
-use protocol::{PLAN_BYTES_MAX, Reply, Request};
+use protocol::{PLAN_BYTES_MAX, PROTOCOL, Reply, Request};
 use start::Given;
 
 pub use protocol::{Side, StepFailed, Timings};
@@ -55,6 +55,8 @@ pub struct SpawnerConfig {
     pub cgroup_root: String,
     /// Whether containers start although a limit cannot be held.
     pub limits: LimitsPolicy,
+    /// What tells the file that this program was started from, from others.
+    pub build: String,
 }
 
 /// See `SpawnerConfig::limits`.
@@ -110,6 +112,10 @@ pub fn main(config: &SpawnerConfig) -> io::Result<()> {
         Cloned::Parent { .. } => Ok(()),
         Cloned::Child => {
             process::new_session()?;
+            // In its starter's group it serves as well, as long as nobody ends that group.
+            if let Err(error) = spawner.cgroups.move_in() {
+                spawner.note(&format!("it stays in the control group of its starter: {}", full_text(&error)));
+            }
             let done = spawner.serve();
             if let Err(error) = &done {
                 spawner.note(&format!("the spawner ends: {error}"));
@@ -219,6 +225,10 @@ impl Spawner {
                 protocol::say(client, &Reply::OtherFormat, &[])
             }
             Request::Start { trace, .. } => self.start(client, descriptors, Recorder::new(trace)),
+            Request::Hello => {
+                let hello = Reply::Hello { protocol: PROTOCOL, build: self.config.build.clone() };
+                protocol::say(client, &hello, &[])
+            }
             Request::Ping => protocol::say(client, &Reply::Pong, &[]),
             Request::Retire => {
                 self.close();

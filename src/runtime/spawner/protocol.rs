@@ -13,12 +13,19 @@ use crate::runtime::record::Record;
 use crate::runtime::spawner::trace::{Lap, Trace};
 use crate::sys::message::{Channel, Packet};
 
+/// Version of what is said here, records and plans apart: raised with every change that the other end would not understand. A
+/// control plane may meet the spawner of an earlier build, and of a later one; `Hello` and `Retire` with their answers are how
+/// they part, and stay as they are in every version.
+pub(crate) const PROTOCOL: u32 = 1;
+
 /// Largest plan, in bytes.
 pub(crate) const PLAN_BYTES_MAX: u64 = 8 << 20;
 
 /// A client's request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// Say who you are.
+    Hello,
     /// Start a container. Descriptors: the plan in a file, then the network namespace to join, if one is.
     Start {
         /// Form of the plan (`plan::PLAN_FORMAT`).
@@ -35,6 +42,13 @@ pub(crate) enum Request {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reply {
+    /// Who speaks.
+    Hello {
+        /// Its `PROTOCOL`.
+        protocol: u32,
+        /// The build of the program it runs (`SpawnerConfig::build`).
+        build: String,
+    },
     /// Descriptors: the pidfd of init, then the terminal, or the three pipes (input, output, errors).
     Started {
         /// As it was written down.
