@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use dyno::api::{Api, Door};
+use dyno::api::{Api, Authority, Door, Front};
 use dyno::domain::{AppId, Bytes, DynoId, DynoState, Slug};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, FoundOneOff, OneOff,
@@ -150,7 +150,10 @@ impl Stage {
             dyno::git::router(state).merge(dyno::api::router(api.clone(), Door::Tcp(Token::new(TOKEN))));
         let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap());
         let unix = UnixListener::bind(&socket).unwrap();
-        tokio::spawn(dyno::api::serve_tcp(tcp, over_tcp, api.clone(), std::future::pending()));
+        let authority = Authority::load(&lib.join("authority")).unwrap();
+        let tls = authority.acceptor(&[]).unwrap();
+        let front = Front::new(over_tcp, api.clone(), Some(tls));
+        tokio::spawn(dyno::api::serve_tcp(tcp, front, std::future::pending()));
         tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
         Self { dir, git, dynos, node }
     }
@@ -165,7 +168,7 @@ impl Stage {
         };
         let settings = Settings {
             lib_dir: lib.to_owned(),
-            owner: "me@example.com".to_owned(),
+            owner: "me@example.com".parse().unwrap(),
             router_port: 8080,
             git_address: git,
             default_stack: dyno::domain::StackName::default(),

@@ -1,18 +1,22 @@
-//! Who may come in, and what every answer carries.
+//! Who may come in, what they may do there, and what every answer carries.
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::net::UnixStream;
 
-use crate::api::error::{refused, told};
+use crate::api::error::{ApiError, refused, told};
+use crate::api::rate;
+use crate::api::routes::Need;
 use crate::api::state::Api;
-use crate::flows::Token;
+use crate::domain::Scope;
+use crate::flows::{self, Caller, Token};
 use crate::sys::peer;
 use crate::wire::api_errors::Refusal;
-use crate::wire::credentials;
+use crate::wire::credentials::{self, Credentials};
 
 /// The request's identity, in answers and, appended to, in requests.
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
@@ -28,7 +32,7 @@ pub enum Door {
         /// The user the node runs as.
         own_uid: u32,
     },
-    /// Over TCP: the token decides.
+    /// Over TCP: a token decides; this one is the administrator's.
     Tcp(Token),
 }
 
@@ -45,54 +49,166 @@ impl PeerInfo {
     }
 }
 
-/// What is named by a secret of its own, and so needs no other: open log sessions, outputs of release commands.
-const SECRET_PATHS: [&str; 2] = ["/logs/", "/release-outputs/"];
+/// What a connection is, told to the requests that come over it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Link {
+    /// The unix socket.
+    Socket(PeerInfo),
+    /// TCP as it is.
+    Plain,
+    /// TLS.
+    Tls,
+}
 
-/// Lets administrators through, and only those who speak version 3.
-pub(super) async fn guard(State((_, door)): State<(Api, Door)>, request: Request, next: Next) -> Response {
-    let is_secret = SECRET_PATHS.iter().any(|start| request.uri().path().starts_with(start));
-    let admitted = match &door {
+/// What one route asks of those who take it.
+#[derive(Clone)]
+pub(super) struct Gate {
+    pub(super) api: Api,
+    pub(super) door: Door,
+    pub(super) need: Need,
+}
+
+/// Lets those through who may take the route and speak version 3. Handlers find who it is as [`Caller`].
+pub(super) async fn guard(
+    State(gate): State<Gate>,
+    params: RawPathParams,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if gate.need == Need::Nothing {
+        return next.run(request).await;
+    }
+    let app = params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned());
+    // Nothing but the header is read before it is known who asks.
+    let (method, headers) = (request.method().clone(), request.headers().clone());
+    let link = request.extensions().get::<Link>().copied();
+    let admitted = admit(&gate, link, (&method, &headers), app.as_deref()).await;
+    let caller = match admitted {
+        Ok(caller) => caller,
+        Err(error) => return challenged(error),
+    };
+    let remaining = match rate::take(&gate.api, &gate.door, &caller) {
+        Ok(remaining) => remaining,
+        Err(refusal) => return refused(&refusal),
+    };
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let user = caller.user().clone();
+    request.extensions_mut().insert(caller);
+    let mut response = next.run(request).await;
+    if !method.is_safe() {
+        // The path as the table has it: the one that was asked for may hold a secret.
+        let (route, app, status) = (route.unwrap_or_default(), app.unwrap_or_default(), response.status());
+        tracing::info!(target: "audit", %user, %method, route, app, %status, "a change was asked for");
+    }
+    if let Some(remaining) = remaining {
+        response.headers_mut().insert(rate::REMAINING, remaining.into());
+    }
+    response
+}
+
+pub(super) async fn admit(
+    gate: &Gate,
+    link: Option<Link>,
+    (method, headers): (&Method, &HeaderMap),
+    app: Option<&str>,
+) -> Result<Caller, ApiError> {
+    let caller = who(gate, link, headers).await?;
+    // A local client may leave the version out: there is only one.
+    let silence = match &gate.door {
+        Door::Tcp(_) => Err(Refusal::Version),
+        Door::Socket { .. } => Ok(()),
+    };
+    speaks_version(headers, silence)?;
+    if let Some(scope) = gate.need.scope(method) {
+        caller.require_scope(scope)?;
+    }
+    match gate.need {
+        Need::Node => caller.require_administrator()?,
+        Need::App(right) | Need::Config(right) => {
+            let app = gate.api.app(app.unwrap_or_default()).await?;
+            flows::permit(&gate.api.node, &caller, &app, right).await?;
+        }
+        Need::Nothing | Need::Login | Need::Account | Need::Common => {}
+    }
+    Ok(caller)
+}
+
+/// Who sent the request.
+async fn who(gate: &Gate, link: Option<Link>, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let node = &gate.api.node;
+    let token = match &gate.door {
         Door::Socket { own_uid } => {
-            let peer = request.extensions().get::<ConnectInfo<PeerInfo>>().and_then(|info| info.0.uid);
-            if peer.is_some_and(|uid| uid == 0 || uid == *own_uid) { Ok(()) } else { Err(Refusal::Peer) }
+            let peer = if let Some(Link::Socket(peer)) = link { peer.uid } else { None };
+            return if peer.is_some_and(|uid| uid == 0 || uid == *own_uid) {
+                Ok(Caller::administrator(node))
+            } else {
+                Err(Refusal::Peer.into())
+            };
         }
-        Door::Tcp(_) if is_secret => Ok(()),
-        Door::Tcp(token) => holds(token, request.headers()),
+        Door::Tcp(token) => token,
     };
-    // A local client may leave the version out, and one that follows a link does: there is only one version.
-    let silence = match &door {
-        Door::Tcp(_) if !is_secret => Err(Refusal::Version),
-        Door::Tcp(_) | Door::Socket { .. } => Ok(()),
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(Credentials { user, secret }) = value.and_then(credentials::read) else {
+        return Err(Refusal::Credentials.into());
     };
-    match admitted.and_then(|()| speaks_version(request.headers(), silence)) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => {
-            let mut response = refused(&refusal);
-            if refusal == Refusal::Credentials {
-                let challenge = HeaderValue::from_static(credentials::CHALLENGE);
-                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            }
-            response
-        }
+    if let Some(caller) = flows::authenticate(node, token, &secret).await? {
+        return Ok(caller);
+    }
+    // A password opens one door only: the one behind which a token is made.
+    let by_password = match (gate.need == Need::Login, user) {
+        (true, Some(user)) => flows::log_in(node, &user, secret).await?,
+        (true, None) | (false, _) => None,
+    };
+    by_password.ok_or_else(|| Refusal::Credentials.into())
+}
+
+fn challenged(error: ApiError) -> Response {
+    let mut response = axum::response::IntoResponse::into_response(error);
+    if response.status() == http::StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static(credentials::CHALLENGE);
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// A handler behind [`guard`] has one; another has none, and says so as it would to a stranger.
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Response> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| refused(&Refusal::Credentials))
     }
 }
 
-fn holds(token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
-    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let is_right = value.and_then(credentials::secret).is_some_and(|secret| token.matches(&secret));
-    if is_right { Ok(()) } else { Err(Refusal::Credentials) }
+impl Need {
+    /// What a token must be good for; nothing in particular, when any token will do.
+    fn scope(self, method: &Method) -> Option<Scope> {
+        match (self, method.is_safe()) {
+            (Self::Nothing | Self::Login, _) => None,
+            (Self::Account, _) => Some(Scope::Identity),
+            (Self::Common | Self::App(_), true) => Some(Scope::Read),
+            (Self::Common | Self::App(_), false) => Some(Scope::Write),
+            (Self::Config(_), true) => Some(Scope::ReadProtected),
+            (Self::Config(_), false) => Some(Scope::WriteProtected),
+            (Self::Node, _) => Some(Scope::Global),
+        }
+    }
 }
 
 /// Any variant of version 3 is accepted: `version=3`, `version=3.sdk`. `silence` is what no version at all means.
 fn speaks_version(headers: &HeaderMap, silence: Result<(), Refusal>) -> Result<(), Refusal> {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    match accept.split_once("version=") {
-        Some((_, version)) => {
-            let word = version.split([',', ';', ' ', '"']).next().unwrap_or_default();
-            if word == "3" || word.starts_with("3.") { Ok(()) } else { Err(Refusal::Version) }
-        }
+    match version(headers) {
+        Some(word) if word == "3" || word.starts_with("3.") => Ok(()),
+        Some(_) => Err(Refusal::Version),
         None => silence,
     }
+}
+
+/// The version that the client asks for.
+pub(super) fn version(headers: &HeaderMap) -> Option<&str> {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (_, version) = accept.split_once("version=")?;
+    version.split([',', ';', ' ', '"']).next()
 }
 
 /// Gives every answer a `Request-Id`: a fresh one, after those the client brought. A fault is told under the fresh one.

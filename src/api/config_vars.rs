@@ -9,7 +9,7 @@ use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::domain::ConfigVars;
-use crate::flows;
+use crate::flows::{self, Caller};
 
 /// Names and values.
 pub(super) type Vars = BTreeMap<String, String>;
@@ -25,9 +25,10 @@ pub(super) async fn show(State(api): State<Api>, Path(key): Path<String>) -> Res
 
 pub(super) async fn update(
     State(api): State<Api>,
+    caller: Caller,
     Path(key): Path<String>,
     Input(changes): Input<BTreeMap<String, Option<String>>>,
 ) -> Result<Json<Vars>, ApiError> {
     let app = api.app(&key).await?;
-    Ok(vars(&flows::change_config(&api.node, &app, &changes, &api.actor()).await?))
+    Ok(vars(&flows::change_config(&api.node, &app, &changes, &caller.actor()).await?))
 }

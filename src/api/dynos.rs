@@ -8,15 +8,18 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::api::asked::Asked;
 use crate::api::body::Input;
 use crate::api::error::ApiError;
+use crate::api::rendezvous::{Ends, Guest};
 use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::{App, DynoSize, Version};
 use crate::flows::ports::Connection;
-use crate::flows::{self, RunRequest};
+use crate::flows::{self, Caller, RunRequest};
 use crate::wire::api::{CreateDyno, Dyno};
 use crate::wire::api_errors::Refusal;
+use crate::wire::rendezvous;
 
 /// The window of a terminal whose client does not say.
 const WINDOW: (u16, u16) = (24, 80);
@@ -42,18 +45,33 @@ pub(super) async fn show(
 
 pub(super) async fn create(
     State(api): State<Api>,
+    caller: Caller,
+    asked: Asked,
     Path(key): Path<String>,
     Input(body): Input<CreateDyno>,
 ) -> Result<(StatusCode, Json<Dyno>), ApiError> {
     let app = api.app(&key).await?;
     let request = parse(body)?;
-    let is_attached = request.connection != Connection::Log;
-    let dyno = flows::run_one_off(&api.node, &app, request, &api.actor()).await?;
+    let (ends, wants_status) = (ends(&request), rendezvous::asks_for_status(&request.command));
+    let dyno = flows::run_one_off(&api.node, &app, request, &caller.actor()).await?;
     let mut shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);
-    if is_attached {
-        shown.attach_url = Some(format!("/apps/{}/dynos/{}/attach", app.id, dyno.id));
+    if let Some(ends) = ends {
+        let expected = || api.guests.expect(Guest { app: app.clone(), dyno: dyno.id, ends, wants_status });
+        let own = || format!("/apps/{}/dynos/{}/attach", app.id, dyno.id);
+        shown.attach_url = asked.rendezvous_url(api.node.settings(), expected).or_else(|| Some(own()));
     }
     Ok((StatusCode::CREATED, Json(shown)))
+}
+
+/// How a client of the stock protocol holds its end; none when nobody attaches.
+fn ends(request: &RunRequest) -> Option<Ends> {
+    match request.connection {
+        Connection::Log => None,
+        Connection::Pipes => Some(Ends::Pipes),
+        // The stock command tells the size of its window only when it has one.
+        Connection::Terminal { .. } if request.env.contains_key("COLUMNS") => Some(Ends::Terminal),
+        Connection::Terminal { .. } => Some(Ends::HalfTerminal),
+    }
 }
 
 fn parse(body: CreateDyno) -> Result<RunRequest, Refusal> {

@@ -72,6 +72,18 @@ fn status(id: ErrorId) -> StatusCode {
     StatusCode::from_u16(id.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
+/// What a client of another machine is sent that speaks without TLS, whole: what it asked is not read.
+pub(super) fn tls_only() -> Vec<u8> {
+    let refusal = Refusal::TlsOnly;
+    let body = serde_json::to_string(&refusal.body()).unwrap_or_default();
+    let (status, length) = (refusal.id().status(), body.len());
+    format!(
+        "HTTP/1.1 {status} Bad Request\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
 /// Answers every path and method that [`crate::api::routes`] does not list.
 pub(super) async fn no_route() -> Response {
     refused(&Refusal::NotFound(Missing::Route))

@@ -8,7 +8,7 @@ use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::QuantityChange;
-use crate::flows::{self, ScaleUpdate};
+use crate::flows::{self, Caller, ScaleUpdate};
 use crate::wire::api::{FormationEntry, FormationUpdate, Quantity, UpdateFormation};
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -34,23 +34,25 @@ pub(super) async fn show(
 
 pub(super) async fn update(
     State(api): State<Api>,
+    caller: Caller,
     Path(key): Path<String>,
     Input(body): Input<UpdateFormation>,
 ) -> Result<Json<Vec<FormationEntry>>, ApiError> {
     let app = api.app(&key).await?;
     let updates = body.updates.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    let desired = flows::scale(&api.node, &app, &updates, &api.actor()).await?;
+    let desired = flows::scale(&api.node, &app, &updates, &caller.actor()).await?;
     Ok(Json(view::formation(&desired)))
 }
 
 pub(super) async fn update_one(
     State(api): State<Api>,
+    caller: Caller,
     Path((key, name)): Path<(String, String)>,
     Input(body): Input<FormationUpdate>,
 ) -> Result<Json<FormationEntry>, ApiError> {
     let app = api.app(&key).await?;
     let update = FormationUpdate { process_type: Some(name.clone()), ..body };
-    let desired = flows::scale(&api.node, &app, &[parse(update)?], &api.actor()).await?;
+    let desired = flows::scale(&api.node, &app, &[parse(update)?], &caller.actor()).await?;
     one(view::formation(&desired), &name)
 }
 

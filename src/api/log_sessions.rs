@@ -14,6 +14,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
+use crate::api::asked::Asked;
 use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
@@ -94,6 +95,7 @@ impl Sessions {
 
 pub(super) async fn create(
     State(api): State<Api>,
+    asked: Asked,
     Path(key): Path<String>,
     Input(request): Input<CreateLogSession>,
 ) -> Result<(StatusCode, Json<LogSession>), ApiError> {
@@ -108,7 +110,7 @@ pub(super) async fn create(
     let id = api.sessions.add(Session { app: app.id, filter, lines, tail, waits_since: Instant::now() });
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = timestamp(i64::try_from(now_s).unwrap_or(i64::MAX));
-    let logplex_url = format!("http://{}/logs/{id}", api.node.settings().git_address);
+    let logplex_url = asked.url(api.node.settings(), &format!("/logs/{id}"));
     Ok((StatusCode::CREATED, Json(LogSession { created_at: now.clone(), id, logplex_url, updated_at: now })))
 }
 

@@ -2,33 +2,48 @@
 //!
 //! It decides nothing. [`routes`] is the table of what there is; a handler is a few lines in the file of its resource;
 //! `view` turns domain values into the shapes of `wire::api`; `error` is the only place that makes a failed answer.
-//! The unix socket's peers are administrators if the kernel says so; over TCP the node's token is asked for (`auth`).
+//! The unix socket's peers are administrators if the kernel says so; over TCP a token is asked for, and may do what
+//! its user may (`auth`).
 
+mod account_features;
 mod accounts;
 mod apps;
+mod asked;
 mod attach;
 mod auth;
+mod authority;
+mod authorizations;
 mod body;
 mod builds;
+mod catalog;
 mod change;
+mod collaborators;
 mod config_vars;
+mod domains;
 mod dynos;
 mod error;
+mod etag;
 mod formation;
+mod keys;
 mod log_drains;
 mod log_sessions;
 mod node;
 mod pushes;
 mod range;
+mod rate;
 mod releases;
+mod rendezvous;
+mod replay;
 mod routes;
 mod server;
 mod state;
 #[cfg(test)]
 mod test;
+mod users;
 mod view;
 
 pub use auth::Door;
-pub use routes::router;
-pub use server::{serve_tcp, serve_unix};
+pub use authority::{Authority, AuthorityError};
+pub use routes::{Need, Route, router, table};
+pub use server::{Front, serve_tcp, serve_unix};
 pub use state::{Api, ShutdownSignal};

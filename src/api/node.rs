@@ -14,6 +14,7 @@ pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
         "pid": std::process::id(),
         "router_port": settings.router_port,
         "git_address": settings.git_address.to_string(),
+        "authority": api.authority.as_ref().map(|_| settings.authority_path()),
         "default_stack": settings.default_stack.to_string(),
         "stacks": api.node.stacks().iter().map(ToString::to_string).collect::<Vec<_>>(),
     }))

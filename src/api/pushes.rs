@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use crate::api::error::ApiError;
 use crate::api::state::Api;
-use crate::flows::{self, BuildPermit, Push, Pushed, Transcript};
+use crate::domain::Email;
+use crate::flows::{self, Actor, BuildPermit, Caller, Push, Pushed, Role, Transcript};
 use crate::wire::api::{PushStatus, PushVerdict, VERDICT_MARK};
 use crate::wire::api_errors::Refusal;
 
@@ -33,17 +34,21 @@ const RECEIVE_TIMEOUT_S: u64 = 600;
 pub(super) struct PushQuery {
     /// The commit.
     new: String,
+    /// Who pushes, told by a hook that runs as the administrator.
+    #[serde(default)]
+    user: Option<String>,
 }
 
 /// The build goes on when its client goes away; it ends with the node.
 pub(super) async fn create(
     State(api): State<Api>,
+    caller: Caller,
     Path(key): Path<String>,
     query: Result<Query<PushQuery>, QueryRejection>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let mut body = body.into_data_stream();
-    match accept(&api, &key, query, &mut body).await {
+    match accept(&api, &caller, (&key, query), &mut body).await {
         Ok((push, permit)) => Ok(answer(&api, push, permit)),
         Err(error) => {
             // A client that still sends does not read why it should stop.
@@ -56,18 +61,30 @@ pub(super) async fn create(
 /// Takes the right to build before the source, so that a second push is refused at once.
 async fn accept(
     api: &Api,
-    key: &str,
-    query: Result<Query<PushQuery>, QueryRejection>,
+    caller: &Caller,
+    (key, query): (&str, Result<Query<PushQuery>, QueryRejection>),
     body: &mut BodyDataStream,
 ) -> Result<(Push, BuildPermit), ApiError> {
     let app = api.app(key).await?;
     let Query(query) = query.map_err(|rejection| Refusal::BadRequest(rejection.body_text()))?;
+    let actor = actor(caller, query.user)?;
     let commit = commit(query.new)?;
     let permit = flows::begin_push(&api.node, &app)?;
     let time = Duration::from_secs(RECEIVE_TIMEOUT_S);
     let late = || Refusal::BadRequest(format!("The source did not arrive within {RECEIVE_TIMEOUT_S} s."));
     let source = tokio::time::timeout(time, receive(api, body)).await.map_err(|_| late())??;
-    Ok((Push { app, source, commit, actor: api.actor() }, permit))
+    Ok((Push { app, source, commit, actor }, permit))
+}
+
+/// Under whose name the release is made. Only the administrator's own hooks speak for others.
+fn actor(caller: &Caller, told: Option<String>) -> Result<Actor, Refusal> {
+    match (caller.role(), told) {
+        (Role::Administrator, Some(user)) => {
+            let user: Email = user.parse().map_err(Refusal::UserName)?;
+            Ok(Actor(user.to_string()))
+        }
+        (Role::Administrator | Role::Member, _) => Ok(caller.actor()),
+    }
 }
 
 /// Reads what is left of a body, within the bounds of a good one.

@@ -14,7 +14,7 @@ use crate::api::error::ApiError;
 use crate::api::range::{ListRange, NEXT_RANGE, Page};
 use crate::api::state::Api;
 use crate::api::view;
-use crate::flows::{self, ReleaseKey};
+use crate::flows::{self, Caller, ReleaseKey};
 use crate::wire::api::{CreateRelease, Release, ReleaseName};
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -63,6 +63,7 @@ pub(super) async fn output(State(api): State<Api>, Path(id): Path<String>) -> Re
 /// Rolls back; without a release to the one before the current.
 pub(super) async fn create(
     State(api): State<Api>,
+    caller: Caller,
     Path(key): Path<String>,
     Input(body): Input<CreateRelease>,
 ) -> Result<(StatusCode, Json<Release>), ApiError> {
@@ -76,6 +77,6 @@ pub(super) async fn create(
         Some(ReleaseName::Text(text)) => Some(ReleaseKey::parse(&text)?),
         None => None,
     };
-    let release = flows::rollback(&api.node, &app, target, &api.actor()).await?;
+    let release = flows::rollback(&api.node, &app, target, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(view::release(&api, &app, &release))))
 }

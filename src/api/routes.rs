@@ -1,53 +1,195 @@
-//! What there is: one row a path. Every row but the streams that are named by a secret needs the rights of an administrator (`auth`).
+//! What there is: one row a method and path, with what it asks of those who take it. The rows are data, so that a test
+//! can try every one of them as everybody.
 
 use axum::Router;
+use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
 
-use crate::api::auth::{self, Door};
+use crate::api::auth::{self, Door, Gate};
 use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
-    accounts, apps, attach, builds, config_vars, dynos, error, formation, log_drains, log_sessions, node,
-    pushes, releases,
+    account_features, accounts, apps, attach, authorizations, builds, catalog, collaborators, config_vars,
+    domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pushes, rate, releases,
+    users,
 };
+use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
+
+/// What a route asks of those who take it. How a token must be scoped follows from it and the method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: a secret in the path decides, or it is for everybody.
+    Nothing,
+    /// Credentials, a password among them.
+    Login,
+    /// Credentials: it is about the user alone.
+    Account,
+    /// Credentials: the handler decides what is shown to whom.
+    Common,
+    /// This right on the app in the path.
+    App(AppRight),
+    /// The same, and a token that is good for config vars, which hold secrets.
+    Config(AppRight),
+    /// To be the node's administrator.
+    Node,
+}
+
+/// One row of the table.
+pub struct Route {
+    /// The method; `GET` answers `HEAD` too.
+    pub method: Method,
+    /// The path; names in braces stand for one segment.
+    pub path: &'static str,
+    /// What it asks.
+    pub need: Need,
+    handler: MethodRouter<Api>,
+}
+
+fn row<H, T>(method: Method, path: &'static str, need: Need, handler: H) -> Route
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    // Every method of the table has a filter; one that had none would be no method of HTTP.
+    let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::OPTIONS);
+    Route { method, path, need, handler: on(filter, handler) }
+}
+
+/// The table.
+#[must_use]
+pub fn table() -> Vec<Route> {
+    [of_accounts(), of_the_node(), of_apps(), of_running_apps()].into_iter().flatten().collect()
+}
+
+fn of_accounts() -> Vec<Route> {
+    use Need::{Account, Common, Login};
+    vec![
+        row(Method::GET, "/account", Account, accounts::show),
+        row(Method::GET, "/account/features", Account, account_features::list),
+        row(Method::GET, "/account/features/{feature}", Account, account_features::show),
+        row(Method::GET, "/account/keys", Common, keys::list),
+        row(Method::POST, "/account/keys", Common, keys::create),
+        row(Method::GET, "/account/keys/{key}", Common, keys::show),
+        row(Method::DELETE, "/account/keys/{key}", Common, keys::destroy),
+        row(Method::GET, "/account/rate-limits", Account, rate::show),
+        row(Method::POST, "/account/app-transfers", Common, collaborators::transfer),
+        row(Method::GET, "/users/~", Account, accounts::show),
+        row(Method::GET, "/users/~/apps", Common, apps::list),
+        row(Method::GET, "/oauth/authorizations", Account, authorizations::list),
+        row(Method::POST, "/oauth/authorizations", Login, authorizations::create),
+        row(Method::GET, "/oauth/authorizations/{id}", Account, authorizations::show),
+        row(Method::DELETE, "/oauth/authorizations/{id}", Account, authorizations::destroy),
+        row(Method::GET, "/oauth/clients", Account, catalog::none),
+        row(Method::GET, "/oauth/sessions", Account, catalog::none),
+        row(Method::DELETE, "/oauth/sessions/{session}", Account, authorizations::end_session),
+        row(Method::GET, "/addons", Common, catalog::none),
+        row(Method::GET, "/addon-attachments", Common, catalog::none),
+        row(Method::GET, "/addon-services", Common, catalog::none),
+        row(Method::GET, "/teams", Common, catalog::none),
+        row(Method::GET, "/spaces", Common, catalog::none),
+    ]
+}
+
+fn of_the_node() -> Vec<Route> {
+    use Need::{Common, Node, Nothing};
+    vec![
+        row(Method::GET, "/authority.pem", Nothing, catalog::authority),
+        row(Method::GET, "/regions", Common, catalog::regions),
+        row(Method::GET, "/regions/{region}", Common, catalog::show_region),
+        row(Method::GET, "/stacks", Common, catalog::stacks),
+        row(Method::GET, "/stacks/{stack}", Common, catalog::show_stack),
+        row(Method::GET, "/dyno-sizes", Common, catalog::list_sizes),
+        row(Method::GET, "/dyno-sizes/{size}", Common, catalog::show_size),
+        row(Method::GET, "/node", Node, node::show),
+        row(Method::POST, "/node/actions/shutdown", Node, node::shutdown),
+        row(Method::GET, "/node/users", Node, users::list),
+        row(Method::POST, "/node/users", Node, users::create),
+        row(Method::PATCH, "/node/users/{user}", Node, users::update),
+        row(Method::DELETE, "/node/users/{user}", Node, users::destroy),
+    ]
+}
+
+fn of_apps() -> Vec<Route> {
+    use Need::{App, Common, Config};
+    vec![
+        row(Method::GET, "/apps", Common, apps::list),
+        row(Method::POST, "/apps", Common, apps::create),
+        row(Method::GET, "/apps/{app}", App(View), apps::show),
+        row(Method::PATCH, "/apps/{app}", App(Operate), apps::update),
+        row(Method::DELETE, "/apps/{app}", App(Manage), apps::destroy),
+        row(Method::GET, "/apps/{app}/config-vars", Config(Operate), config_vars::show),
+        row(Method::PATCH, "/apps/{app}/config-vars", Config(Operate), config_vars::update),
+        row(Method::POST, "/apps/{app}/pushes", App(Deploy), pushes::create),
+        row(Method::GET, "/apps/{app}/releases", App(View), releases::list),
+        row(Method::POST, "/apps/{app}/releases", App(Deploy), releases::create),
+        row(Method::GET, "/apps/{app}/releases/{release}", App(View), releases::show),
+        row(
+            Method::GET,
+            "/apps/{app}/releases/{release}/config-vars",
+            Config(Operate),
+            releases::config_vars,
+        ),
+        row(Method::GET, "/apps/{app}/builds", App(View), builds::list),
+        row(Method::GET, "/apps/{app}/builds/{build}", App(View), builds::show),
+        row(Method::GET, "/apps/{app}/buildpack-installations", App(View), builds::buildpacks),
+        row(Method::PUT, "/apps/{app}/buildpack-installations", App(Deploy), builds::set_buildpacks),
+        row(Method::GET, "/apps/{app}/domains", App(View), domains::list),
+        row(Method::POST, "/apps/{app}/domains", App(Operate), domains::create),
+        row(Method::GET, "/apps/{app}/domains/{domain}", App(View), domains::show),
+        row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
+        row(Method::GET, "/apps/{app}/addons", App(View), catalog::none),
+        row(Method::GET, "/apps/{app}/addon-attachments", App(View), catalog::none),
+        row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), catalog::no_coupling),
+        row(Method::GET, "/apps/{app}/sni-endpoints", App(View), catalog::none),
+        row(Method::GET, "/apps/{app}/collaborators", App(View), collaborators::list),
+        row(Method::POST, "/apps/{app}/collaborators", App(Manage), collaborators::create),
+        row(Method::GET, "/apps/{app}/collaborators/{user}", App(View), collaborators::show),
+        row(Method::PATCH, "/apps/{app}/collaborators/{user}", App(Manage), collaborators::update),
+        row(Method::DELETE, "/apps/{app}/collaborators/{user}", App(Manage), collaborators::destroy),
+    ]
+}
+
+fn of_running_apps() -> Vec<Route> {
+    use Need::{App, Config, Nothing};
+    vec![
+        row(Method::GET, "/apps/{app}/formation", App(View), formation::list),
+        row(Method::PATCH, "/apps/{app}/formation", App(Operate), formation::update),
+        row(Method::GET, "/apps/{app}/formation/{type}", App(View), formation::show),
+        row(Method::PATCH, "/apps/{app}/formation/{type}", App(Operate), formation::update_one),
+        row(Method::DELETE, "/apps/{app}/formations/{type}", App(Operate), dynos::restart_one),
+        row(Method::POST, "/apps/{app}/formations/{type}/actions/stop", App(Operate), dynos::stop),
+        row(Method::GET, "/apps/{app}/dynos", App(View), dynos::list),
+        row(Method::POST, "/apps/{app}/dynos", Config(Operate), dynos::create),
+        row(Method::DELETE, "/apps/{app}/dynos", App(Operate), dynos::restart_all),
+        row(Method::GET, "/apps/{app}/dynos/{dyno}", App(View), dynos::show),
+        row(Method::DELETE, "/apps/{app}/dynos/{dyno}", App(Operate), dynos::restart_one),
+        row(Method::POST, "/apps/{app}/dynos/{dyno}/actions/stop", App(Operate), dynos::stop),
+        row(Method::GET, "/apps/{app}/dynos/{dyno}/attach", Config(Operate), attach::open),
+        row(Method::GET, "/apps/{app}/available-dyno-sizes", App(View), catalog::list_sizes),
+        row(Method::GET, "/apps/{app}/log-drains", App(Operate), log_drains::list),
+        row(Method::POST, "/apps/{app}/log-drains", App(Operate), log_drains::create),
+        row(Method::GET, "/apps/{app}/log-drains/{drain}", App(Operate), log_drains::show),
+        row(Method::DELETE, "/apps/{app}/log-drains/{drain}", App(Operate), log_drains::destroy),
+        row(Method::POST, "/apps/{app}/log-sessions", App(View), log_sessions::create),
+        row(Method::GET, "/logs/{session}", Nothing, log_sessions::open),
+        row(Method::GET, "/release-outputs/{release}", Nothing, releases::output),
+    ]
+}
 
 /// The API behind one door.
 pub fn router(api: Api, door: Door) -> Router {
-    Router::new()
-        .route("/account", get(accounts::show))
-        .route("/users/~", get(accounts::show))
-        .route("/stacks", get(accounts::stacks))
-        .route("/apps", get(apps::list).post(apps::create))
-        .route("/users/~/apps", get(apps::list))
-        .route("/apps/{app}", get(apps::show).patch(apps::update).delete(apps::destroy))
-        .route("/apps/{app}/config-vars", get(config_vars::show).patch(config_vars::update))
-        .route("/apps/{app}/formation", get(formation::list).patch(formation::update))
-        .route("/apps/{app}/formation/{type}", get(formation::show).patch(formation::update_one))
-        .route("/apps/{app}/formations/{type}", delete(dynos::restart_one))
-        .route("/apps/{app}/formations/{type}/actions/stop", post(dynos::stop))
-        .route("/apps/{app}/dynos", get(dynos::list).post(dynos::create).delete(dynos::restart_all))
-        .route("/apps/{app}/dynos/{dyno}", get(dynos::show).delete(dynos::restart_one))
-        .route("/apps/{app}/dynos/{dyno}/actions/stop", post(dynos::stop))
-        .route("/apps/{app}/dynos/{dyno}/attach", get(attach::open))
-        .route("/apps/{app}/pushes", post(pushes::create))
-        .route("/apps/{app}/releases", get(releases::list).post(releases::create))
-        .route("/apps/{app}/releases/{release}", get(releases::show))
-        .route("/apps/{app}/releases/{release}/config-vars", get(releases::config_vars))
-        .route("/apps/{app}/builds", get(builds::list))
-        .route("/apps/{app}/builds/{build}", get(builds::show))
-        .route("/apps/{app}/buildpack-installations", get(builds::buildpacks).put(builds::set_buildpacks))
-        .route("/apps/{app}/log-drains", get(log_drains::list).post(log_drains::create))
-        .route("/apps/{app}/log-drains/{drain}", get(log_drains::show).delete(log_drains::destroy))
-        .route("/apps/{app}/log-sessions", post(log_sessions::create))
-        .route("/logs/{session}", get(log_sessions::open))
-        .route("/release-outputs/{release}", get(releases::output))
-        .route("/node", get(node::show))
-        .route("/node/actions/shutdown", post(node::shutdown))
+    let mut router = Router::new();
+    for Route { path, need, handler, .. } in table() {
+        let gate = Gate { api: api.clone(), door: door.clone(), need };
+        router = router.route(path, handler.route_layer(from_fn_with_state(gate, auth::guard)));
+    }
+    router
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_route)
+        .layer(from_fn(etag::tag))
         .layer(from_fn(to_its_end))
-        .layer(from_fn_with_state((api.clone(), door), auth::guard))
         .layer(from_fn(auth::request_id))
         .with_state(api)
 }

@@ -7,8 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::error::ApiError;
 use crate::api::log_sessions::Sessions;
+use crate::api::rate::Buckets;
+use crate::api::rendezvous::Guests;
 use crate::domain::App;
-use crate::flows::{self, Actor, Node};
+use crate::flows::{self, Node};
 
 /// How the node is asked to go: the sender's value becomes true.
 pub type ShutdownSignal = watch::Sender<bool>;
@@ -19,6 +21,10 @@ pub struct Api {
     /// The node.
     pub node: Node,
     pub(super) sessions: Arc<Sessions>,
+    pub(super) guests: Arc<Guests>,
+    pub(super) buckets: Arc<Buckets>,
+    /// The certificate that clients are to trust, PEM; none where there is no TLS.
+    pub(super) authority: Option<Arc<str>>,
     pub(super) shutdown: Arc<ShutdownSignal>,
     closing: CancellationToken,
 }
@@ -30,9 +36,18 @@ impl Api {
         Self {
             node,
             sessions: Arc::default(),
+            guests: Arc::default(),
+            buckets: Arc::default(),
+            authority: None,
             shutdown: Arc::new(shutdown),
             closing: CancellationToken::new(),
         }
+    }
+
+    /// The same, telling clients to trust this certificate, PEM.
+    #[must_use]
+    pub fn with_authority(self, pem: &str) -> Self {
+        Self { authority: Some(pem.into()), ..self }
     }
 
     /// Ends the streams that have no end of their own, wherever they are served.
@@ -48,10 +63,5 @@ impl Api {
     /// The app a path names, by name or identity.
     pub(super) async fn app(&self, key: &str) -> Result<App, ApiError> {
         Ok(flows::find(&self.node, key).await?)
-    }
-
-    /// Who asks: everybody who gets in is the node's administrator.
-    pub(super) fn actor(&self) -> Actor {
-        Actor(self.node.settings().owner.clone())
     }
 }

@@ -2,22 +2,26 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::api::asked::{Asked, GENERATION};
 use crate::api::state::Api;
-use crate::domain::{self, App, Version};
+use crate::domain::{self, App, AppRight, Version};
 use crate::flows::ports::{Desired, DynoView};
-use crate::flows::{AppInfo, ReleaseView};
+use crate::flows::{self, AppInfo, ReleaseView};
+use crate::sys::clock;
 use crate::wire::api::{
-    self, Artifact, BuildpackRef, ById, Named, ReleaseRef, SlugRef, SourceBlob, UserRef, stable_id, timestamp,
+    self, AccessToken, Artifact, BuildpackRef, ById, Named, Permission, REDACTED, ReleaseRef, SlugRef,
+    SourceBlob, UserRef, stable_id, timestamp,
 };
 
 /// The one region a node is.
-const REGION: &str = "us";
-/// What clients must be told, or they change their behaviour.
-const GENERATION: &str = "cedar";
+pub(super) const REGION: &str = "us";
 
-fn app_ref(app: &App) -> Named {
+pub(super) fn app_ref(app: &App) -> Named {
     Named { id: app.id.0, name: app.name.to_string() }
 }
 
@@ -31,7 +35,7 @@ fn slug_id(digest: &domain::SlugDigest) -> Uuid {
 }
 
 /// An app.
-pub(super) fn app(api: &Api, info: &AppInfo) -> api::App {
+pub(super) fn app(api: &Api, info: &AppInfo, asked: &Asked) -> api::App {
     let settings = api.node.settings();
     let app = &info.app;
     let deployed = info.release.slug.is_some();
@@ -46,14 +50,14 @@ pub(super) fn app(api: &Api, info: &AppInfo) -> api::App {
             .and_then(|slug| slug.buildpack_description.clone()),
         build_stack: Named::stable("stack", app.build_stack.as_str()),
         created_at: timestamp(app.created_at_s),
-        generation: Named::stable("generation", GENERATION),
-        git_url: settings.git_url(&app.name),
+        generation: asked.generation(),
+        git_url: asked.git_url(settings, &app.name),
         id: app.id.0,
         internal_routing: None,
         maintenance: app.maintenance,
         name: app.name.to_string(),
         organization: None,
-        owner: user(&settings.owner),
+        owner: user(flows::owner(&api.node, app).as_str()),
         process_tier: "production".to_owned(),
         region: Named::stable("region", REGION),
         released_at: Some(timestamp(info.release.created_at_s)),
@@ -64,6 +68,124 @@ pub(super) fn app(api: &Api, info: &AppInfo) -> api::App {
         team: None,
         updated_at: timestamp(info.release.created_at_s.max(app.created_at_s)),
         web_url: Some(settings.web_url(&app.name)),
+    }
+}
+
+/// A user of the node.
+pub(super) fn account(user: &domain::User) -> api::User {
+    let email = user.email.to_string();
+    api::User { created_at: timestamp(user.created_at_s), id: stable_id("user", &email), email }
+}
+
+/// A token: whole as `token`, or its first characters.
+pub(super) fn authorization(found: &domain::Authorization, token: Option<String>) -> api::Authorization {
+    let now_s = clock::unix_s();
+    api::Authorization {
+        access_token: AccessToken {
+            expires_in: found.expires_at_s.map(|end| end.saturating_sub(now_s)),
+            id: found.id,
+            token: token.unwrap_or_else(|| format!("{}{REDACTED}", found.hint)),
+        },
+        client: None,
+        created_at: timestamp(found.created_at_s),
+        description: found.description.clone(),
+        grant: None,
+        id: found.id,
+        refresh_token: None,
+        scope: found.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        session: None,
+        updated_at: timestamp(found.created_at_s),
+        user: user(found.user.as_str()),
+    }
+}
+
+fn permissions(right: AppRight) -> Vec<Permission> {
+    let permission = |right: AppRight| Permission {
+        description: match right {
+            AppRight::View => "Look at the app and its logs",
+            AppRight::Deploy => "Change what code runs",
+            AppRight::Operate => "Change how it runs, and its config",
+            AppRight::Manage => "Share, rename and destroy it",
+        }
+        .to_owned(),
+        name: right.as_str().to_owned(),
+    };
+    right.held().map(permission).collect()
+}
+
+/// A domain of the app's own. Its record leads to the app's given name, which only this machine knows: whoever has the
+/// machine's public name points the record there instead.
+pub(super) fn domain(app: &App, found: &domain::CustomDomain) -> api::Domain {
+    api::Domain {
+        cname: Some(given_name(app)),
+        created_at: timestamp(found.created_at_s),
+        hostname: found.hostname.to_string(),
+        id: found.id,
+        kind: "custom".to_owned(),
+        updated_at: timestamp(found.created_at_s),
+        ..given_domain(app)
+    }
+}
+
+/// The domain that every app is given.
+pub(super) fn given_domain(app: &App) -> api::Domain {
+    api::Domain {
+        acm_status: None,
+        acm_status_reason: None,
+        app: app_ref(app),
+        cname: None,
+        created_at: timestamp(app.created_at_s),
+        hostname: given_name(app),
+        id: stable_id("domain", &app.id.to_string()),
+        kind: "heroku".to_owned(),
+        sni_endpoint: None,
+        status: "none".to_owned(),
+        updated_at: timestamp(app.created_at_s),
+    }
+}
+
+fn given_name(app: &App) -> String {
+    format!("{}.localhost", app.name)
+}
+
+/// A public key.
+pub(super) fn key(found: &domain::SshKey) -> api::Key {
+    let blob = BASE64_STANDARD.decode(found.key.blob()).unwrap_or_default();
+    api::Key {
+        comment: found.key.comment().to_owned(),
+        created_at: timestamp(found.created_at_s),
+        email: found.user.to_string(),
+        fingerprint: format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(Sha256::digest(blob))),
+        id: found.id,
+        public_key: found.key.to_string(),
+        updated_at: timestamp(found.created_at_s),
+    }
+}
+
+/// Someone with whom the app is shared.
+pub(super) fn collaborator(app: &App, found: &domain::Collaborator) -> api::Collaborator {
+    api::Collaborator {
+        app: app_ref(app),
+        created_at: timestamp(found.created_at_s),
+        id: found.id,
+        permissions: permissions(found.right),
+        role: "collaborator".to_owned(),
+        updated_at: timestamp(found.created_at_s),
+        user: user(found.user.as_str()),
+    }
+}
+
+/// Whose the app is, among those who may use it.
+pub(super) fn owner(api: &Api, app: &App) -> api::Collaborator {
+    let email = flows::owner(&api.node, app).as_str();
+    api::Collaborator {
+        app: app_ref(app),
+        created_at: timestamp(app.created_at_s),
+        id: stable_id("owner", &format!("{}/{email}", app.id)),
+        permissions: permissions(AppRight::Manage),
+        role: "owner".to_owned(),
+        updated_at: timestamp(app.created_at_s),
+        user: user(email),
     }
 }
 

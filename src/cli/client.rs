@@ -56,6 +56,20 @@ impl Client {
         read(self.send(request).await?).await
     }
 
+    /// `method path` with a JSON body, answered by nothing.
+    pub(super) async fn send_nothing(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(), Failure> {
+        let body = serde_json::to_vec(body).map_err(|failed| Failure::Answer(failed.to_string()))?;
+        let mut request = self.request(method, path)?;
+        request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        *request.body_mut() = whole(body.into());
+        accepted(self.send(request).await?).await.map(drop)
+    }
+
     /// `method path` without a body.
     pub(super) async fn call<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, Failure> {
         read(self.send(self.request(method, path)?).await?).await

@@ -106,6 +106,36 @@ enum Command {
     GitCredentials(command::git_credentials::Args),
     #[command(name = "git:hook", hide = true)]
     GitHook(command::git_hook::Args),
+    #[command(name = "access")]
+    Access(command::access::Args),
+    #[command(name = "access:add")]
+    AccessAdd(command::access::AddArgs),
+    #[command(name = "access:update")]
+    AccessUpdate(command::access::UpdateArgs),
+    #[command(name = "access:remove")]
+    AccessRemove(command::access::RemoveArgs),
+    #[command(name = "auth:whoami", visible_alias = "whoami")]
+    AuthWhoami(command::auth::WhoamiArgs),
+    #[command(name = "auth:token")]
+    AuthToken(command::auth::TokenArgs),
+    #[command(name = "authorizations")]
+    Authorizations(command::authorizations::Args),
+    #[command(name = "authorizations:create")]
+    AuthorizationsCreate(command::authorizations::CreateArgs),
+    #[command(name = "authorizations:info")]
+    AuthorizationsInfo(command::authorizations::InfoArgs),
+    #[command(name = "authorizations:revoke", visible_alias = "authorizations:destroy")]
+    AuthorizationsRevoke(command::authorizations::RevokeArgs),
+    #[command(name = "users")]
+    Users(command::users::Args),
+    #[command(name = "users:create")]
+    UsersCreate(command::users_create::Args),
+    #[command(name = "users:password")]
+    UsersPassword(command::users_create::PasswordArgs),
+    #[command(name = "users:destroy")]
+    UsersDestroy(command::users_destroy::Args),
+    #[command(name = "heroku")]
+    Heroku(command::heroku::Args),
     #[command(name = "completions")]
     Completions(command::completions::Args),
     #[command(name = "wait")]
@@ -227,6 +257,21 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::GitRemote(args) => args.run(&context).await.map(done),
         Command::GitCredentials(args) => args.run(&context).map(done),
         Command::GitHook(args) => args.run(&context).await,
+        Command::Access(args) => args.run(&context).await.map(done),
+        Command::AccessAdd(args) => args.run(&context).await.map(done),
+        Command::AccessUpdate(args) => args.run(&context).await.map(done),
+        Command::AccessRemove(args) => args.run(&context).await.map(done),
+        Command::AuthWhoami(args) => args.run(&context).await.map(done),
+        Command::AuthToken(args) => args.run(&context).map(done),
+        Command::Authorizations(args) => args.run(&context).await.map(done),
+        Command::AuthorizationsCreate(args) => args.run(&context).await.map(done),
+        Command::AuthorizationsInfo(args) => args.run(&context).await.map(done),
+        Command::AuthorizationsRevoke(args) => args.run(&context).await.map(done),
+        Command::Users(args) => args.run(&context).await.map(done),
+        Command::UsersCreate(args) => args.run(&context).await.map(done),
+        Command::UsersPassword(args) => args.run(&context).await.map(done),
+        Command::UsersDestroy(args) => args.run(&context).await.map(done),
+        Command::Heroku(args) => args.run(&context).await,
         Command::Completions(args) => args.run(grammar(roles)).map(done),
         Command::Wait(args) => args.run(&context).await.map(done),
         Command::Version(args) => args.run(&context).map(done),

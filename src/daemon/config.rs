@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::build::BuildLimits;
-use crate::domain::{Bytes, StackName};
+use crate::domain::{Bytes, Email, EmailError, StackName};
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::lifecycle::Timings;
@@ -28,7 +28,9 @@ pub const INDEX_MAX: u32 = 31;
 const ROUTER_PORT: u16 = 8080;
 /// The longest a release command may run unless told otherwise, seconds (platform reference 2.2).
 const RELEASE_TIMEOUT_S: u64 = 3600;
-/// The git endpoint's port unless told otherwise.
+/// The administrator's name unless told otherwise.
+const OWNER: &str = "admin@localhost";
+/// The port of the git endpoint and the API unless told otherwise.
 const GIT_PORT: u16 = 5080;
 
 /// `dyno serve` and what can be told to it.
@@ -46,8 +48,8 @@ pub struct ServeArgs {
     /// Port on which the router answers, on loopback
     #[arg(long, value_name = "PORT")]
     pub router_port: Option<u16>,
-    /// Port on which git pushes arrive, on loopback
-    #[arg(long, value_name = "PORT")]
+    /// Port on which git pushes arrive and the API answers, on loopback
+    #[arg(long, visible_alias = "api-port", value_name = "PORT")]
     pub git_port: Option<u16>,
     /// Form of the node's own log on standard error
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
@@ -101,7 +103,15 @@ struct RouterSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GitSection {
-    listen: Option<SocketAddr>,
+    listen: Option<OneOrMore>,
+}
+
+/// One address, or several.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(SocketAddr),
+    More(Vec<SocketAddr>),
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -152,13 +162,13 @@ pub struct Config {
     /// Number of the node on this machine, 0 to [`INDEX_MAX`].
     pub index: u32,
     /// The name of whoever administers the node, as logs and releases show it.
-    pub owner: String,
+    pub owner: Email,
     /// The stack of apps that name none.
     pub stack: StackName,
     /// Where the router listens.
     pub router: Vec<SocketAddr>,
-    /// Where git pushes arrive.
-    pub git: SocketAddr,
+    /// Where git pushes arrive and the API answers; the first stands in URLs.
+    pub git: Vec<SocketAddr>,
     /// Name servers of dynos; `None` takes the host's.
     pub resolvers: Option<Vec<IpAddr>>,
     /// Private destinations that dynos may reach all the same.
@@ -205,6 +215,17 @@ pub enum ConfigError {
         /// Its defect.
         source: crate::domain::StackNameError,
     },
+    /// The API has nowhere to listen.
+    #[error("git.listen in the configuration names no address")]
+    NowhereForTheApi,
+    /// The administrator's name is none.
+    #[error("owner {name:?} in the configuration")]
+    Owner {
+        /// The text.
+        name: String,
+        /// Its defect.
+        source: EmailError,
+    },
     /// The router has nowhere to listen.
     #[error("router.listen in the configuration names no address")]
     NowhereToListen,
@@ -229,6 +250,11 @@ impl Config {
         if index > INDEX_MAX {
             return Err(ConfigError::Index(index));
         }
+        let owner = file.owner.unwrap_or_else(|| OWNER.to_owned());
+        let owner = match owner.parse() {
+            Ok(owner) => owner,
+            Err(source) => return Err(ConfigError::Owner { name: owner, source }),
+        };
         let stack = match file.stack {
             None => StackName::default(),
             Some(name) => match name.parse() {
@@ -244,9 +270,13 @@ impl Config {
             (None, None) => loopback(ROUTER_PORT),
         };
         let git = match (args.git_port, file.git.listen) {
-            (Some(port), _) => (Ipv4Addr::LOCALHOST, port).into(),
-            (None, Some(listen)) => listen,
-            (None, None) => (Ipv4Addr::LOCALHOST, GIT_PORT).into(),
+            (Some(port), _) => loopback(port),
+            (None, Some(OneOrMore::One(listen))) => vec![listen],
+            (None, Some(OneOrMore::More(listen))) if listen.is_empty() => {
+                return Err(ConfigError::NowhereForTheApi);
+            }
+            (None, Some(OneOrMore::More(listen))) => listen,
+            (None, None) => loopback(GIT_PORT),
         };
         let below = |folder: &str, default: &str| {
             args.root.as_ref().map_or_else(|| PathBuf::from(default), |root| root.join(folder))
@@ -255,7 +285,7 @@ impl Config {
             lib_dir: below("lib", LIB_DIR),
             run_dir: below("run", RUN_DIR),
             index,
-            owner: file.owner.unwrap_or_else(|| "admin@localhost".to_owned()),
+            owner,
             stack,
             router,
             git,
@@ -330,7 +360,8 @@ mod test {
         assert_eq!(config.lib_dir, Path::new("/var/lib/dyno"));
         assert_eq!(config.api_socket(), Path::new("/run/dyno/api.sock"));
         assert!(config.router.iter().all(|address| address.ip().is_loopback()));
-        assert!(config.git.ip().is_loopback());
+        assert!(config.git.iter().all(|address| address.ip().is_loopback()) && config.git.len() == 2);
+        assert_eq!(config.owner.as_str(), "admin@localhost");
         assert_eq!(config.host_name(), "dyno0");
     }
 
@@ -344,7 +375,7 @@ mod test {
         };
         let text = "index = 1\n[router]\nlisten = [\"0.0.0.0:80\"]\n[git]\nlisten = \"127.0.0.1:81\"";
         let config = join(&args, text).unwrap();
-        assert_eq!((config.index, config.router[0].port(), config.git.port()), (3, 90, 81));
+        assert_eq!((config.index, config.router[0].port(), config.git[0].port()), (3, 90, 81));
         assert!(config.router[0].ip().is_loopback());
         assert_eq!(config.run_dir, Path::new("/n/run"));
     }
@@ -353,6 +384,11 @@ mod test {
     fn what_cannot_be_is_refused() {
         assert!(matches!(join(&ServeArgs::default(), "index = 32"), Err(ConfigError::Index(32))));
         assert!(matches!(join(&ServeArgs::default(), "stack = \"../x\""), Err(ConfigError::Stack { .. })));
+        assert!(matches!(join(&ServeArgs::default(), "owner = \"me\""), Err(ConfigError::Owner { .. })));
+        assert!(matches!(
+            join(&ServeArgs::default(), "[git]\nlisten = []"),
+            Err(ConfigError::NowhereForTheApi)
+        ));
         assert!(matches!(
             join(&ServeArgs::default(), "[router]\nlisten = []"),
             Err(ConfigError::NowhereToListen)

@@ -29,7 +29,7 @@ pub(super) fn doctor(args: Doctor) -> ExitCode {
     // A node that runs holds its own ports, which is no defect.
     let listen = match config.api_socket().exists() {
         true => Vec::new(),
-        false => config.router.iter().copied().chain([config.git]).collect(),
+        false => config.router.iter().chain(&config.git).copied().collect(),
     };
     let findings = oci::examine(&oci::Subject { lib_dir: config.lib_dir, listen });
     let printed = if args.json {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
-use crate::domain::{AppId, Release};
+use crate::domain::{AppId, AppName, Hostname, Release};
 use crate::flows::ports::{
     Connection, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd, OneOffExit,
     Scope, StartedOneOff,
@@ -46,11 +46,10 @@ impl SupervisedDynos {
     }
 
     fn desired(&self, desired: Desired) -> Result<DesiredApp, DynosError> {
-        let Desired { app, release, formation } = desired;
-        let hostname = format!("{}.localhost", app.name).parse();
+        let Desired { app, release, formation, domains } = desired;
         Ok(DesiredApp {
             app: app.id,
-            hostnames: hostname.into_iter().collect(),
+            hostnames: hostnames(&app.name, domains),
             name: app.name,
             release: self.image(&release)?,
             formation,
@@ -78,6 +77,11 @@ impl SupervisedDynos {
     }
 }
 
+/// The name an app is given, and those of its own.
+fn hostnames(app: &AppName, domains: Vec<Hostname>) -> Vec<Hostname> {
+    format!("{app}.localhost").parse().into_iter().chain(domains).collect()
+}
+
 impl Dynos for SupervisedDynos {
     fn apply(&self, desired: Desired) -> BoxFuture<'_, Result<(), DynosError>> {
         Box::pin(async move { Ok(self.supervisor.apply(self.desired(desired)?).await?) })
@@ -88,17 +92,16 @@ impl Dynos for SupervisedDynos {
             let mut apps = Vec::new();
             for one in desired {
                 let (app, bare) = (one.app.name.clone(), one.app.clone());
-                let formation = one.formation.clone();
+                let (formation, domains) = (one.formation.clone(), one.domains.clone());
                 match self.desired(one) {
                     Ok(desired) => apps.push(desired),
                     // One app without its stack must not keep all others down: it answers, and runs nothing.
                     Err(error) => {
                         tracing::error!(%app, %error, "an app cannot run");
-                        let hostname = format!("{app}.localhost").parse();
                         apps.push(DesiredApp {
                             app: bare.id,
+                            hostnames: hostnames(&app, domains),
                             name: app,
-                            hostnames: hostname.into_iter().collect(),
                             release: None,
                             formation,
                             maintenance: bare.maintenance,

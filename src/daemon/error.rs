@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::api::AuthorityError;
 use crate::daemon::{ConfigError, InstanceError};
 use crate::flows::{FlowError, TokenError};
 use crate::logs::LogError;
@@ -27,7 +28,7 @@ pub(super) enum DaemonError {
     Instance(#[from] InstanceError),
     /// The git endpoint cannot listen.
     #[error(
-        "cannot listen on {address} for git pushes: another program may use this port (`ss -ltnp` names it); choose another with --git-port"
+        "cannot listen on {address} for git pushes and the API: another program may use this port (`ss -ltnp` names it); choose another with --git-port"
     )]
     GitPort {
         /// Where.
@@ -44,6 +45,9 @@ pub(super) enum DaemonError {
     /// The logs.
     #[error(transparent)]
     Logs(#[from] LogError),
+    /// The certificates of the API.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     /// The token.
     #[error(transparent)]
     Token(#[from] TokenError),

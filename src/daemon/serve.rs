@@ -1,5 +1,7 @@
 //! `dyno serve`: everything joined, in the order in which each needs the one before.
 
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Api, Door};
+use crate::api::{self, Api, Authority, Door, Front};
 use crate::build;
 use crate::daemon::builder::SandboxedBuilder;
 use crate::daemon::cleanup;
@@ -77,9 +79,7 @@ struct Running {
 pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonError> {
     let instance = Instance::claim(&config)?;
     // Ports first: a port in use is the likeliest reason not to start, and the cheapest to find.
-    let git = TcpListener::bind(config.git)
-        .await
-        .map_err(|source| DaemonError::GitPort { address: config.git, source })?;
+    let git = bind(&config.git).await?;
     probe(&config).await?;
     let mut running = start(&config, git).await?;
     let pid = format!("{}\n", std::process::id());
@@ -87,12 +87,32 @@ pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonE
         .and_then(|()| fs::write_atomically(&config.run_dir.join("ready"), pid.as_bytes()))
         .map_err(DaemonError::file(&config.run_dir))?;
     notify::ready();
-    tracing::info!(router = ?config.router, git = %config.git, socket = %config.api_socket().display(), "ready");
+    tracing::info!(router = ?config.router, git = ?config.git, socket = %config.api_socket().display(), "ready");
     let exit = wait_for_end(&mut running.asked_to_stop, on_exit).await?;
     notify::stopping();
     end(running, &config, exit).await?;
     drop(instance);
     Ok(())
+}
+
+/// Takes the addresses of the git endpoint and the API. An IPv6 address on a host without IPv6 is left out, if another one
+/// is left.
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, DaemonError> {
+    let (mut listeners, mut left_out) = (Vec::new(), None);
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(source) if address.is_ipv6() && source.kind() != io::ErrorKind::AddrInUse => {
+                tracing::info!(%address, %source, "the host has no such IPv6 address, the API does without");
+                left_out = Some(DaemonError::GitPort { address: *address, source });
+            }
+            Err(source) => return Err(DaemonError::GitPort { address: *address, source }),
+        }
+    }
+    match left_out {
+        Some(failed) if listeners.is_empty() => Err(failed),
+        Some(_) | None => Ok(listeners),
+    }
 }
 
 /// Takes the router's ports and lets go of them again: nothing is started for a router that could not listen.
@@ -104,7 +124,7 @@ async fn probe(config: &Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-async fn start(config: &Config, git: TcpListener) -> Result<Running, DaemonError> {
+async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, DaemonError> {
     let store = Store::open(&config.lib_dir.join("state.db"))?;
     let logs = LogService::open(config.lib_dir.join("logs"))?;
     let binary = std::env::current_exe().map_err(DaemonError::file(Path::new("/proc/self/exe")))?;
@@ -179,38 +199,47 @@ fn settings(config: &Config) -> Settings {
     Settings {
         lib_dir: config.lib_dir.clone(),
         owner: config.owner.clone(),
-        router_port: config.router.first().map_or(0, std::net::SocketAddr::port),
-        git_address: config.git,
+        router_port: config.router.first().map_or(0, SocketAddr::port),
+        // There is at least one; without a port nothing could be reached.
+        git_address: config.git.first().copied().unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
         default_stack: config.stack.clone(),
         release_timeout_s: config.release_timeout_s,
     }
 }
 
-/// The two ways in: the socket for whoever administers this machine, TCP for whoever has the token.
+/// The two ways in: the socket for whoever administers this machine, TCP for whoever has a token, as it is or
+/// under TLS.
 fn doors(
     config: &Config,
     api: Api,
-    (tcp, binary): (TcpListener, std::path::PathBuf),
+    (tcp, binary): (Vec<TcpListener>, std::path::PathBuf),
     closing: &CancellationToken,
 ) -> Result<JoinSet<()>, DaemonError> {
     let socket = config.api_socket();
     let unix = listen(&socket).map_err(DaemonError::file(&socket))?;
     let token = Token::load(&config.lib_dir.join("token"))?;
     let repositories = Arc::new(Repositories::new(config.lib_dir.join("repos"), binary));
+    let authority = Authority::load(&config.lib_dir.join("authority"))?;
+    let addresses: Vec<_> = config.git.iter().map(SocketAddr::ip).collect();
+    let tls = authority.acceptor(&addresses)?;
+    let api = api.with_authority(authority.pem());
     let state = GitState { node: api.node.clone(), token: token.clone(), repositories, socket };
     let over_tcp = git::router(state).merge(api::router(api.clone(), Door::Tcp(token)));
     let mut servers = JoinSet::new();
-    servers.spawn(api::serve_tcp(tcp, over_tcp, api.clone(), closing.clone().cancelled_owned()));
+    let front = Front::new(over_tcp, api.clone(), Some(tls));
+    for listener in tcp {
+        servers.spawn(api::serve_tcp(listener, front.clone(), closing.clone().cancelled_owned()));
+    }
     let own_uid = privilege::effective_uid();
     servers.spawn(api::serve_unix(unix, api, own_uid, closing.clone().cancelled_owned()));
     Ok(servers)
 }
 
 /// Binds aside and moves into place, so that whoever finds the socket finds it closed to others.
-fn listen(path: &Path) -> std::io::Result<UnixListener> {
+fn listen(path: &Path) -> io::Result<UnixListener> {
     let aside = path.with_extension("new");
     match std::fs::remove_file(&aside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
     let listener = UnixListener::bind(&aside)?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::StackName;
+use crate::domain::{Email, StackName};
 
 /// The identity of an app, kept through renames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,8 @@ pub struct App {
     pub id: AppId,
     /// Unique on the node.
     pub name: AppName,
+    /// Whose it is; the node's administrator's when nobody is named.
+    pub owner: Option<Email>,
     /// The stack the next build runs on.
     pub build_stack: StackName,
     /// Whether the router answers for the app with the maintenance page.

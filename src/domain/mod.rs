@@ -2,11 +2,13 @@
 //!
 //! Every value that comes from outside is parsed once into one of these types; what holds one may rely on its rules.
 
+mod access;
 mod app;
 mod build;
 mod bytes;
 mod config_vars;
 mod cron;
+mod custom_domain;
 mod drain;
 mod dyno;
 mod formation;
@@ -16,13 +18,18 @@ mod process_type;
 mod release;
 mod route_table;
 mod size;
+mod ssh_key;
 mod stack;
 
+pub use access::{
+    AppRight, Authorization, Collaborator, Email, EmailError, Scope, Scopes, UnknownRight, UnknownScope, User,
+};
 pub use app::{App, AppId, AppName, AppNameError};
 pub use build::{Build, BuildStatus, Slug};
 pub use bytes::Bytes;
 pub use config_vars::{ConfigVars, ConfigVarsError};
 pub use cron::{CronError, CronExpression};
+pub use custom_domain::{CustomDomain, CustomDomainError};
 pub use drain::{Drain, DrainId, DrainUrl, DrainUrlError, Transport, Verification};
 pub use dyno::{DynoId, DynoName, DynoNameError, DynoState};
 pub use formation::{Formation, FormationEntry, QuantityChange, QuantityChangeError};
@@ -32,4 +39,5 @@ pub use process_type::{ProcessType, ProcessTypeError};
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
 pub use route_table::{Backend, NetnsAddress, Route, RouteTable, WebState};
 pub use size::{DynoSize, UnknownSize};
+pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError};

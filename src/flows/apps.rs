@@ -5,7 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use crate::domain::Version;
-use crate::domain::{App, AppId, AppName, Release, Slug, StackName};
+use crate::domain::{App, AppId, AppName, Email, Release, Slug, StackName};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
@@ -25,6 +25,8 @@ pub struct NewAppRequest {
     pub name: Option<String>,
     /// Its stack; the node's default when none is given.
     pub stack: Option<String>,
+    /// Whose it is to be; the node's administrator's when nobody is named.
+    pub owner: Option<Email>,
 }
 
 /// An app with what is shown of it.
@@ -46,9 +48,16 @@ pub struct AppInfo {
 /// The name is taken or breaks the rules, the stack is unknown, or the node fails.
 pub async fn create(node: &Node, request: NewAppRequest, actor: &Actor) -> Result<AppInfo, FlowError> {
     let build_stack = stack(node, request.stack.as_deref())?;
-    let app = match request.name {
-        Some(name) => create_named(node, name.parse().map_err(Refusal::Name)?, build_stack, actor).await?,
-        None => create_with_haiku(node, build_stack, actor).await?,
+    let new = |name: AppName| NewApp {
+        name,
+        owner: request.owner.clone(),
+        build_stack: build_stack.clone(),
+        user: actor.0.clone(),
+        first_releases: vec![release_text::INITIAL.to_owned(), release_text::ENABLE_LOGPLEX.to_owned()],
+    };
+    let app = match &request.name {
+        Some(name) => node.store().create_app(new(name.parse().map_err(Refusal::Name)?)).await?,
+        None => create_with_haiku(node, new).await?,
     };
     let user = || actor.0.clone();
     node.tell(app.id, &ApiLine::InitialRelease { user: user() });
@@ -60,20 +69,10 @@ pub async fn create(node: &Node, request: NewAppRequest, actor: &Actor) -> Resul
     info(node, &app).await
 }
 
-async fn create_named(
-    node: &Node,
-    name: AppName,
-    build_stack: StackName,
-    actor: &Actor,
-) -> Result<App, StoreError> {
-    let first_releases = vec![release_text::INITIAL.to_owned(), release_text::ENABLE_LOGPLEX.to_owned()];
-    node.store().create_app(NewApp { name, build_stack, user: actor.0.clone(), first_releases }).await
-}
-
-async fn create_with_haiku(node: &Node, build_stack: StackName, actor: &Actor) -> Result<App, FlowError> {
+async fn create_with_haiku(node: &Node, new: impl Fn(AppName) -> NewApp) -> Result<App, FlowError> {
     let mut attempt = 1;
     loop {
-        match create_named(node, haiku::name(), build_stack.clone(), actor).await {
+        match node.store().create_app(new(haiku::name())).await {
             Err(StoreError::NameTaken(_)) if attempt < NAME_ATTEMPTS_MAX => attempt += 1,
             result => return Ok(result?),
         }
@@ -105,14 +104,18 @@ pub async fn find(node: &Node, key: &str) -> Result<App, FlowError> {
     found.ok_or_else(|| Refusal::no_app().into())
 }
 
-/// Every app, ordered by name.
+/// What is shown of several apps; one that has gone in the meantime is left out.
 ///
 /// # Errors
 /// The node fails.
-pub async fn list(node: &Node) -> Result<Vec<AppInfo>, FlowError> {
-    let mut all = Vec::new();
-    for app in node.store().apps().await? {
-        all.push(info(node, &app).await?);
+pub async fn infos(node: &Node, apps: &[App]) -> Result<Vec<AppInfo>, FlowError> {
+    let mut all = Vec::with_capacity(apps.len());
+    for app in apps {
+        match info(node, app).await {
+            Ok(shown) => all.push(shown),
+            Err(FlowError::Refused(_)) => {}
+            Err(fault) => return Err(fault),
+        }
     }
     Ok(all)
 }
@@ -141,7 +144,7 @@ pub async fn update(node: &Node, app: &App, change: AppUpdate) -> Result<AppInfo
     let _changing = node.locks().change(app.id).await;
     let name = change.name.map(|name| name.parse().map_err(Refusal::Name)).transpose()?;
     let build_stack = change.build_stack.map(|name| stack(node, Some(&name))).transpose()?;
-    let change = AppChange { name, build_stack, maintenance: change.maintenance };
+    let change = AppChange { name, build_stack, maintenance: change.maintenance, owner: None };
     let app = node.store().change_app(app.id, change).await?;
     node.apply(&app).await?;
     info(node, &app).await

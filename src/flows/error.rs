@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::flows::ports::DynosError;
 use crate::store::StoreError;
-use crate::wire::api_errors::Refusal;
+use crate::wire::api_errors::{Missing, Refusal};
 
 /// Why a story failed: the request's fault, or the node's.
 #[derive(Debug, Error)]
@@ -38,6 +38,15 @@ impl From<StoreError> for FlowError {
             StoreError::NoSuchApp(_) => Refusal::no_app().into(),
             StoreError::DrainExists => Refusal::DrainExists.into(),
             StoreError::TooManyDrains => Refusal::TooManyDrains.into(),
+            StoreError::UserExists(user) => Refusal::UserExists(user).into(),
+            StoreError::NoSuchUser(user) => Refusal::NotFound(Missing::User(user.to_string())).into(),
+            StoreError::OwnsApps { user, app } => Refusal::OwnsApps { user, app }.into(),
+            StoreError::TooManyAuthorizations => Refusal::TooManyAuthorizations.into(),
+            StoreError::CollaboratorExists(user) => Refusal::CollaboratorExists(user).into(),
+            StoreError::DomainTaken(hostname) => Refusal::DomainTaken(hostname).into(),
+            StoreError::TooManyDomains => Refusal::TooManyDomains.into(),
+            StoreError::KeyTaken => Refusal::KeyTaken.into(),
+            StoreError::TooManyKeys => Refusal::TooManyKeys.into(),
             StoreError::ShuttingDown => Refusal::Closing.into(),
             StoreError::NoSuchRelease { .. }
             | StoreError::NoSuchBuild(_)

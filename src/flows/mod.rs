@@ -8,10 +8,13 @@
 //! makes a release or changes the formation, which is short and waited for.
 
 mod access;
+mod accounts;
 mod apps;
 mod attach;
 mod build_list;
+mod caller;
 mod config_change;
+mod domains;
 mod drains;
 mod error;
 mod haiku;
@@ -25,14 +28,22 @@ mod resume;
 mod retention;
 mod run;
 mod scale;
+mod sharing;
+mod ssh_keys;
 #[cfg(test)]
 mod test;
 
 pub use access::{Actor, Token, TokenError};
-pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, list, update};
+pub use accounts::{
+    AuthorizationRequest, PASSWORD_BYTES_MIN, authorization, authorizations, authorize, create_user, log_in,
+    remove_user, revoke, set_password, users,
+};
+pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, infos, update};
 pub use attach::attach;
 pub use build_list::{buildpacks, builds, set_buildpacks};
+pub use caller::{Caller, Role, authenticate, permit};
 pub use config_change::{change_config, config};
+pub use domains::{add_domain, domain, domains, remove_domain};
 pub use drains::{add_drain, drain, drains, remove_drain};
 pub use error::FlowError;
 pub use locks::BuildPermit;
@@ -44,3 +55,8 @@ pub use resume::resume;
 pub use retention::keep_retention;
 pub use run::{RunRequest, dyno, dynos, restart, run_one_off, stop};
 pub use scale::{ScaleUpdate, formation, scale};
+pub use sharing::{
+    add_collaborator, apps_for, change_collaborator, collaborator, collaborators, owner, remove_collaborator,
+    transfer,
+};
+pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::domain::{App, AppId, AppName, StackName};
+use crate::domain::{App, AppId, AppName, Email, StackName};
+use crate::flows::accounts::Logins;
 use crate::flows::attach::Waiting;
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
@@ -21,7 +22,7 @@ pub struct Settings {
     /// State that must last: repositories, slugs, caches, build transcripts are below it.
     pub lib_dir: PathBuf,
     /// The name of whoever administers the node.
-    pub owner: String,
+    pub owner: Email,
     /// The port the router answers on, for the URLs that are shown.
     pub router_port: u16,
     /// The address of the git endpoint, for the URLs that are shown.
@@ -46,6 +47,18 @@ impl Settings {
     #[must_use]
     pub fn git_url(&self, app: &AppName) -> String {
         format!("http://{}/{app}.git", self.git_address)
+    }
+
+    /// The certificate that clients of the API are to trust.
+    #[must_use]
+    pub fn authority_path(&self) -> PathBuf {
+        self.authority_dir().join("ca.pem")
+    }
+
+    /// The folder of the node's certificate authority.
+    #[must_use]
+    pub fn authority_dir(&self) -> PathBuf {
+        self.lib_dir.join("authority")
     }
 
     /// The folder of bare repositories.
@@ -109,6 +122,7 @@ struct Inner {
     locks: Locks,
     waiting: Waiting,
     phases: Phases,
+    logins: Logins,
 }
 
 /// The node; clones are handles to the same one.
@@ -125,6 +139,7 @@ impl Node {
             locks: Locks::default(),
             waiting: Waiting::default(),
             phases: Phases::default(),
+            logins: Logins::default(),
         }))
     }
 
@@ -170,6 +185,10 @@ impl Node {
         &self.0.phases
     }
 
+    pub(super) fn logins(&self) -> &Logins {
+        &self.0.logins
+    }
+
     /// Tells an app's log what a user did.
     pub(super) fn tell(&self, app: AppId, line: &ApiLine) {
         self.logs().push(app, LogLine::api(SystemTime::now(), line));
@@ -179,7 +198,8 @@ impl Node {
     pub(super) async fn desired(&self, app: &App) -> Result<Desired, FlowError> {
         let release = self.store().current_release(app.id).await?.ok_or_else(Refusal::no_app)?;
         let formation = self.store().formation(app.id).await?;
-        Ok(Desired { app: app.clone(), release, formation })
+        let domains = self.store().domains(app.id).await?.into_iter().map(|domain| domain.hostname).collect();
+        Ok(Desired { app: app.clone(), release, formation, domains })
     }
 
     /// Makes what runs what is wanted.

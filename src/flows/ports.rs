@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, ProcessType, Release, Slug,
-    StackName, Version,
+    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, Hostname, ProcessType, Release,
+    Slug, StackName, Version,
 };
 
 /// What should run of one app.
@@ -25,6 +25,8 @@ pub struct Desired {
     pub release: Release,
     /// How many of what.
     pub formation: Formation,
+    /// The names the app answers to besides its given one.
+    pub domains: Vec<Hostname>,
 }
 
 /// Which dynos of an app.

@@ -139,7 +139,7 @@ impl Stage {
         };
         let settings = Settings {
             lib_dir: dir.path().to_owned(),
-            owner: me().0,
+            owner: me().0.parse().unwrap(),
             router_port: 8080,
             git_address: ([127, 0, 0, 1], 5080).into(),
             default_stack: StackName::default(),
@@ -149,7 +149,7 @@ impl Stage {
     }
 
     async fn app(&self) -> App {
-        let request = NewAppRequest { name: Some("example".to_owned()), stack: None };
+        let request = NewAppRequest { name: Some("example".to_owned()), stack: None, owner: None };
         create(&self.node, request, &me()).await.unwrap().app
     }
 

@@ -1,4 +1,4 @@
-//! The three paths of smart HTTP, for those who have the token.
+//! The three paths of smart HTTP, for those who have a token and a right on the app.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use axum::routing::{get, post};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::domain::App;
-use crate::flows::{self, FlowError, Node, Token};
+use crate::domain::{App, AppRight, Scope};
+use crate::flows::{self, Caller, FlowError, Node, Token};
 use crate::git::backend;
 use crate::git::repository::{Repositories, git};
 use crate::wire::credentials;
@@ -22,7 +22,7 @@ use crate::wire::credentials;
 pub struct GitState {
     /// The node.
     pub node: Node,
-    /// Whoever has it may read and push every app.
+    /// The administrator's: whoever has it may read and push every app.
     pub token: Token,
     /// Where the repositories are.
     pub repositories: Arc<Repositories>,
@@ -30,8 +30,10 @@ pub struct GitState {
     pub socket: PathBuf,
 }
 
+/// The service that takes pushes.
+const RECEIVE: &str = "git-receive-pack";
 /// Services that git asks for.
-const SERVICES: [&str; 2] = ["git-upload-pack", "git-receive-pack"];
+const SERVICES: [&str; 2] = ["git-upload-pack", RECEIVE];
 
 /// The endpoint's routes.
 pub fn router(state: GitState) -> Router {
@@ -43,30 +45,58 @@ pub fn router(state: GitState) -> Router {
 }
 
 async fn serve(State(state): State<GitState>, Path(repository): Path<String>, request: Request) -> Response {
-    if !is_authorized(&state.token, request.headers()) {
-        let challenge = [(WWW_AUTHENTICATE, credentials::CHALLENGE)];
-        return (StatusCode::UNAUTHORIZED, challenge, credentials::GIT_UNAUTHORIZED).into_response();
-    }
+    let caller = match caller(&state, request.headers()).await {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return strange(),
+        Err(error) => return failed(&error),
+    };
+    serve_to(&state, &caller, &repository, request).await
+}
+
+/// Whoever shows no token that is worth something is asked for one.
+fn strange() -> Response {
+    let challenge = [(WWW_AUTHENTICATE, credentials::CHALLENGE)];
+    (StatusCode::UNAUTHORIZED, challenge, credentials::GIT_UNAUTHORIZED).into_response()
+}
+
+async fn serve_to(state: &GitState, caller: &Caller, repository: &str, request: Request) -> Response {
     // Old clients fetch files directly; this endpoint speaks the smart protocol alone.
     let is_advertisement = request.uri().path().ends_with("/info/refs");
     let query = request.uri().query().unwrap_or_default();
     if is_advertisement && !SERVICES.iter().any(|service| query == format!("service={service}")) {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let name = repository.strip_suffix(".git").unwrap_or(&repository);
-    match flows::find(&state.node, name).await {
-        Ok(app) => run(&state, &app, request).await,
-        Err(FlowError::Refused(_)) => (StatusCode::NOT_FOUND, credentials::git_no_app(name)).into_response(),
+    let name = repository.strip_suffix(".git").unwrap_or(repository);
+    let app = match flows::find(&state.node, name).await {
+        Ok(app) => app,
+        Err(FlowError::Refused(_)) => {
+            return (StatusCode::NOT_FOUND, credentials::git_no_app(name)).into_response();
+        }
+        Err(error) => return failed(&error),
+    };
+    let pushes = query.ends_with(RECEIVE) || request.uri().path().ends_with(RECEIVE);
+    match permit(state, caller, &app, pushes).await {
+        Ok(()) => run(state, caller, &app, request).await,
+        Err(FlowError::Refused(_)) => (StatusCode::FORBIDDEN, credentials::GIT_FORBIDDEN).into_response(),
         Err(error) => failed(&error),
     }
 }
 
-fn is_authorized(token: &Token, headers: &HeaderMap) -> bool {
+async fn caller(state: &GitState, headers: &HeaderMap) -> Result<Option<Caller>, FlowError> {
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    value.and_then(credentials::secret).is_some_and(|secret| token.matches(&secret))
+    match value.and_then(credentials::read) {
+        Some(shown) => flows::authenticate(&state.node, &state.token, &shown.secret).await,
+        None => Ok(None),
+    }
 }
 
-async fn run(state: &GitState, app: &App, request: Request) -> Response {
+/// Code may hold as much as config vars, and a push changes what runs: both ask for more than to look.
+async fn permit(state: &GitState, caller: &Caller, app: &App, pushes: bool) -> Result<(), FlowError> {
+    caller.require_scope(if pushes { Scope::Write } else { Scope::Read })?;
+    flows::permit(&state.node, caller, app, AppRight::Deploy).await
+}
+
+async fn run(state: &GitState, caller: &Caller, app: &App, request: Request) -> Response {
     if let Err(error) = state.repositories.ensure(app.id).await {
         return failed(&error);
     }
@@ -82,13 +112,14 @@ async fn run(state: &GitState, app: &App, request: Request) -> Response {
         .env("PATH_INFO", format!("/{}/{rest}", Repositories::name(app.id)))
         .env("REQUEST_METHOD", parts.method.as_str())
         .env("QUERY_STRING", parts.uri.query().unwrap_or_default())
-        .env("REMOTE_USER", &state.node.settings().owner)
+        .env("REMOTE_USER", caller.user().as_str())
         .env("REMOTE_ADDR", "127.0.0.1")
         .env("CONTENT_TYPE", header(CONTENT_TYPE))
         .env("HTTP_CONTENT_ENCODING", header(CONTENT_ENCODING))
         .env("HTTP_GIT_PROTOCOL", text(parts.headers.get("git-protocol")))
         .env("DYNO_SOCKET", &state.socket)
-        .env("DYNO_HOOK_APP", app.id.to_string());
+        .env("DYNO_HOOK_APP", app.id.to_string())
+        .env("DYNO_HOOK_USER", caller.user().as_str());
     if parts.headers.contains_key(CONTENT_LENGTH) {
         command.env("CONTENT_LENGTH", header(CONTENT_LENGTH));
     }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use uuid::Uuid;
 
-use crate::domain::{App, AppId, AppName, Formation, ReleaseStatus, SlugDigest, StackName};
+use crate::domain::{App, AppId, AppName, Email, Formation, ReleaseStatus, SlugDigest, StackName};
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::{all, first};
 use crate::store::releases::{self, NewRelease};
@@ -14,6 +14,8 @@ use crate::store::{Store, now_s};
 pub struct NewApp {
     /// Its name.
     pub name: AppName,
+    /// Whose it is; the node's administrator's when nobody is named.
+    pub owner: Option<Email>,
     /// The stack its builds run on.
     pub build_stack: StackName,
     /// Who makes it.
@@ -31,6 +33,8 @@ pub struct AppChange {
     pub build_stack: Option<StackName>,
     /// Maintenance on or off.
     pub maintenance: Option<bool>,
+    /// Another owner.
+    pub owner: Option<Email>,
 }
 
 // === impl Store ===
@@ -64,17 +68,19 @@ impl Store {
             let app = App {
                 id: AppId(Uuid::new_v4()),
                 name: new.name,
+                owner: new.owner,
                 build_stack: new.build_stack,
                 maintenance: false,
                 created_at_s: now_s(),
             };
-            let sql = "INSERT INTO apps (id, name, build_stack, maintenance, created_at_s) VALUES (?1, ?2, ?3, ?4, ?5)";
+            let sql = "INSERT INTO apps (id, name, owner, build_stack, maintenance, created_at_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
             transaction
                 .execute(
                     sql,
                     params![
                         app.id.to_string(),
                         app.name.as_str(),
+                        app.owner.as_ref().map(Email::as_str),
                         app.build_stack.as_str(),
                         app.maintenance,
                         app.created_at_s
@@ -135,11 +141,19 @@ impl Store {
             app.name = change.name.unwrap_or(app.name);
             app.build_stack = change.build_stack.unwrap_or(app.build_stack);
             app.maintenance = change.maintenance.unwrap_or(app.maintenance);
-            let sql = "UPDATE apps SET name = ?2, build_stack = ?3, maintenance = ?4 WHERE id = ?1";
+            app.owner = change.owner.or(app.owner);
+            let sql =
+                "UPDATE apps SET name = ?2, build_stack = ?3, maintenance = ?4, owner = ?5 WHERE id = ?1";
             transaction
                 .execute(
                     sql,
-                    params![app.id.to_string(), app.name.as_str(), app.build_stack.as_str(), app.maintenance],
+                    params![
+                        app.id.to_string(),
+                        app.name.as_str(),
+                        app.build_stack.as_str(),
+                        app.maintenance,
+                        app.owner.as_ref().map(Email::as_str)
+                    ],
                 )
                 .map_err(|failed| name_taken_or(failed, &app.name, "change an app"))?;
             transaction.commit().attempt("keep a changed app")?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{AppId, AppName, Version};
+use crate::domain::{AppId, AppName, CustomDomain, Email, Hostname, SshKey, Version};
 
 /// Why a call on the store failed. Nothing was changed.
 #[derive(Debug, Error)]
@@ -33,6 +33,38 @@ pub enum StoreError {
     /// The app has as many drains as it may.
     #[error("an app has at most {max} drains", max = crate::domain::Drain::PER_APP_MAX)]
     TooManyDrains,
+    /// There is a user of that name.
+    #[error("there is a user {0} already")]
+    UserExists(Email),
+    /// The user does not exist.
+    #[error("there is no user {0}")]
+    NoSuchUser(Email),
+    /// The user owns an app: destroy it, or give it away.
+    #[error("{user} owns the app {app}")]
+    OwnsApps {
+        /// The user.
+        user: Email,
+        /// One of the apps.
+        app: AppName,
+    },
+    /// The user has as many tokens as one may.
+    #[error("a user has at most {max} tokens", max = crate::domain::Authorization::PER_USER_MAX)]
+    TooManyAuthorizations,
+    /// The app is shared with that user.
+    #[error("the app is shared with {0} already")]
+    CollaboratorExists(Email),
+    /// Another app, or the same, has the domain.
+    #[error("the domain {0} is taken")]
+    DomainTaken(Hostname),
+    /// The app has as many domains as it may.
+    #[error("an app has at most {max} domains", max = CustomDomain::PER_APP_MAX)]
+    TooManyDomains,
+    /// Somebody has the key.
+    #[error("somebody has this key already")]
+    KeyTaken,
+    /// The user has as many keys as one may.
+    #[error("a user has at most {max} keys", max = SshKey::PER_USER_MAX)]
+    TooManyKeys,
     /// The database cannot be opened: check the directory and its permissions.
     #[error("cannot open the database {}", path.display())]
     Open {

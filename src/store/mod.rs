@@ -1,6 +1,7 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
-//! What it is: apps, releases, formations, slugs, builds, buildpack lists and drains in one database file, in WAL mode
+//! What it is: apps, releases, formations, slugs, builds, buildpack lists, drains, users and what they may
+//! do in one database file, in WAL mode
 //! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
 //!
@@ -10,13 +11,17 @@
 
 mod apps;
 mod builds;
+mod collaborators;
+mod domains;
 mod drains;
 mod error;
 mod migrate;
 mod record;
 mod releases;
+mod ssh_keys;
 #[cfg(test)]
 mod test;
+mod users;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +33,7 @@ pub use apps::{AppChange, NewApp};
 pub use builds::{BuildEnd, NewBuild};
 pub use error::StoreError;
 pub use releases::{NewRelease, PhaseEnd};
+pub use users::NewAuthorization;
 
 /// How long a statement waits for another process (an administrator's `sqlite3`) to let go of the database, milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 5000;

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Build, BuildStatus, Bytes, ConfigVars, Drain, DrainId, DynoId, FormationEntry, ProcessType,
-    Release, ReleasePhase, ReleaseStatus, Slug, Version,
+    App, AppId, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, CustomDomain, Drain,
+    DrainId, DynoId, FormationEntry, ProcessType, Release, ReleasePhase, ReleaseStatus, Slug, SshKey, User,
+    Version,
 };
 use crate::store::error::{Attempt, StoreError};
 
@@ -79,6 +80,7 @@ impl<'a> Record<'a> {
         Ok(App {
             id: self.app_id("id")?,
             name: self.parse("name")?,
+            owner: self.parse_optional("owner")?,
             build_stack: self.parse("build_stack")?,
             maintenance: self.get("maintenance")?,
             created_at_s: self.get("created_at_s")?,
@@ -131,6 +133,55 @@ impl<'a> Record<'a> {
             app: self.app_id("app_id")?,
             token: self.get("token")?,
             url: self.parse("url")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    /// A text column as it is.
+    pub(super) fn text(&self, column: &str) -> Result<String, StoreError> {
+        self.get(column)
+    }
+
+    pub(super) fn user(&self) -> Result<User, StoreError> {
+        Ok(User { email: self.parse("email")?, created_at_s: self.get("created_at_s")? })
+    }
+
+    pub(super) fn authorization(&self) -> Result<Authorization, StoreError> {
+        Ok(Authorization {
+            id: self.parse("id")?,
+            user: self.parse("user")?,
+            description: self.get("description")?,
+            scopes: self.parse("scopes")?,
+            hint: self.get("hint")?,
+            created_at_s: self.get("created_at_s")?,
+            expires_at_s: self.get("expires_at_s")?,
+        })
+    }
+
+    pub(super) fn domain(&self) -> Result<CustomDomain, StoreError> {
+        Ok(CustomDomain {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            hostname: self.parse("hostname")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn ssh_key(&self) -> Result<SshKey, StoreError> {
+        Ok(SshKey {
+            id: self.parse("id")?,
+            user: self.parse("user")?,
+            key: self.parse("public_key")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn collaborator(&self) -> Result<Collaborator, StoreError> {
+        Ok(Collaborator {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            user: self.parse("user")?,
+            right: self.parse("permission")?,
             created_at_s: self.get("created_at_s")?,
         })
     }

@@ -21,6 +21,7 @@ fn store(dir: &tempfile::TempDir) -> Store {
 fn new_app(name: &str) -> NewApp {
     NewApp {
         name: name.parse().unwrap(),
+        owner: None,
         build_stack: StackName::default(),
         user: "me@example.com".to_owned(),
         first_releases: vec!["Initial release".to_owned(), "Enable Logplex".to_owned()],

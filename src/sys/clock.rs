@@ -26,3 +26,9 @@ pub fn unix_ns(at: SystemTime) -> u64 {
 pub fn from_unix_ns(ns: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(ns)
 }
+
+/// This moment as Unix time, seconds.
+#[must_use]
+pub fn unix_s() -> i64 {
+    i64::try_from(unix_ns(now()) / 1_000_000_000).unwrap_or(i64::MAX)
+}

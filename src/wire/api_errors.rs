@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::{
-    AppNameError, ConfigVarsError, Drain, DrainUrlError, DynoSize, Formation, ProcessType,
-    QuantityChangeError, StackName, UnknownSize, Version,
+    AppName, AppNameError, AppRight, Authorization, ConfigVarsError, CustomDomain, CustomDomainError, Drain,
+    DrainUrlError, DynoSize, Email, EmailError, Formation, Hostname, ProcessType, PublicKeyError,
+    QuantityChangeError, Scope, SshKey, StackName, UnknownRight, UnknownScope, UnknownSize, Version,
 };
 
 /// The body of every answer that is not a success.
@@ -43,6 +44,8 @@ pub enum ErrorId {
     Range,
     /// The request makes sense, its values do not.
     InvalidParams,
+    /// Too many requests of one account.
+    RateLimit,
     /// The node is at one of its limits, or closing.
     Unavailable,
     /// A fault of the node.
@@ -51,7 +54,7 @@ pub enum ErrorId {
 
 impl ErrorId {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -61,6 +64,7 @@ impl ErrorId {
         Self::TooLarge,
         Self::Range,
         Self::InvalidParams,
+        Self::RateLimit,
         Self::Unavailable,
         Self::InternalServerError,
     ];
@@ -78,6 +82,7 @@ impl ErrorId {
             Self::TooLarge => "payload_too_large",
             Self::Range => "requested_range_not_satisfiable",
             Self::InvalidParams => "invalid_params",
+            Self::RateLimit => "rate_limit",
             Self::Unavailable => "unavailable",
             Self::InternalServerError => "internal_server_error",
         }
@@ -96,6 +101,7 @@ impl ErrorId {
             Self::TooLarge => 413,
             Self::Range => 416,
             Self::InvalidParams => 422,
+            Self::RateLimit => 429,
             Self::InternalServerError => 500,
             Self::Unavailable => 503,
         }
@@ -107,22 +113,42 @@ impl ErrorId {
 pub enum Missing {
     /// An app.
     App,
+    /// A token.
+    Authorization,
+    /// Someone with whom an app is shared.
+    Collaborator,
     /// A build.
     Build,
+    /// An app's place in a pipeline.
+    Coupling,
+    /// A domain.
+    Domain,
     /// A drain.
     Drain,
     /// A dyno, as it was named.
     Dyno(String),
+    /// A size of dynos, as it was named.
+    DynoSize(String),
+    /// A feature, as it was named.
+    Feature(String),
+    /// A public key.
+    Key,
     /// A log session, or one that has expired.
     LogSession,
     /// A process type, as it was named.
     ProcessType(String),
+    /// A region, as it was named.
+    Region(String),
     /// A release.
     Release,
     /// The output of a release's command.
     ReleaseOutput,
+    /// The session of a log-in, which tokens do without.
+    Session,
     /// A stack, as it was named.
     Stack(String),
+    /// A user, as it was named.
+    User(String),
     /// A path that means nothing here.
     Route,
 }
@@ -133,13 +159,22 @@ impl Missing {
     pub fn resource(&self) -> Option<&'static str> {
         match self {
             Self::App => Some("app"),
+            Self::Authorization => Some("authorization"),
+            Self::Collaborator => Some("collaborator"),
             Self::Build => Some("build"),
+            Self::Coupling => Some("pipeline_coupling"),
+            Self::Domain => Some("domain"),
             Self::Drain => Some("log_drain"),
             Self::Dyno(_) => Some("dyno"),
-            Self::LogSession => Some("session"),
+            Self::DynoSize(_) => Some("dyno_size"),
+            Self::Feature(_) => Some("feature"),
+            Self::Key => Some("key"),
+            Self::LogSession | Self::Session => Some("session"),
             Self::ProcessType(_) => Some("formation"),
+            Self::Region(_) => Some("region"),
             Self::Release | Self::ReleaseOutput => Some("release"),
             Self::Stack(_) => Some("stack"),
+            Self::User(_) => Some("user"),
             Self::Route => None,
         }
     }
@@ -149,14 +184,24 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App => f.write_str("Couldn't find that app."),
+            Self::Authorization => f.write_str("Couldn't find that authorization."),
+            Self::Collaborator => f.write_str("Couldn't find that collaborator."),
             Self::Build => f.write_str("Couldn't find that build."),
+            Self::Coupling => f.write_str("The app is in no pipeline."),
+            Self::Domain => f.write_str("Couldn't find that domain name."),
             Self::Drain => f.write_str("Couldn't find that drain."),
             Self::Dyno(name) => write!(f, "Couldn't find that dyno ({name})."),
+            Self::DynoSize(name) => write!(f, "Couldn't find that dyno size ({name})."),
+            Self::Feature(name) => write!(f, "Couldn't find that feature ({name})."),
+            Self::Key => f.write_str("Couldn't find that key."),
             Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
             Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
+            Self::Region(name) => write!(f, "Couldn't find that region ({name})."),
             Self::Release => f.write_str("Couldn't find that release."),
             Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
+            Self::Session => f.write_str("Couldn't find that session."),
             Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
+            Self::User(name) => write!(f, "Couldn't find that user ({name})."),
             Self::Route => f.write_str("The requested API endpoint was not found."),
         }
     }
@@ -177,6 +222,90 @@ pub enum Refusal {
     /// No credentials, or wrong ones.
     #[error("Invalid credentials provided.")]
     Credentials,
+    /// Something of an app that is not shared, or not so far.
+    #[error("You do not have access to the app {app}: that needs the permission {}.", right.as_str())]
+    NoAccess {
+        /// The app.
+        app: String,
+        /// What would be needed.
+        right: AppRight,
+    },
+    /// Something that only the administrator does.
+    #[error("Only the administrator of the node may do that.")]
+    Administrator,
+    /// A token that is not good for that.
+    #[error("The token does not allow that: it lacks the scope {}.", .0.as_str())]
+    Scope(Scope),
+    /// A token that would be good for more than the one that asks for it.
+    #[error("A token cannot have scopes that the one that makes it lacks.")]
+    WiderScopes,
+    /// No scope.
+    #[error("Invalid scope: {0}.")]
+    ScopeName(#[source] UnknownScope),
+    /// No right.
+    #[error("Invalid permission: {0}.")]
+    Permission(#[source] UnknownRight),
+    /// No name of a user.
+    #[error("Invalid e-mail address: {0}.")]
+    UserName(#[source] EmailError),
+    /// A password too short or too long.
+    #[error("A password has {min} to {max} characters.")]
+    Password {
+        /// The fewest bytes.
+        min: usize,
+        /// The most bytes.
+        max: usize,
+    },
+    /// There is such a user.
+    #[error("There is a user {0} already.")]
+    UserExists(Email),
+    /// A user whose apps would be nobody's.
+    #[error("{user} owns the app {app}: transfer or destroy it first.")]
+    OwnsApps {
+        /// The user.
+        user: Email,
+        /// One of the apps.
+        app: AppName,
+    },
+    /// A user with as many tokens as one may have.
+    #[error("You have {max} tokens, the most there may be: revoke some first.", max = Authorization::PER_USER_MAX)]
+    TooManyAuthorizations,
+    /// The app is the user's, or shared already.
+    #[error("{0} already has access to the app.")]
+    CollaboratorExists(Email),
+    /// A name that cannot be an app's.
+    #[error("Invalid domain: {0}.")]
+    Domain(#[source] CustomDomainError),
+    /// Another app answers to the name.
+    #[error("{0} is currently in use by another app.")]
+    DomainTaken(Hostname),
+    /// The app has as many domains as it may.
+    #[error("You have added the maximum number of domains ({max}).", max = CustomDomain::PER_APP_MAX)]
+    TooManyDomains,
+    /// A certificate for a domain.
+    #[error("The router of this node serves no certificates of apps yet.")]
+    NoCertificates,
+    /// No public key.
+    #[error("Invalid public key: {0}.")]
+    PublicKey(#[source] PublicKeyError),
+    /// Somebody has the key.
+    #[error("Key is already in use by another account, or by yours.")]
+    KeyTaken,
+    /// The user has as many keys as one may.
+    #[error("You have added the maximum number of keys ({max}).", max = SshKey::PER_USER_MAX)]
+    TooManyKeys,
+    /// Too many wrong passwords.
+    #[error("Too many failed attempts to log in: wait {pause_s} seconds.")]
+    TooManyLogins {
+        /// How long, seconds.
+        pause_s: u64,
+    },
+    /// A client of another machine that speaks without TLS.
+    #[error("From another machine the API is reached over TLS alone: use https.")]
+    TlsOnly,
+    /// Too many requests.
+    #[error("Your account reached the API rate limit. Please wait a few minutes before making new requests.")]
+    RateLimit,
     /// A local user who does not administer the node.
     #[error("Only root and the user the node runs as may use its socket.")]
     Peer,
@@ -316,14 +445,32 @@ impl Refusal {
     pub fn id(&self) -> ErrorId {
         match self {
             Self::NotFound(_) => ErrorId::NotFound,
-            Self::BadRequest(_) | Self::UpgradeRequired => ErrorId::BadRequest,
+            Self::BadRequest(_) | Self::UpgradeRequired | Self::TlsOnly => ErrorId::BadRequest,
             Self::Version => ErrorId::NotAcceptable,
             Self::Credentials => ErrorId::Unauthorized,
-            Self::Peer => ErrorId::Forbidden,
+            Self::Peer | Self::NoAccess { .. } | Self::Administrator | Self::Scope(_) | Self::WiderScopes => {
+                ErrorId::Forbidden
+            }
+            Self::TooManyLogins { .. } | Self::RateLimit => ErrorId::RateLimit,
             Self::BodyTooLarge { .. } => ErrorId::TooLarge,
             Self::Range => ErrorId::Range,
             Self::NameTaken(_)
             | Self::Name(_)
+            | Self::ScopeName(_)
+            | Self::Permission(_)
+            | Self::UserName(_)
+            | Self::Domain(_)
+            | Self::DomainTaken(_)
+            | Self::TooManyDomains
+            | Self::NoCertificates
+            | Self::PublicKey(_)
+            | Self::KeyTaken
+            | Self::TooManyKeys
+            | Self::Password { .. }
+            | Self::UserExists(_)
+            | Self::OwnsApps { .. }
+            | Self::TooManyAuthorizations
+            | Self::CollaboratorExists(_)
             | Self::Quantity(_)
             | Self::Size(_)
             | Self::TooManyDynos { .. }

@@ -14,4 +14,5 @@ pub mod pages;
 pub mod procfile;
 pub mod push_text;
 pub mod release_text;
+pub mod rendezvous;
 pub mod router_line;

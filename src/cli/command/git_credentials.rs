@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 
+use crate::cli::command::auth;
 use crate::cli::failure::Failure;
 use crate::cli::{Context, output};
 
@@ -25,10 +26,8 @@ impl Args {
         if self.operation != "get" || !is_local(&question) {
             return Ok(());
         }
-        let path = context.node.lib_dir().join("token");
-        let attempt = format!("read the node's password in {} (are you root?)", path.display());
-        let token = std::fs::read_to_string(path).map_err(Failure::local(attempt))?;
-        output::data(&format!("username={USER}\npassword={}\n", token.trim()))
+        let token = auth::token(context)?;
+        output::data(&format!("username={USER}\npassword={token}\n"))
     }
 }
 

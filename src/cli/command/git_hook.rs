@@ -31,6 +31,15 @@ pub(in crate::cli) struct Args {
     /// Identity of the app; by default the name of the repository
     #[arg(long, env = "DYNO_HOOK_APP")]
     app: Option<String>,
+    /// Who pushes
+    #[arg(long, env = "DYNO_HOOK_USER")]
+    user: Option<String>,
+}
+
+/// What is pushed to, and by whom when that is known.
+struct Pushed {
+    app: String,
+    user: Option<String>,
 }
 
 /// One line of the hook's input: a ref before and after.
@@ -53,12 +62,13 @@ impl Args {
         for line in std::io::stdin().lock().lines() {
             updates.push(parse(&line.map_err(Failure::local("read what is pushed"))?)?);
         }
-        Ok(if accept(context, &app, &updates).await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        let pushed = Pushed { app, user: self.user };
+        Ok(if accept(context, &pushed, &updates).await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
 /// Whether a push goes through: all of its refs or none (githooks(5)), so what can be refused is refused before a build.
-async fn accept(context: &Context, app: &str, updates: &[Update]) -> bool {
+async fn accept(context: &Context, to: &Pushed, updates: &[Update]) -> bool {
     let (deployed, others): (Vec<_>, Vec<_>) =
         updates.iter().partition(|update| DEPLOYED.contains(&update.name.as_str()));
     if deployed.iter().any(|update| is_nothing(&update.new)) {
@@ -70,7 +80,7 @@ async fn accept(context: &Context, app: &str, updates: &[Update]) -> bool {
     }
     match deployed.as_slice() {
         [] => true,
-        [only] => deploy(context, app, only).await,
+        [only] => deploy(context, to, only).await,
         [_, _, ..] => {
             say(hook_text::SEVERAL_REFUSED);
             false
@@ -79,8 +89,8 @@ async fn accept(context: &Context, app: &str, updates: &[Update]) -> bool {
 }
 
 /// Whether the new commit of a deployed branch has become a release.
-async fn deploy(context: &Context, app: &str, update: &Update) -> bool {
-    let status = match push(context, app, update).await {
+async fn deploy(context: &Context, to: &Pushed, update: &Update) -> bool {
+    let status = match push(context, to, update).await {
         Ok(status) => status,
         Err(Failure::Refused(body)) => {
             say(&hook_text::refused(&body));
@@ -97,9 +107,14 @@ async fn deploy(context: &Context, app: &str, update: &Update) -> bool {
     }
 }
 
-async fn push(context: &Context, app: &str, update: &Update) -> Result<PushStatus, Failure> {
+async fn push(context: &Context, to: &Pushed, update: &Update) -> Result<PushStatus, Failure> {
     let archive = archive(&update.new)?;
-    let path = format!("/apps/{app}/pushes?ref={}&old={}&new={}", update.name, update.old, update.new);
+    let Update { old, new, name } = update;
+    let mut path = format!("/apps/{}/pushes?ref={name}&old={old}&new={new}", to.app);
+    if let Some(user) = &to.user {
+        let user = percent_encoding::utf8_percent_encode(user, percent_encoding::NON_ALPHANUMERIC);
+        path.push_str(&format!("&user={user}"));
+    }
     let mut answer = context.client.push(&path, body_of(archive)?).await?;
     transcript(&mut answer).await
 }

@@ -38,7 +38,14 @@ impl Args {
 pub(super) fn set(remote: &str, url: &str, node: &NodeArgs) -> Result<(), Failure> {
     let exists = app::remotes().iter().any(|(name, _)| name == remote);
     git(&["remote", if exists { "set-url" } else { "add" }, remote, url])?;
-    let Some(origin) = origin(url) else { return Ok(()) };
+    match origin(url) {
+        Some(origin) => prepare(origin, node),
+        None => Ok(()),
+    }
+}
+
+/// Tells git, in this repository, whom to ask for the password at `origin`, and that no proxy leads there.
+pub(super) fn prepare(origin: &str, node: &NodeArgs) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(Failure::local("find this program"))?;
     let helper = helper(&program.to_string_lossy(), &node.flags()?);
     git(&["config", "--local", "--replace-all", &format!("credential.{origin}.helper"), &helper])?;

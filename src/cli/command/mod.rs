@@ -1,7 +1,10 @@
 //! One file a command: arguments, calls, text.
 
+pub(super) mod access;
 pub(super) mod apps;
 pub(super) mod apps_destroy;
+pub(super) mod auth;
+pub(super) mod authorizations;
 pub(super) mod buildpacks;
 pub(super) mod buildpacks_add;
 pub(super) mod buildpacks_clear;
@@ -20,6 +23,7 @@ pub(super) mod drains_remove;
 pub(super) mod git_credentials;
 pub(super) mod git_hook;
 pub(super) mod git_remote;
+pub(super) mod heroku;
 pub(super) mod info;
 pub(super) mod logs;
 pub(super) mod ps;
@@ -36,5 +40,8 @@ pub(super) mod stack;
 pub(super) mod stack_set;
 pub(super) mod stacks;
 pub(super) mod stacks_build;
+pub(super) mod users;
+pub(super) mod users_create;
+pub(super) mod users_destroy;
 pub(super) mod version;
 pub(super) mod wait;

@@ -46,3 +46,28 @@ pub struct Account {
     /// None: there are no teams.
     pub default_team: Option<Named>,
 }
+
+/// A switch of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountFeature {
+    /// ISO time.
+    pub created_at: String,
+    /// In words.
+    pub description: String,
+    /// Another name for people.
+    pub display_name: Option<String>,
+    /// Empty.
+    pub doc_url: String,
+    /// Whether it is on.
+    pub enabled: bool,
+    /// None.
+    pub feedback_email: Option<String>,
+    /// Its identity.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// `general`.
+    pub state: String,
+    /// ISO time.
+    pub updated_at: String,
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::wire::api::{Named, UserRef};
+use crate::wire::api::{Generation, Named, UserRef};
 
 /// An app, as the published schema has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub struct App {
     /// ISO time.
     pub created_at: String,
     /// `cedar`: clients change their behaviour on anything else.
-    pub generation: Named,
+    pub generation: Generation,
     /// Where to push.
     pub git_url: String,
     /// Its identity, kept through renames.

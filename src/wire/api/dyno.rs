@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::wire::api::Named;
@@ -53,7 +53,7 @@ pub struct CreateDyno {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attach: Option<bool>,
     /// Environment laid over the config vars. `COLUMNS` and `LINES` size the terminal.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "texts", skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Pipes instead of a terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,4 +67,37 @@ pub struct CreateDyno {
     /// Seconds after which it is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_to_live: Option<u64>,
+}
+
+/// The stock command sends the size of its window as numbers.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Text {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+}
+
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let given = Option::<BTreeMap<String, Text>>::deserialize(deserializer)?.unwrap_or_default();
+    let text = |value| match value {
+        Text::Text(text) => text,
+        Text::Number(number) => number.to_string(),
+        Text::Flag(flag) => flag.to_string(),
+    };
+    Ok(given.into_iter().map(|(name, value)| (name, text(value))).collect())
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn an_environment_is_text_however_it_is_sent() {
+        let body = r#"{"command":"ls","env":{"TERM":"xterm","COLUMNS":100,"X":true}}"#;
+        let read: CreateDyno = serde_json::from_str(body).unwrap();
+        assert_eq!(read.env["COLUMNS"], "100");
+        assert_eq!((read.env["TERM"].as_str(), read.env["X"].as_str()), ("xterm", "true"));
+        assert!(serde_json::from_str::<CreateDyno>(r#"{"command":"ls","env":null}"#).unwrap().env.is_empty());
+    }
 }

@@ -4,7 +4,10 @@
 
 mod account;
 mod app;
+mod authorization;
 mod build;
+mod catalog;
+mod domain;
 mod dyno;
 mod formation;
 mod log_drain;
@@ -12,14 +15,18 @@ mod log_session;
 mod push;
 mod release;
 mod stack;
+mod user;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-pub use account::Account;
+pub use account::{Account, AccountFeature};
 pub use app::{App, CreateApp, UpdateApp};
+pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED};
 pub use build::{Build, BuildpackInstallation, BuildpackRef, BuildpackUpdate, SourceBlob, UpdateBuildpacks};
+pub use catalog::{DynoSize, Provider, Region};
+pub use domain::{CreateDomain, CreateKey, Domain, Key};
 pub use dyno::{CreateDyno, Dyno, ReleaseRef};
 pub use formation::{FormationEntry, FormationUpdate, Quantity, SizeRef, UpdateFormation};
 pub use log_drain::{CreateLogDrain, LogDrain};
@@ -27,6 +34,7 @@ pub use log_session::{CreateLogSession, LogSession};
 pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
 pub use stack::Stack;
+pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
 
 /// A reference to another object, by identity and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +51,16 @@ impl Named {
     pub fn stable(kind: &str, name: &str) -> Self {
         Self { id: stable_id(kind, name), name: name.to_owned() }
     }
+}
+
+/// The generation of an app: an object, or in the variant `3.sdk` its name alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Generation {
+    /// `{"id": ..., "name": "cedar"}`.
+    Object(Named),
+    /// `"cedar"`.
+    Name(String),
 }
 
 /// A reference to another object by identity alone.

@@ -1,0 +1,120 @@
+//! What a node is made of, for everybody who may come in; and lists of what it has none of, which clients ask for.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+
+use crate::api::asked::Asked;
+use crate::api::error::ApiError;
+use crate::api::state::Api;
+use crate::api::view::REGION;
+use crate::domain;
+use crate::wire::api::{DynoSize, Provider, Region, Stack, stable_id, timestamp};
+use crate::wire::api_errors::{Missing, Refusal};
+
+/// Bytes of a GB, in which sizes of dynos are told.
+const GB: u32 = 1 << 30;
+
+fn region() -> Region {
+    Region {
+        country: "Here".to_owned(),
+        created_at: timestamp(0),
+        description: "This machine".to_owned(),
+        id: stable_id("region", REGION),
+        locale: "Here".to_owned(),
+        name: REGION.to_owned(),
+        private_capable: false,
+        provider: Provider { name: "dyno".to_owned(), region: "local".to_owned() },
+        updated_at: timestamp(0),
+    }
+}
+
+pub(super) async fn regions() -> Json<Vec<Region>> {
+    Json(vec![region()])
+}
+
+pub(super) async fn show_region(Path(key): Path<String>) -> Result<Json<Region>, ApiError> {
+    let region = region();
+    if key == region.name || key == region.id.to_string() {
+        Ok(Json(region))
+    } else {
+        Err(Refusal::NotFound(Missing::Region(key.chars().take(63).collect())).into())
+    }
+}
+
+fn sizes(asked: &Asked) -> Vec<DynoSize> {
+    let smallest = domain::DynoSize::ALL.map(domain::DynoSize::cpu_weight).into_iter().min().unwrap_or(1);
+    let size = |size: domain::DynoSize| DynoSize {
+        architecture: std::env::consts::ARCH.to_owned(),
+        compute: size.cpu_weight() / smallest,
+        cost: None,
+        dedicated: false,
+        precise_dyno_units: 0.0,
+        generation: asked.generation(),
+        id: stable_id("dyno-size", size.as_str()),
+        memory: f64::from(u32::try_from(size.memory().0 >> 20).unwrap_or(u32::MAX)) / f64::from(GB >> 20),
+        name: size.as_str().to_owned(),
+        private_space_only: false,
+    };
+    domain::DynoSize::ALL.into_iter().map(size).collect()
+}
+
+pub(super) async fn list_sizes(asked: Asked) -> Json<Vec<DynoSize>> {
+    Json(sizes(&asked))
+}
+
+pub(super) async fn show_size(asked: Asked, Path(key): Path<String>) -> Result<Json<DynoSize>, ApiError> {
+    let is_named = |size: &DynoSize| size.name.eq_ignore_ascii_case(&key) || size.id.to_string() == key;
+    let found = sizes(&asked).into_iter().find(is_named);
+    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::DynoSize(key.chars().take(63).collect())))?))
+}
+
+fn all_stacks(api: &Api) -> Vec<Stack> {
+    let built = api.node.stacks();
+    let default = &api.node.settings().default_stack;
+    let mut names = built.clone();
+    if !names.contains(default) {
+        names.push(default.clone());
+    }
+    names.sort();
+    let stack = |name: &domain::StackName| Stack {
+        created_at: timestamp(0),
+        default: name == default,
+        id: stable_id("stack", name.as_str()),
+        name: name.to_string(),
+        state: if built.contains(name) { "public" } else { "unavailable" }.to_owned(),
+        updated_at: timestamp(0),
+    };
+    names.iter().map(stack).collect()
+}
+
+pub(super) async fn stacks(State(api): State<Api>) -> Json<Vec<Stack>> {
+    Json(all_stacks(&api))
+}
+
+pub(super) async fn show_stack(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+) -> Result<Json<Stack>, ApiError> {
+    let found = all_stacks(&api).into_iter().find(|stack| stack.name == key || stack.id.to_string() == key);
+    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::Stack(key.chars().take(63).collect())))?))
+}
+
+/// A list of what a node has none of: teams, spaces.
+pub(super) async fn none() -> Json<Vec<Value>> {
+    Json(Vec::new())
+}
+
+/// Where no app is in a pipeline.
+pub(super) async fn no_coupling() -> ApiError {
+    Refusal::NotFound(Missing::Coupling).into()
+}
+
+/// The certificate that clients are to trust. It is no secret: every handshake shows what it signed.
+pub(super) async fn authority(
+    State(api): State<Api>,
+) -> Result<([(http::HeaderName, &'static str); 1], String), ApiError> {
+    let pem = api.authority.as_deref().ok_or(Refusal::NotFound(Missing::Route))?;
+    Ok(([(CONTENT_TYPE, "application/x-pem-file")], pem.to_owned()))
+}

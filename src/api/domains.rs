@@ -1,0 +1,57 @@
+//! `/apps/:app/domains`. A domain is named by its host name or its identity.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+
+use crate::api::body::Input;
+use crate::api::error::ApiError;
+use crate::api::state::Api;
+use crate::api::view;
+use crate::flows;
+use crate::wire::api::{CreateDomain, Domain};
+use crate::wire::api_errors::Refusal;
+
+/// The given name first.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+) -> Result<Json<Vec<Domain>>, ApiError> {
+    let app = api.app(&key).await?;
+    let own = flows::domains(&api.node, &app).await?;
+    let own = own.iter().map(|found| view::domain(&app, found));
+    Ok(Json(std::iter::once(view::given_domain(&app)).chain(own).collect()))
+}
+
+pub(super) async fn create(
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    Input(body): Input<CreateDomain>,
+) -> Result<(StatusCode, Json<Domain>), ApiError> {
+    let app = api.app(&key).await?;
+    if body.sni_endpoint.is_some() {
+        return Err(Refusal::NoCertificates.into());
+    }
+    let added = flows::add_domain(&api.node, &app, &body.hostname).await?;
+    Ok((StatusCode::CREATED, Json(view::domain(&app, &added))))
+}
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+) -> Result<Json<Domain>, ApiError> {
+    let app = api.app(&key).await?;
+    let given = view::given_domain(&app);
+    if name == given.hostname || name == given.id.to_string() {
+        return Ok(Json(given));
+    }
+    Ok(Json(view::domain(&app, &flows::domain(&api.node, &app, &name).await?)))
+}
+
+pub(super) async fn destroy(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+) -> Result<Json<Domain>, ApiError> {
+    let app = api.app(&key).await?;
+    Ok(Json(view::domain(&app, &flows::remove_domain(&api.node, &app, &name).await?)))
+}

@@ -1,0 +1,69 @@
+//! `domain` and `key`.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::wire::api::Named;
+
+/// A name that an app answers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Domain {
+    /// Never set: certificates are not asked for automatically.
+    pub acm_status: Option<String>,
+    /// Never set.
+    pub acm_status_reason: Option<String>,
+    /// The app.
+    pub app: Named,
+    /// What a DNS record of the name leads to; none for the given name.
+    pub cname: Option<String>,
+    /// ISO time.
+    pub created_at: String,
+    /// The name.
+    pub hostname: String,
+    /// Its identity.
+    pub id: Uuid,
+    /// `heroku` for the given name, `custom` for others.
+    pub kind: String,
+    /// Never set.
+    pub sni_endpoint: Option<Named>,
+    /// `none`: the router answers at once.
+    pub status: String,
+    /// ISO time.
+    pub updated_at: String,
+}
+
+/// Body of `POST /apps/:app/domains`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateDomain {
+    /// The name.
+    pub hostname: String,
+    /// A certificate for it; none is offered yet.
+    #[serde(default)]
+    pub sni_endpoint: Option<String>,
+}
+
+/// A public key of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// What its owner calls it.
+    pub comment: String,
+    /// ISO time.
+    pub created_at: String,
+    /// Whose it is.
+    pub email: String,
+    /// As ssh-keygen(1) prints it: `SHA256:` and the digest.
+    pub fingerprint: String,
+    /// Its identity.
+    pub id: Uuid,
+    /// The line of the `.pub` file.
+    pub public_key: String,
+    /// ISO time.
+    pub updated_at: String,
+}
+
+/// Body of `POST /account/keys`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateKey {
+    /// The line of the `.pub` file.
+    pub public_key: String,
+}
