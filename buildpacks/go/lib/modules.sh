@@ -70,10 +70,10 @@ install_packages() {
 # Turns what go said into what the user can do. $1: its log.
 explain_go_failure() {
   local log=$1 line
-  if line=$(grep -m1 -oE 'errors parsing go\.mod|go\.mod:[0-9]+: .*|invalid go version .*' "$log"); then
+  if line=$(grep -m1 -oE 'go\.mod:[0-9]+: .*|invalid go version .*' "$log" || grep -m1 -oE 'errors parsing go\.mod' "$log"); then
     fail "go.mod cannot be read: ${line}" "Correct it (\`go mod tidy\` tells where), commit and push again."
   fi
-  if grep -qE 'download go1[^ ]* for .*(toolchain not available|not found)|toolchain not available|invalid toolchain' "$log"; then
+  if grep -qE 'download go1[^ ]*: .*(40[34]|410) |download go1[^ ]* for .*not (available|found)|toolchain not available|invalid toolchain' "$log"; then
     fail "The version of Go that this app asks for does not exist, or not for this machine." \
       "Correct the line \`go\` or \`toolchain\` in go.mod (or GOVERSION), commit and push again." \
       "The stack has $(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null)."

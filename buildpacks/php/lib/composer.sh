@@ -18,6 +18,18 @@ check_php() {
     fail "composer.json cannot be read: $said" "Correct it (\`composer validate\` tells where), commit and push again."
   wanted=$(php -r '$text = json_decode(file_get_contents("composer.json"), true); echo $text["require"]["php"] ?? "";')
   header "Using PHP $PHP_VERSION${wanted:+ (composer.json asks for $wanted)}"
+  require_extensions
+}
+
+# Composer would ask the list of packages first, and tell of that one alone if it cannot be reached.
+require_extensions() {
+  local missing
+  missing=$(php -r '$text = json_decode(file_get_contents("composer.json"), true);
+    foreach (array_keys($text["require"] ?? []) as $name) {
+      if (str_starts_with($name, "ext-") && !extension_loaded(str_replace("zend-", "zend ", substr($name, 4)))) echo "$name ";
+    }')
+  [[ -z $missing ]] || fail "The app needs a PHP extension that the stack ${STACK:-} does not have: $missing" \
+    "Those there are: $(php -m | grep -E '^[a-zA-Z]' | paste -sd ' ')"
 }
 
 # Whether composer.json asks for packages, not only for PHP and its extensions.

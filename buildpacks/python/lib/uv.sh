@@ -8,7 +8,7 @@ install_with_uv() {
   fetch_tool uv "$UV_VERSION"
   export UV_CACHE_DIR=$CACHE/uv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PYTHON=/usr/bin/python3 UV_NO_PROGRESS=1
   # The machine's certificates, and its index if pip is told one.
-  export UV_NATIVE_TLS=true
+  export UV_SYSTEM_CERTS=true
   [[ -z ${PIP_INDEX_URL:-} ]] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
   [[ -x $VENV/bin/python ]] || create_environment
   header "Installing the packages of uv.lock with uv"
