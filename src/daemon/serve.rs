@@ -176,21 +176,14 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     Ok(Running { logs, supervisor, runtime, servers, doors_closing, router, closing, asked_to_stop })
 }
 
-/// Says which ways in lead beyond this machine without encryption. They are a setting, and nobody's default.
+/// Says where apps answer beyond this machine without encryption: a setting, and nobody's default. Git and the API do so under
+/// TLS alone.
 fn warn_of_plain_ways(config: &Config) {
-    let open = |address: &&std::net::SocketAddr| !address.ip().is_loopback();
-    for address in config.router.iter().filter(open) {
+    for address in config.router.iter().filter(|address| !address.ip().is_loopback()) {
         tracing::warn!(
             %address,
             "the router answers beyond this machine in plain HTTP, which whoever is on the way can read and change: put a \
              server that speaks TLS in front of it, or have it listen on loopback (docs/install.md)"
-        );
-    }
-    if let Some(address) = Some(&config.git).filter(open) {
-        tracing::warn!(
-            %address,
-            "git pushes and the API's token come in from beyond this machine in plain HTTP, which whoever is on the way can \
-             read and use: have it listen on loopback, and reach it through ssh (docs/install.md)"
         );
     }
 }

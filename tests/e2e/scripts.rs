@@ -109,11 +109,17 @@ fn the_scripts_refuse_what_they_cannot_do_and_say_why() {
         assert!(!output.status.success(), "{command:?} did not fail");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    for script in ["up", "down"] {
+    for script in ["up", "down", "install"] {
         let said = refused(&mut scripts.command(script, &["--nonsense"]));
         assert!(said.contains("usage: scripts/"), "{said}");
         let said = refused(scripts.command(script, &[]).uid(65_534).gid(65_534));
         assert!(said.contains("needs root"), "{said}");
+    }
+    assert!(
+        refused(&mut scripts.command("install", &["--purge"])).contains("usage: scripts/"),
+        "state goes with the rest"
+    );
+    for script in ["up", "down"] {
         let said = refused(scripts.command(script, &[]).env("PATH", "/usr/bin:/bin"));
         assert!(said.contains("install a Rust toolchain"), "{said}");
     }
