@@ -545,12 +545,10 @@ fn buildpacks_of_others_come_from_git_archives_and_paths() {
     if !is_possible("buildpacks_of_others_come_from_git_archives_and_paths") {
         return;
     }
-    let node = TestNode::configured(
-        "packs",
-        NODE,
-        "[build.buildpacks]\n\"me/first\" = \"file:///var/tmp/dyno-test-first.git#v1\"\n",
-    );
-    let repository = PathBuf::from("/var/tmp/dyno-test-first.git");
+    let repository = PathBuf::from(format!("/var/tmp/dyno-test-first-{}.git", std::process::id()));
+    let address = format!("file://{}", repository.display());
+    let config = format!("[build.buildpacks]\n\"me/first\" = \"{address}#v1\"\n");
+    let node = TestNode::configured("packs", NODE, &config);
     let _earlier = fs::remove_dir_all(&repository);
     let first = Sketch::new(FIRST_PACK);
     git(first.path(), &["init", "-q", "-b", "main"]);
@@ -585,7 +583,7 @@ fn buildpacks_of_others_come_from_git_archives_and_paths() {
     let (taken, said) = node.push(&source);
     assert!(!taken && said.contains("App not compatible with buildpack"), "{said}");
     for (pack, told) in [
-        ("file:///var/tmp/dyno-test-first.git#v9", "could not be fetched"),
+        (format!("{address}#v9").as_str(), "could not be fetched"),
         ("/nonexistent", "no file bin/compile"),
         ("heroku/cobol", "no name that is known here"),
     ] {
