@@ -421,12 +421,7 @@ fn with_gems(app: &Path) -> Sketch {
             fs::copy(&gem, cache.join(gem.file_name().unwrap())).unwrap();
         }
     }
-    enter(
-        &layers,
-        Reach::Nothing,
-        &[(sketch.path(), "/work")],
-        "cd /work && bundle lock --local && rm -rf .bundle",
-    );
+    enter(&layers, Reach::Nothing, &[(sketch.path(), "/work")], LOCK);
     sketch
 }
 
