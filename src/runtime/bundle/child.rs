@@ -9,6 +9,7 @@ use oci_spec::runtime::{Hook, Process};
 
 use super::hooks;
 use super::plan::{BundlePlan, Options, Slot, Step};
+use super::prepare::{Users, prepare};
 use super::program;
 use super::protocol::{ChildSays, Complaint, HostSays};
 use super::seccomp::Filter;
@@ -16,6 +17,7 @@ use crate::runtime::spawner::protocol::{hear, say};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::namespace::{self, Kind};
+use crate::sys::process::SingleThreaded;
 use crate::sys::tree::{self, Change, Extent, attribute};
 use crate::sys::{credentials, handover, loopback, process, rights, terminal};
 
@@ -37,6 +39,7 @@ const FIRST_OTHER_FD: u32 = 3;
 /// What the process works with. It is a copy of the starter's, so everything the starter had prepared is at hand.
 pub(super) struct Child<'a> {
     pub(super) plan: &'a BundlePlan,
+    pub(super) single: SingleThreaded,
     pub(super) process: &'a Process,
     pub(super) filter: Option<&'a Filter>,
     pub(super) container_hooks: &'a [Hook],
@@ -48,6 +51,7 @@ pub(super) struct Child<'a> {
     pub(super) channel: Channel,
     /// Where somebody will ask for the start; without, the starter does.
     pub(super) listener: Option<Listener>,
+    /// In the plan's order; what is missing this process can make itself.
     pub(super) prepared: Vec<Option<OwnedFd>>,
     /// The container's own control groups, by name.
     pub(super) groups: Vec<(String, OwnedFd)>,
@@ -231,7 +235,11 @@ impl Child<'_> {
     }
 
     fn take(&mut self, Slot(place): Slot) -> io::Result<OwnedFd> {
-        self.prepared.get_mut(place).and_then(Option::take).ok_or_else(|| missing("prepared mount"))
+        if let Some(prepared) = self.prepared.get_mut(place).and_then(Option::take) {
+            return Ok(prepared);
+        }
+        let what = self.plan.prepare.get(place).ok_or_else(|| missing("prepared mount"))?;
+        prepare(what, self.single, Users::TheHosts)
     }
 
     fn root(&self) -> io::Result<&OwnedFd> {

@@ -68,7 +68,13 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
     let users = if request.plan.ids.is_some() { Users::ItsOwn } else { Users::TheHosts };
     let joined = join(request.plan)?;
     let mut prepared = Vec::new();
+    let is_able = users == Users::TheHosts && joined.users.is_none();
     for what in &request.plan.prepare {
+        // Kernels list mounts in the order in which they were made (Linux 6.8), and the process makes those before it.
+        if is_able && matches!(what, Prepare::Devices { .. }) {
+            prepared.push(None);
+            continue;
+        }
         prepared.push(Some(prepare(what, single, users).map_err(BundleError::host(what))?));
     }
     if users == Users::ItsOwn || joined.users.is_some() {
@@ -83,6 +89,7 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
     let all_hooks = request.spec.hooks().as_ref();
     let child = Child {
         plan: request.plan,
+        single,
         process,
         filter: request.filter,
         container_hooks: list(all_hooks.and_then(|hooks| hooks.create_container().as_deref())),
@@ -209,6 +216,7 @@ pub fn enter(entry: Entry<'_>, single: SingleThreaded) -> Result<Born, BundleErr
         .map_err(BundleError::host("enter the container's namespaces"))?;
     let child = Child {
         plan: entry.plan,
+        single,
         process: entry.process,
         filter: entry.filter,
         container_hooks: &[],

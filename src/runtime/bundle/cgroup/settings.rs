@@ -51,6 +51,7 @@ fn legacy_memory(memory: &LinuxMemory) -> Vec<Setting> {
     all.extend(memory.limit().map(|bytes| set("memory", "memory.limit_in_bytes", bytes)));
     all.extend(memory.swap().map(|bytes| set("memory", "memory.memsw.limit_in_bytes", bytes)));
     all.extend(memory.reservation().map(|bytes| set("memory", "memory.soft_limit_in_bytes", bytes)));
+    all.extend(memory.kernel_tcp().map(|bytes| set("memory", "memory.kmem.tcp.limit_in_bytes", bytes)));
     all.extend(memory.swappiness().map(|value| set("memory", "memory.swappiness", value)));
     if memory.disable_oom_killer() == Some(true) {
         all.push(set("memory", "memory.oom_control", 1));
