@@ -8,10 +8,10 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use dyno::api::{Api, Authority, Door, Front};
-use dyno::domain::{AppId, Bytes, DynoId, DynoState, Slug};
+use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoState, Slug};
 use dyno::flows::ports::{
-    BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, FoundOneOff, OneOff,
-    Scope, StartedOneOff,
+    BuildFailure, BuildOrder, Builder, Built, Death, Desired, DynoView, Dynos, DynosError, FoundOneOff,
+    OneOff, Scope, StartedOneOff,
 };
 use dyno::flows::{Node, Parts, Settings, Token, resume};
 use dyno::git::{GitState, Repositories};
@@ -61,6 +61,10 @@ impl Dynos for FakeDynos {
         Box::pin(async { Ok(StartedOneOff::Detached(Box::pin(std::future::pending()))) })
     }
 
+    fn deaths(&self, _: AppId, _: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn snapshot(&self, app: AppId) -> Vec<DynoView> {
         let Some(desired) = self.of(app) else { return Vec::new() };
         let entries = desired.formation.entries().iter();
@@ -68,7 +72,7 @@ impl Dynos for FakeDynos {
         dynos
             .map(|(entry, index)| DynoView {
                 id: DynoId(uuid::Uuid::new_v4()),
-                name: dyno::domain::DynoName::new(entry.process_type.clone(), index),
+                name: DynoName::new(entry.process_type.clone(), index),
                 state: DynoState::Up,
                 created_s: 0,
                 since_s: 0,

@@ -17,7 +17,7 @@ use crate::api::view;
 use crate::domain::{App, DynoSize, Version};
 use crate::flows::ports::Connection;
 use crate::flows::{self, Caller, RunRequest};
-use crate::wire::api::{CreateDyno, Dyno};
+use crate::wire::api::{CreateDyno, Death, Dyno};
 use crate::wire::api_errors::Refusal;
 use crate::wire::rendezvous;
 
@@ -41,6 +41,15 @@ pub(super) async fn show(
     let app = api.app(&key).await?;
     let dyno = flows::dyno(&api.node, &app, &name)?;
     Ok(Json(view::dyno(&app, &dyno, &release_ids(&api, &app).await?)))
+}
+
+pub(super) async fn deaths(
+    State(api): State<Api>,
+    Path((key, name)): Path<(String, String)>,
+) -> Result<Json<Vec<Death>>, ApiError> {
+    let app = api.app(&key).await?;
+    let deaths = flows::deaths(&api.node, &app, &name).await?;
+    Ok(Json(deaths.iter().map(view::death).collect()))
 }
 
 pub(super) async fn create(

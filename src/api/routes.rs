@@ -166,6 +166,7 @@ fn of_running_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/dynos/{dyno}", App(View), dynos::show),
         row(Method::DELETE, "/apps/{app}/dynos/{dyno}", App(Operate), dynos::restart_one),
         row(Method::POST, "/apps/{app}/dynos/{dyno}/actions/stop", App(Operate), dynos::stop),
+        row(Method::GET, "/apps/{app}/dynos/{dyno}/deaths", App(View), dynos::deaths),
         row(Method::GET, "/apps/{app}/dynos/{dyno}/attach", Config(Operate), attach::open),
         row(Method::GET, "/apps/{app}/available-dyno-sizes", App(View), catalog::list_sizes),
         row(Method::GET, "/apps/{app}/log-drains", App(Operate), log_drains::list),

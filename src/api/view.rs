@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::api::asked::{Asked, GENERATION};
 use crate::api::state::Api;
 use crate::domain::{self, App, AppRight, Version};
-use crate::flows::ports::{Desired, DynoView};
+use crate::flows::ports::{Death, Desired, DynoView};
 use crate::flows::{self, AppInfo, ReleaseView};
 use crate::sys::clock;
 use crate::wire::api::{
@@ -246,6 +246,53 @@ pub(super) fn dyno(app: &App, view: &DynoView, releases: &HashMap<Version, Uuid>
         state: view.state.as_str().to_owned(),
         process_type: view.name.process_type.to_string(),
         updated_at: timestamp(view.since_s),
+    }
+}
+
+/// How a dyno ended.
+pub(super) fn death(death: &Death) -> api::Death {
+    let told = death.diagnosis();
+    let (exit_code, signal) = death.exit_code_and_signal();
+    let time = |time: std::time::SystemTime| {
+        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        timestamp(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    };
+    let memory = &death.memory;
+    api::Death {
+        id: death.id,
+        name: death.name.clone(),
+        release: death.release,
+        command: death.command.clone(),
+        size: death.size.clone(),
+        launched_at: time(death.launched),
+        ended_at: time(death.at),
+        lived_s: death.lived().as_secs_f64(),
+        orderly: death.is_orderly(),
+        exit_code,
+        signal,
+        passage: death.passage.as_str().to_owned(),
+        diagnosis: api::Diagnosis {
+            name: told.name.to_owned(),
+            what: told.what,
+            advice: told.advice.to_owned(),
+        },
+        remarks: death.remarks().iter().map(ToString::to_string).collect(),
+        port: death.port,
+        listened: death.listened.as_ref().map(|all| all.iter().map(ToString::to_string).collect()),
+        memory: api::DeathMemory {
+            quota: memory.quota,
+            limit: memory.limit,
+            peak: (memory.peak > 0).then_some(memory.peak),
+            limit_hits: memory.limit_hits,
+            kills: memory.kills,
+        },
+        tasks: api::DeathTasks { limit: death.tasks.limit, refused: death.tasks.refused },
+        pressure: api::DeathPressure {
+            cpu: death.pressure.cpu,
+            memory: death.pressure.memory,
+            io: death.pressure.io,
+        },
+        last_lines: death.last_lines.clone(),
     }
 }
 

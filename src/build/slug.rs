@@ -11,6 +11,7 @@ use crate::build::transcript::Transcript;
 use crate::build::{NodeFailure, STORE_ID, Stop};
 use crate::domain::{Bytes, SlugDigest};
 use crate::runtime::Access;
+use crate::sys::fingerprint;
 use crate::sys::fs::sync_dir;
 use crate::sys::mount::give_to;
 use crate::wire::push_text;
@@ -84,8 +85,10 @@ async fn unpack(workshop: &Workshop, archive: &Path, place: &Path) -> Result<(),
     fs::rename(archive, &kept).map_err(NodeFailure::file("put in place", &kept))?;
     let script = "tar -x -p --strip-components=2 -C /app -f - && sync -f /app".to_owned();
     let mut step = own("unpack the slug", script);
-    step.mounts = vec![Workshop::bind(app, "/app", Access::ReadWrite)];
+    step.mounts = vec![Workshop::bind(app.clone(), "/app", Access::ReadWrite)];
     workshop.run_own(step, Input::Zstd(kept), 0).await?;
+    // By which a later start of a dyno sees that the files are still those that were released (R17).
+    fingerprint::keep(&app).map_err(NodeFailure::file("take the fingerprint of", &app))?;
     put_in_place(&new, place).map_err(NodeFailure::file("put in place", place))?;
     Ok(())
 }

@@ -52,6 +52,8 @@ enum Command {
     PsRestart(command::ps_restart::Args),
     #[command(name = "ps:stop", visible_aliases = ["stop", "dyno:stop"])]
     PsStop(command::ps_stop::Args),
+    #[command(name = "why")]
+    Why(command::why::Args),
     #[command(name = "run")]
     Run(command::run::Args),
     #[command(name = "run:detached")]
@@ -230,6 +232,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::PsScale(args) => args.run(&context).await.map(done),
         Command::PsRestart(args) => args.run(&context).await.map(done),
         Command::PsStop(args) => args.run(&context).await.map(done),
+        Command::Why(args) => args.run(&context).await.map(done),
         Command::Run(args) => args.run(&context).await,
         Command::RunDetached(args) => args.run(&context).await.map(done),
         Command::Logs(args) => args.run(&context).await.map(done),
@@ -298,6 +301,7 @@ mod test {
             "dyno config:set FOO=bar BAZ=1",
             "dyno rollback v3",
             "dyno --root /n apps",
+            "dyno why web.1 -a example --all",
             "dyno run bash -a example",
             "dyno run -- ls -a /",
         ] {

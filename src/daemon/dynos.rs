@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
-use crate::domain::{AppId, AppName, Hostname, Release};
+use crate::domain::{AppId, AppName, DynoName, Hostname, Release};
 use crate::flows::ports::{
-    Connection, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd, OneOffExit,
-    Scope, StartedOneOff,
+    Connection, Death, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd,
+    OneOffExit, Scope, StartedOneOff,
 };
 use crate::stack::Stack;
 use crate::supervisor::{self, DesiredApp, ExitWatch, ReleaseImage, StackImage, Supervisor, SupervisorError};
@@ -115,7 +115,15 @@ impl Dynos for SupervisedDynos {
     }
 
     fn forget(&self, app: AppId) -> BoxFuture<'_, Result<(), DynosError>> {
-        Box::pin(async move { Ok(self.supervisor.forget(app).await?) })
+        Box::pin(async move {
+            self.supervisor.forget(app).await?;
+            let deaths = self.supervisor.deaths().clone();
+            let forgotten = tokio::task::spawn_blocking(move || deaths.forget(app)).await;
+            if let Ok(Err(error)) = forgotten {
+                tracing::warn!(%app, %error, "accounts of a forgotten app's dynos are left over");
+            }
+            Ok(())
+        })
     }
 
     fn restart(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>> {
@@ -136,6 +144,16 @@ impl Dynos for SupervisedDynos {
                 .map_err(|error| DynosError::Refused(format!("The terminal cannot be used: {error}.")))?;
             let no_streams = || DynosError::Refused("The dyno has no terminal to attach to.".to_owned());
             streams.map(StartedOneOff::Attached).ok_or_else(no_streams)
+        })
+    }
+
+    fn deaths(&self, app: AppId, name: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {
+        let deaths = self.supervisor.deaths().clone();
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || deaths.of(app, &name)).await;
+            let refused =
+                |error| DynosError::Refused(format!("The account of its end cannot be read: {error}."));
+            read.map_err(|_| DynosError::Ended)?.map_err(refused)
         })
     }
 

@@ -32,6 +32,7 @@ use crate::runtime::slots::Slots;
 use crate::runtime::spawner::LimitsPolicy;
 use crate::store::Store;
 use crate::supervisor::engine::native::{NativeConfig, NativeEngine};
+use crate::supervisor::postmortem::Deaths;
 use crate::supervisor::{Supervisor, SupervisorConfig};
 use crate::sys::{clock, fs, privilege};
 use crate::wire::logline::LogLine;
@@ -149,7 +150,11 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     let supervisor = Supervisor::start(
         Arc::new(engine),
         logs.clone(),
-        SupervisorConfig { timings: config.timings, metrics: config.runtime_metrics },
+        SupervisorConfig {
+            timings: config.timings,
+            metrics: config.runtime_metrics,
+            deaths: Deaths::at(config.lib_dir.join("deaths")),
+        },
     );
     let builder = SandboxedBuilder::new(config, runtime.clone(), network, slots);
     let parts = Parts {

@@ -53,7 +53,7 @@ pub use push::{Push, Pushed, Transcript, begin_push, follow_release, push};
 pub use releases::{ReleaseKey, ReleaseView, release, release_time, releases, rollback};
 pub use resume::resume;
 pub use retention::keep_retention;
-pub use run::{RunRequest, dyno, dynos, restart, run_one_off, stop};
+pub use run::{RunRequest, deaths, dyno, dynos, restart, run_one_off, stop};
 pub use scale::{ScaleUpdate, formation, scale};
 pub use sharing::{
     add_collaborator, apps_for, change_collaborator, collaborator, collaborators, owner, remove_collaborator,

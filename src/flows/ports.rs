@@ -16,6 +16,8 @@ use crate::domain::{
     Slug, StackName, Version,
 };
 
+pub use crate::supervisor::postmortem::Death;
+
 /// What should run of one app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
@@ -194,6 +196,8 @@ pub trait Dynos: Send + Sync {
     fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<StartedOneOff, DynosError>>;
     /// What runs of an app, by name.
     fn snapshot(&self, app: AppId) -> Vec<DynoView>;
+    /// How the last dynos of a name have ended, newest first.
+    fn deaths(&self, app: AppId, name: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>>;
 }
 
 /// A source on its way to a slug.

@@ -9,7 +9,7 @@ use crate::domain::{App, DynoId, DynoName, DynoSize, ProcessType};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
-use crate::flows::ports::{Connection, DynoView, OneOff, Scope};
+use crate::flows::ports::{Connection, Death, DynoView, OneOff, Scope};
 use crate::wire::api_errors::{Missing, Refusal};
 use crate::wire::logline::{ApiLine, DynoLine, LogLine};
 
@@ -154,6 +154,21 @@ pub fn dyno(node: &Node, app: &App, key: &str) -> Result<DynoView, FlowError> {
     let names = |dyno: &DynoView| dyno.name.to_string() == key || dyno.id.to_string() == key;
     let found = dynos(node, app).into_iter().find(names);
     found.ok_or_else(|| Refusal::NotFound(Missing::Dyno(key.chars().take(150).collect())).into())
+}
+
+/// How the last dynos of a name have ended, newest first; none when the one that runs is the first of its name.
+///
+/// # Errors
+/// There is and was no dyno of that name, or the node fails.
+pub async fn deaths(node: &Node, app: &App, key: &str) -> Result<Vec<Death>, FlowError> {
+    let missing = || Refusal::NotFound(Missing::Dyno(key.chars().take(150).collect()));
+    let running = dyno(node, app, key).ok().map(|dyno| dyno.name);
+    let name = match &running {
+        Some(name) => name.clone(),
+        None => key.parse::<DynoName>().map_err(|_| missing())?,
+    };
+    let deaths = node.dynos().deaths(app.id, name).await?;
+    if deaths.is_empty() && running.is_none() { Err(missing().into()) } else { Ok(deaths) }
 }
 
 /// Which dynos a text names: none all of them, `web.1` or an identity one, `web` a type.

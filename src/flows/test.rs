@@ -80,6 +80,14 @@ impl Dynos for PretendedDynos {
         async { Ok(StartedOneOff::Detached(exit_of(exit))) }.boxed()
     }
 
+    fn deaths(
+        &self,
+        _: AppId,
+        _: crate::domain::DynoName,
+    ) -> BoxFuture<'_, Result<Vec<crate::flows::ports::Death>, DynosError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn snapshot(&self, _: AppId) -> Vec<DynoView> {
         Vec::new()
     }

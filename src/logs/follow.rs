@@ -69,6 +69,10 @@ pub(super) fn start(service: LogService, target: Target) -> FollowHandle {
         if let Err(failed) = follow(&service, &target, stopping).await {
             let ring = target.ring.display();
             tracing::warn!(app = %target.app, ps = target.ps, %ring, %failed, "a dyno's output is lost");
+            // How many lines a damaged ring holds nobody knows; there was one at least, or nothing were amiss.
+            let now = clock::now();
+            let told = DroppedLine::Delivery { count: 1, since: now };
+            service.push(target.app, LogLine::dropped(now, &told));
         }
     });
     FollowHandle { stop, task }

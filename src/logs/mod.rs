@@ -277,7 +277,7 @@ impl LogService {
                 Ok(Ok(found)) => found,
                 Ok(Err(failed)) => {
                     tracing::error!(%app, %failed, "a log cannot be searched");
-                    Vec::new()
+                    vec![SessionLine { number: None, line: LogLine::unavailable(clock::now()) }]
                 }
                 // The process is ending.
                 Err(_) => Vec::new(),

@@ -197,6 +197,12 @@ impl Container {
         process::wait_readable(&[std::os::fd::AsFd::as_fd(pidfd)], at_once).is_ok_and(|ready| ready == [true])
     }
 
+    /// How it ended, if it has and that was written down already. Does not wait.
+    #[must_use]
+    pub fn ended(&self) -> Option<Exit> {
+        self.written_exit()
+    }
+
     /// What became of it. Of one that has just ended, its spawner may have to write that down still: it is waited for until
     /// `deadline`. Blocks the thread.
     pub(crate) fn fate(&self, deadline: Instant) -> Outcome {

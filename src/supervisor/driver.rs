@@ -21,6 +21,7 @@ use crate::supervisor::fleet::{Action, Fleet, Refusal};
 use crate::supervisor::handle::SupervisorError;
 use crate::supervisor::lifecycle::{Class, Event, Memory, Timings};
 use crate::supervisor::metrics::{self, Sampling};
+use crate::supervisor::postmortem::{self, Death, Deaths, Witness};
 use crate::supervisor::{DesiredApp, DynoView, Moment, OneOff, Scope};
 
 /// How often the sockets of a booting web dyno are looked at.
@@ -73,7 +74,7 @@ pub(super) enum Message {
         started: Launch,
     },
     LaunchFailed {
-        id: DynoId,
+        label: Box<DynoLabel>,
         error: EngineError,
     },
     Listening {
@@ -82,6 +83,7 @@ pub(super) enum Message {
     Exited {
         id: DynoId,
         end: End,
+        death: Box<Death>,
     },
     ClientGone {
         id: DynoId,
@@ -107,6 +109,7 @@ pub(super) struct Outside {
     pub(super) views: watch::Sender<Arc<Vec<DynoView>>>,
     pub(super) routes: watch::Sender<Arc<RouteTable>>,
     pub(super) sampling: Sampling,
+    pub(super) deaths: Deaths,
 }
 
 /// A container that is not cleared away.
@@ -231,15 +234,17 @@ impl Driver {
             Message::KillAll => self.fleet.kill_all(now),
             Message::Signal { id, signal } => self.signal(id, signal),
             Message::Launched { label, started } => self.launched(*label, started.0, now),
-            Message::LaunchFailed { id, error } => {
+            Message::LaunchFailed { label, error } => {
+                let id = label.id;
                 tracing::warn!(dyno = %id, %error, "a dyno was not started");
+                self.keep(label.app, postmortem::not_started(&label, error.to_string()));
                 if let Some(Starter::Launch { done, .. }) = self.starters.remove(&id) {
                     self.reply(done, Err(SupervisorError::NotStarted(error.to_string())));
                 }
-                self.fleet.launch_failed(id, error.to_string(), now);
+                self.fleet.launch_failed(id, error.told(), now);
             }
             Message::Listening { id } => self.fleet.observe(id, Event::Listening, now),
-            Message::Exited { id, end } => self.exited(id, end, now),
+            Message::Exited { id, end, death } => self.exited(id, end, *death, now),
             Message::ClientGone { id } => self.fleet.observe(id, Event::ClientGone, now),
             Message::Cleared { id } => {
                 self.held.remove(&id);
@@ -298,7 +303,10 @@ impl Driver {
         Some(Attached { streams, client: Client { id, driver, _presence: presence } })
     }
 
-    fn exited(&mut self, id: DynoId, end: End, now: Moment) {
+    fn exited(&mut self, id: DynoId, end: End, death: Death, now: Moment) {
+        if let (Some(held), Some(state)) = (self.held.get(&id), self.fleet.state(id)) {
+            self.keep(held.app, Death { passage: postmortem::passage(state), ..death });
+        }
         if let Some(Starter::Exit(exit)) = self.starters.remove(&id) {
             let cause = EndCause::of(self.fleet.state(id));
             self.reply(exit, Some(OneOffEnd { status: end.status, cause }));
@@ -332,7 +340,8 @@ impl Driver {
                 if let Some(follow) = self.follow(&label, dyno.as_ref()) {
                     follow.finish().await;
                 }
-                self.exited(id, end, now);
+                let death = Witness::new(label).testify(&dyno, end, &self.outside.logs).await;
+                self.exited(id, end, death, now);
                 continue;
             }
             self.watch(&label, dyno);
@@ -352,16 +361,19 @@ impl Driver {
         let follow: Option<FollowHandle> = dyno
             .log_ring()
             .map(|ring| self.outside.logs.follow_ring(label.app, label.name.to_string(), ring));
-        metrics::watch(self.outside.sampling, label, &dyno, self.outside.logs.clone());
+        let witness = Witness::new(label.clone());
+        let logs = self.outside.logs.clone();
+        metrics::watch(self.outside.sampling, &witness, &dyno, logs.clone());
         if label.class == Class::Web {
-            self.report(bound(id, port, dyno.clone()));
+            self.report(bound(id, port, dyno.clone(), witness.clone()));
         }
         self.report(async move {
             let end = dyno.wait().await;
             if let Some(follow) = follow {
                 follow.finish().await;
             }
-            Message::Exited { id, end }
+            let death = Box::new(witness.testify(&dyno, end, &logs).await);
+            Message::Exited { id, end, death }
         });
     }
 
@@ -432,7 +444,7 @@ impl Driver {
         self.report(async move {
             match start.await {
                 Ok(started) => Message::Launched { label, started: Launch(started) },
-                Err(error) => Message::LaunchFailed { id: label.id, error },
+                Err(error) => Message::LaunchFailed { label, error },
             }
         });
     }
@@ -457,6 +469,17 @@ impl Driver {
                 tokio::time::sleep(CLEAR_PAUSE).await;
             }
             Message::Cleared { id }
+        });
+    }
+
+    /// Keeps the account of a death, in its own time: nobody waits for it.
+    fn keep(&self, app: AppId, death: Death) {
+        let deaths = self.outside.deaths.clone();
+        tokio::task::spawn_blocking(move || {
+            let (name, kept) = (death.name.clone(), deaths.keep(app, death));
+            if let Err(error) = kept {
+                tracing::warn!(%app, dyno = name, %error, "the account of a death could not be kept");
+            }
         });
     }
 
@@ -494,11 +517,15 @@ impl Driver {
 /// Waits until the dyno listens on its port. It polls for as long as the dyno lives: what is too late is for the
 /// fleet to judge. A dyno that ends before has nothing to report here: its end is told once its output is collected, and
 /// until then it must not pass for up.
-async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>) -> Option<Message> {
+async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>, witness: Arc<Witness>) -> Option<Message> {
     let polls = async {
         loop {
-            if matches!(dyno.is_listening(port), Ok(true)) {
-                return;
+            if let Ok(sockets) = dyno.listening() {
+                let is_bound = sockets.iter().any(|socket| socket.port() == port);
+                witness.saw_listening(sockets);
+                if is_bound {
+                    return;
+                }
             }
             tokio::time::sleep(BOOT_POLL).await;
         }

@@ -18,7 +18,8 @@ use crate::supervisor::lifecycle::{self, Class, Effect, Event, Leave, Origin, St
 use crate::supervisor::reconcile::{self, Change, Holder, Wanted};
 use crate::supervisor::routes;
 use crate::supervisor::{Connection, DesiredApp, DynoView, Moment, OneOff, ReleaseImage, Scope};
-use crate::wire::logline::{DynoLine, LogLine};
+use crate::wire::codes::DynoError;
+use crate::wire::logline::{DynoLine, LogLine, OverQuotaLine};
 
 /// `$PORT` is drawn from these: five digits, below the ports the kernel hands out to outgoing connections.
 const PORTS: std::ops::Range<u16> = 10_000..32_768;
@@ -282,10 +283,10 @@ impl Fleet {
         self.step(id, Event::Launched, now);
     }
 
-    /// A dyno could not be started, for this reason.
-    pub fn launch_failed(&mut self, id: DynoId, reason: String, now: Moment) {
+    /// A dyno could not be started; its log is told so.
+    pub fn launch_failed(&mut self, id: DynoId, told: DynoError, now: Moment) {
         if let Some(dyno) = self.dynos.get(&id) {
-            let line = LogLine::dyno(now.into(), &dyno.name, DynoLine::StartFailed { reason });
+            let line = LogLine::dyno(now.into(), &dyno.name, told);
             self.actions.push(Action::Log(dyno.app, line));
         }
         self.step(id, Event::LaunchFailed, now);
@@ -474,7 +475,14 @@ impl Fleet {
                 Effect::HangUp => self.actions.push(Action::Signal(id, Signal::HANGUP)),
                 Effect::Kill => self.actions.push(Action::Kill(id)),
                 Effect::Tell(line) => self.actions.push(log(&line)),
-                Effect::Fail(error) => self.actions.push(log(&error)),
+                Effect::Fail(error) => {
+                    if error == DynoError::MEMORY_QUOTA_VASTLY_EXCEEDED {
+                        // It was ended where it came to that.
+                        let (total, quota) = (dyno.size.memory_max(), dyno.size.memory());
+                        self.actions.push(log(&OverQuotaLine { total, quota }));
+                    }
+                    self.actions.push(log(&error));
+                }
                 Effect::Clear => self.actions.push(Action::Clear(id)),
                 Effect::Succeed => successor_wanted = Some((dyno.app, dyno.name.clone())),
                 Effect::Ignored(why) => tracing::trace!(dyno = %dyno.name, why, "nothing to do"),

@@ -14,18 +14,21 @@ use crate::supervisor::engine::{Engine, EngineError};
 use crate::supervisor::fleet::Refusal;
 use crate::supervisor::lifecycle::Timings;
 use crate::supervisor::metrics::{RuntimeMetrics, Sampling};
+use crate::supervisor::postmortem::Deaths;
 use crate::supervisor::{DesiredApp, DynoView, OneOff, Scope};
 
 /// Messages that wait for the driver; senders wait for room when there are more.
 const DRIVER_QUEUE: usize = 1024;
 
 /// What a supervisor may be told when it is made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SupervisorConfig {
     /// The platform's spans; tests shorten them.
     pub timings: Timings,
     /// Whether figures of dynos go to their apps' logs.
     pub metrics: RuntimeMetrics,
+    /// Where accounts of dynos' ends are kept.
+    pub deaths: Deaths,
 }
 
 /// A handle to the one driver; clones share it. When the last one is dropped the driver ends and the dyno's go on.
@@ -34,6 +37,7 @@ pub struct Supervisor {
     driver: mpsc::Sender<Message>,
     views: watch::Receiver<Arc<Vec<DynoView>>>,
     routes: watch::Receiver<Arc<RouteTable>>,
+    deaths: Deaths,
 }
 
 /// What the supervisor could not do.
@@ -61,9 +65,10 @@ impl Supervisor {
         let (views_in, views) = watch::channel(Arc::default());
         let (routes_in, routes) = watch::channel(Arc::default());
         let sampling = Sampling { every: config.timings.sample, metrics: config.metrics };
-        let outside = driver::Outside { engine, logs, views: views_in, routes: routes_in, sampling };
+        let deaths = config.deaths.clone();
+        let outside = driver::Outside { engine, logs, views: views_in, routes: routes_in, sampling, deaths };
         tokio::spawn(driver::drive(outside, config.timings, messages, driver.downgrade()));
-        Self { driver, views, routes }
+        Self { driver, views, routes, deaths: config.deaths }
     }
 
     /// Makes what runs of an app what is wanted, in its own time. A new release or size replaces dynos.
@@ -128,6 +133,12 @@ impl Supervisor {
     #[must_use]
     pub fn snapshot(&self, app: AppId) -> Vec<DynoView> {
         self.views.borrow().iter().filter(|dyno| dyno.app == app).cloned().collect()
+    }
+
+    /// The accounts of dynos' ends.
+    #[must_use]
+    pub fn deaths(&self) -> &Deaths {
+        &self.deaths
     }
 
     /// The routing table, now and whenever it changes.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::domain::Bytes;
 use crate::logs::LogService;
-use crate::supervisor::engine::{DynoLabel, Reading, Running};
+use crate::supervisor::engine::{Reading, Running};
+use crate::supervisor::postmortem::Witness;
 use crate::sys::clock;
 use crate::wire::codes::DynoError;
 use crate::wire::logline::{LogLine, Measured, MetricsLine, OverQuotaLine};
@@ -34,12 +35,13 @@ pub(super) struct Sampling {
 const LOAD_SPANS_S: [f64; 3] = [60.0, 300.0, 900.0];
 
 /// Looks at a dyno until it is gone. The task ends with the dyno, or with the runtime.
-pub(super) fn watch(sampling: Sampling, label: &DynoLabel, dyno: &Arc<dyn Running>, logs: LogService) {
+pub(super) fn watch(sampling: Sampling, witness: &Arc<Witness>, dyno: &Arc<dyn Running>, logs: LogService) {
     // Weak: a dyno that is cleared away is not kept for its figures.
     let dyno = Arc::downgrade(dyno);
+    let label = witness.label();
     let of = Measured { app: label.app, id: label.id, name: label.name.clone() };
     let sampler = Sampler { of, quota: label.size.memory(), sampling, load: [0.0; 3] };
-    tokio::spawn(sampler.run(dyno, logs));
+    tokio::spawn(sampler.run(dyno, logs, Arc::clone(witness)));
 }
 
 struct Sampler {
@@ -52,12 +54,15 @@ struct Sampler {
 // === impl Sampler ===
 
 impl Sampler {
-    async fn run(mut self, dyno: Weak<dyn Running>, logs: LogService) {
+    async fn run(mut self, dyno: Weak<dyn Running>, logs: LogService, witness: Arc<Witness>) {
         loop {
             tokio::time::sleep(self.sampling.every).await;
             let Some(dyno) = dyno.upgrade() else { return };
             // Files of the kernel: quick, but not for an async thread.
-            let Ok(Some(reading)) = tokio::task::spawn_blocking(move || dyno.reading()).await else { return };
+            let look = move || (dyno.reading(), dyno.listening());
+            let Ok((Some(reading), sockets)) = tokio::task::spawn_blocking(look).await else { return };
+            witness.saw_memory(&reading);
+            witness.saw_listening(sockets.unwrap_or_default());
             for line in self.lines(&reading) {
                 logs.push(self.of.app, line);
             }

@@ -24,6 +24,7 @@ mod handle;
 pub mod lifecycle;
 mod metrics;
 mod moment;
+pub mod postmortem;
 pub mod reconcile;
 mod routes;
 

@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod credentials;
 pub mod device_filter;
+pub mod fingerprint;
 pub mod foreground;
 pub mod fs;
 pub mod handover;

@@ -186,6 +186,21 @@ impl DynoError {
         Self { code: Code::R10, sentence: sentence.into() }
     }
 
+    /// The slug's files are not those that were released (sic: the platform's own sentence).
+    #[must_use]
+    pub fn checksum(expected: &str, actual: &str) -> Self {
+        let sentence = format!(
+            "Checksum does match expected value. Expected: SHA256:{expected} Actual: SHA256:{actual}"
+        );
+        Self { code: Code::R17, sentence: sentence.into() }
+    }
+
+    /// The node could not start the process, for this reason.
+    #[must_use]
+    pub fn not_started(reason: &str) -> Self {
+        Self { code: Code::R99, sentence: format!("Failed to start process: {reason}").into() }
+    }
+
     /// The stop took longer than so many seconds, 30 on the original platform.
     #[must_use]
     pub fn exit_timeout(limit_s: u64) -> Self {
@@ -275,6 +290,8 @@ mod test {
                 DynoError::MEMORY_QUOTA_EXCEEDED,
                 DynoError::MEMORY_QUOTA_VASTLY_EXCEEDED,
                 DynoError::DETACHED,
+                DynoError::checksum("0a1b", "2c3d"),
+                DynoError::not_started("no address is free"),
             ]
             .map(|error| error.to_string())
             .join("\n"),
@@ -285,6 +302,8 @@ mod test {
         Error R14 (Memory quota exceeded)
         Error R15 (Memory quota vastly exceeded)
         Error R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed.
+        Error R17 (Checksum error) -> Checksum does match expected value. Expected: SHA256:0a1b Actual: SHA256:2c3d
+        Error R99 (Platform error) -> Failed to start process: no address is free
         "
         );
     }

@@ -5,8 +5,11 @@ pub mod api_errors;
 pub mod attach;
 pub mod codes;
 pub mod credentials;
+pub mod diagnosis;
 pub mod drain;
 pub mod event_stream;
+#[cfg(test)]
+mod golden;
 pub mod headers;
 pub mod hook_text;
 pub mod logline;

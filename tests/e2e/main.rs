@@ -15,6 +15,7 @@ mod pushes;
 mod release_phase;
 mod scripts;
 mod upgrade;
+mod why;
 
 use std::path::{Path, PathBuf};
 

@@ -66,7 +66,7 @@ impl Bench {
         };
         let engine = NativeEngine::new(node.reconnect().await, network, Slots::new(), config);
         let timings = Timings { sample: Duration::from_secs(1), ..Timings::default() };
-        let config = SupervisorConfig { timings, metrics: RuntimeMetrics::On };
+        let config = SupervisorConfig { timings, metrics: RuntimeMetrics::On, ..SupervisorConfig::default() };
         Supervisor::start(Arc::new(engine), logs.clone(), config)
     }
 

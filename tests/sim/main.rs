@@ -20,6 +20,7 @@ use dyno::supervisor::engine::{DynoSpec, Signal};
 use dyno::supervisor::fleet::{Action, Fleet};
 use dyno::supervisor::lifecycle::{Event, Leave, Memory, State, Timings};
 use dyno::supervisor::{Connection, DesiredApp, Moment, OneOff, ReleaseImage, Scope, StackImage};
+use dyno::wire::codes::DynoError;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
@@ -235,7 +236,7 @@ impl World {
         match phase {
             Phase::Starting if self.dice.random_bool(0.1) => {
                 self.containers.remove(&id);
-                self.fleet.launch_failed(id, "as the dice fell".to_owned(), self.now);
+                self.fleet.launch_failed(id, DynoError::not_started("as the dice fell"), self.now);
             }
             Phase::Starting => {
                 self.containers.get_mut(&id).unwrap().phase = Phase::Running;

@@ -21,10 +21,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Api, serve_unix};
-use crate::domain::{self, AppId, Slug, StackName};
+use crate::domain::{self, AppId, DynoName, Slug, StackName};
 use crate::flows::ports::{
-    BuildFailure, BuildOrder, Builder, Built, Connection, Control, Desired, DynoView, Dynos, DynosError,
-    FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
+    BuildFailure, BuildOrder, Builder, Built, Connection, Control, Death, Desired, DynoView, Dynos,
+    DynosError, FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
 };
 use crate::flows::{Node, Parts, Settings};
 use crate::logs::LogService;
@@ -92,6 +92,10 @@ impl Dynos for EchoDynos {
         let (input, output) = (Box::new(input), Box::new(output));
         let streams = Streams { input, output, control, exit: async { 7 }.boxed() };
         async { Ok(StartedOneOff::Attached(streams)) }.boxed()
+    }
+
+    fn deaths(&self, _: AppId, _: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn snapshot(&self, _: AppId) -> Vec<DynoView> {

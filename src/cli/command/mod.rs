@@ -45,3 +45,4 @@ pub(super) mod users_create;
 pub(super) mod users_destroy;
 pub(super) mod version;
 pub(super) mod wait;
+pub(super) mod why;

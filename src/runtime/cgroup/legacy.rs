@@ -117,6 +117,7 @@ impl LegacyGroups {
             memory_bytes: single(&self.read("memory", "/app", "memory.usage_in_bytes")?),
             memory_anonymous_bytes: keyed(&statistics, "total_rss"),
             memory_cache_bytes: keyed(&statistics, "total_cache"),
+            memory_peak_bytes: single(&self.read("memory", "/app", "memory.max_usage_in_bytes")?),
             swap_bytes: keyed(&statistics, "total_swap"),
             pages_in: keyed(&statistics, "total_pgpgin"),
             pages_out: keyed(&statistics, "total_pgpgout"),
@@ -129,6 +130,7 @@ impl LegacyGroups {
     pub(super) fn events(&self) -> Result<Events, CgroupError> {
         Ok(Events {
             oom_kills: keyed(&self.read("memory", "/app", "memory.oom_control")?, "oom_kill"),
+            memory_limit_hits: single(&self.read("memory", "/app", "memory.failcnt")?),
             pids_limit_hits: keyed(&self.read("pids", "/app", "pids.events")?, "max"),
         })
     }

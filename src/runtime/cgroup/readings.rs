@@ -11,6 +11,9 @@ pub struct Usage {
     pub memory_anonymous_bytes: u64,
     /// The part of it that is page cache, tmpfs included, in bytes.
     pub memory_cache_bytes: u64,
+    /// The most that was ever charged to the application at once, page cache included, in bytes; 0 where the kernel does not
+    /// keep it (version 2 before Linux 5.19).
+    pub memory_peak_bytes: u64,
     /// Swap, in bytes.
     pub swap_bytes: u64,
     /// Pages charged to it since its start; 0 where the kernel does not count them (version 2).
@@ -30,6 +33,8 @@ pub struct Usage {
 pub struct Events {
     /// Processes the kernel killed because the memory limit was reached.
     pub oom_kills: u64,
+    /// How often the application came up against its memory limit, so that something had to be written back or thrown away.
+    pub memory_limit_hits: u64,
     /// How often a process or thread was refused because of the pids limit.
     pub pids_limit_hits: u64,
 }

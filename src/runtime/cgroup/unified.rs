@@ -129,6 +129,7 @@ impl UnifiedGroups {
             memory_bytes: single(&self.read(&self.app, "memory.current")?),
             memory_anonymous_bytes: keyed(&statistics, "anon"),
             memory_cache_bytes: keyed(&statistics, "file"),
+            memory_peak_bytes: single(&self.read(&self.app, "memory.peak")?),
             swap_bytes: single(&self.read(&self.app, "memory.swap.current")?),
             pages_in: 0,
             pages_out: 0,
@@ -142,6 +143,7 @@ impl UnifiedGroups {
         let memory = self.read(&self.app, "memory.events")?;
         Ok(Events {
             oom_kills: keyed(&memory, "oom_kill"),
+            memory_limit_hits: keyed(&memory, "max"),
             pids_limit_hits: keyed(&self.read(&self.app, "pids.events")?, "max"),
         })
     }

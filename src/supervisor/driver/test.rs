@@ -6,8 +6,9 @@ use super::*;
 use crate::domain::{ConfigVars, DynoSize, DynoState, Formation, FormationEntry, Version, WebState};
 use crate::logs::{Filter, Tail};
 use crate::supervisor::backoff::CrashDelays;
-use crate::supervisor::engine::Reading;
 use crate::supervisor::engine::fake::{FakeDyno, FakeEngine, Manners};
+use crate::supervisor::engine::{Reading, Remains};
+use crate::supervisor::postmortem::{Ending, Passage};
 use crate::supervisor::{Connection, ReleaseImage, StackImage, Supervisor, SupervisorConfig};
 
 const APP: AppId = AppId(Uuid::nil());
@@ -44,10 +45,15 @@ fn short() -> SupervisorConfig {
 }
 
 fn world() -> World {
+    world_keeping(Deaths::default())
+}
+
+fn world_keeping(deaths: Deaths) -> World {
     let dir = tempfile::tempdir().unwrap();
     let logs = LogService::open(dir.path().to_owned()).unwrap();
     let engine = FakeEngine::new();
-    let supervisor = Supervisor::start(Arc::new(engine.clone()), logs.clone(), short());
+    let config = SupervisorConfig { deaths, ..short() };
+    let supervisor = Supervisor::start(Arc::new(engine.clone()), logs.clone(), config);
     World { engine, supervisor, logs, _dir: dir }
 }
 
@@ -162,7 +168,7 @@ async fn a_start_that_fails_is_told_and_tried_again() {
     world.supervisor.apply(app(1)).await.unwrap();
     world.up(1).await;
     assert_eq!(world.engine.starts().len(), 3);
-    assert!(world.log().await.iter().any(|line| line.starts_with("Failed to start process")));
+    assert!(world.log().await.iter().any(|line| line.contains("Failed to start process")));
 }
 
 #[tokio::test]
@@ -245,4 +251,33 @@ async fn a_dyno_over_its_memory_quota_is_told_of_again_and_again() {
         assert!(start.elapsed() < PATIENCE, "{log:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn the_end_of_a_dyno_is_kept_with_what_was_seen_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = world_keeping(Deaths::at(dir.path().to_owned()));
+    world.supervisor.apply(app(1)).await.unwrap();
+    let dyno = world.running(1).await.remove(0);
+    dyno.listen_on(3000);
+    dyno.leave(Remains { signal: Some(9), refused_tasks: 2, ..Remains::default() });
+    let name = "web.1".parse().unwrap();
+    let kept = || world.supervisor.deaths().of(APP, &name).unwrap();
+    until("its time to boot is over, and its end is kept", || !kept().is_empty()).await;
+    let death = kept().remove(0);
+    assert_eq!((death.passage, &death.ending), (Passage::BootTimeout, &Ending::Signal(9)));
+    assert_eq!(death.listened, Some(vec!["0.0.0.0:3000".parse().unwrap()]));
+    assert_eq!((death.tasks.refused, death.diagnosis().name), (2, "wrong_port"));
+}
+
+#[tokio::test]
+async fn a_dyno_that_was_never_started_has_an_end_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = world_keeping(Deaths::at(dir.path().to_owned()));
+    world.engine.fail_starts(1);
+    world.supervisor.apply(app(1)).await.unwrap();
+    let name = "web.1".parse().unwrap();
+    let kept = || world.supervisor.deaths().of(APP, &name).unwrap();
+    until("its end is kept", || !kept().is_empty()).await;
+    assert_eq!(kept()[0].diagnosis().name, "not_started");
 }

@@ -1,6 +1,7 @@
 //! An engine without containers: dynos are values that do what a test tells them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::domain::{AppId, DynoId, NetnsAddress};
 use crate::supervisor::engine::{
-    DynoSpec, End, Engine, EngineError, Found, Reach, Reading, Running, Signal, Started, Streams,
+    DynoSpec, End, Engine, EngineError, Fault, Found, Reach, Reading, Remains, Running, Signal, Started,
+    Streams,
 };
 
 /// How a fake dyno takes SIGTERM.
@@ -44,6 +46,7 @@ pub struct FakeDyno {
     spec: DynoSpec,
     listening: Arc<Mutex<BTreeSet<u16>>>,
     reading: Arc<Mutex<Option<Reading>>>,
+    remains: Arc<Mutex<Remains>>,
     end: watch::Sender<Option<End>>,
     world: Arc<Mutex<World>>,
 }
@@ -107,7 +110,17 @@ impl FakeDyno {
 
     /// Binds its port.
     pub fn listen(&self) {
-        lock(&self.listening).insert(self.spec.label.port);
+        self.listen_on(self.spec.label.port);
+    }
+
+    /// Binds a port.
+    pub fn listen_on(&self, port: u16) {
+        lock(&self.listening).insert(port);
+    }
+
+    /// Leaves this behind.
+    pub fn leave(&self, remains: Remains) {
+        *lock(&self.remains) = remains;
     }
 
     /// Uses so much from now on.
@@ -154,8 +167,9 @@ impl Running for FakeDyno {
         Ok(())
     }
 
-    fn is_listening(&self, port: u16) -> Result<bool, EngineError> {
-        Ok(lock(&self.listening).contains(&port))
+    fn listening(&self) -> Result<Vec<SocketAddr>, EngineError> {
+        let everywhere = |port: &u16| SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port));
+        Ok(lock(&self.listening).iter().map(everywhere).collect())
     }
 
     fn reach(&self) -> Option<Reach> {
@@ -165,6 +179,10 @@ impl Running for FakeDyno {
 
     fn reading(&self) -> Option<Reading> {
         *lock(&self.reading)
+    }
+
+    fn remains(&self) -> Remains {
+        *lock(&self.remains)
     }
 
     fn log_ring(&self) -> Option<PathBuf> {
@@ -184,13 +202,15 @@ impl Engine for FakeEngine {
         let id = spec.label.id;
         let result = if world.failures > 0 {
             world.failures -= 1;
-            Err(EngineError { attempt: "start a fake dyno".to_owned(), cause: "as told".to_owned() })
+            let attempt = "start a fake dyno".to_owned();
+            Err(EngineError { attempt, cause: "as told".to_owned(), fault: Fault::Platform })
         } else {
             let (end, _) = watch::channel(None);
             let dyno = FakeDyno {
                 spec,
                 listening: Arc::default(),
                 reading: Arc::new(Mutex::new(Some(Reading::default()))),
+                remains: Arc::default(),
                 end,
                 world: self.world.clone(),
             };

@@ -4,7 +4,7 @@
 //! simulations.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
-use crate::domain::{AppId, DynoId, DynoName, DynoSize, NetnsAddress, Version};
+use crate::domain::{AppId, Bytes, DynoId, DynoName, DynoSize, NetnsAddress, Version};
 use crate::supervisor::lifecycle::Class;
 use crate::supervisor::{Connection, ReleaseImage};
+use crate::wire::codes::DynoError;
 use crate::wire::logline::MemoryFigures;
 
 pub mod fake;
@@ -23,6 +24,7 @@ mod label;
 pub mod native;
 mod networks;
 mod sandbox;
+mod slugs;
 
 pub use native::{NativeConfig, NativeEngine};
 pub use sandbox::STORE_ID;
@@ -98,6 +100,26 @@ pub struct Reading {
     pub runnable: u32,
 }
 
+/// What is left of a dyno that has ended and is not cleared away: what only its container can tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Remains {
+    /// Nobody was there to see how it ended.
+    pub lost: bool,
+    /// The signal that ended its first process.
+    pub signal: Option<u8>,
+    /// The most memory it used at once, cached files included; 0 where the kernel does not tell.
+    pub memory_peak: Bytes,
+    /// How often it came up against its memory limit.
+    pub memory_limit_hits: u64,
+    /// Its processes that the kernel killed for want of memory.
+    pub oom_kills: u64,
+    /// How often it was refused a process or thread.
+    pub refused_tasks: u64,
+    /// Per cent of its last minute in which some process waited for a processor, for memory, for disks; none where the
+    /// kernel does not account for it.
+    pub waited: [Option<f64>; 3],
+}
+
 /// The near ends of a dyno's streams.
 #[derive(Debug)]
 pub enum Streams {
@@ -135,6 +157,33 @@ pub struct EngineError {
     pub attempt: String,
     /// Why it failed, with all causes.
     pub cause: String,
+    /// Whose fault it is.
+    pub fault: Fault,
+}
+
+/// Whose fault it is that a dyno was not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The platform's (R99).
+    Platform,
+    /// The slug's files are not those that were released (R17).
+    Slug {
+        /// Their fingerprint at the release.
+        expected: String,
+        /// Their fingerprint now.
+        actual: String,
+    },
+}
+
+impl EngineError {
+    /// What the app's log is told.
+    #[must_use]
+    pub fn told(&self) -> DynoError {
+        match &self.fault {
+            Fault::Platform => DynoError::not_started(&self.to_string()),
+            Fault::Slug { expected, actual } => DynoError::checksum(expected, actual),
+        }
+    }
 }
 
 /// A dyno just started.
@@ -169,15 +218,24 @@ pub trait Running: Send + Sync {
     /// # Errors
     /// The kernel refuses.
     fn kill(&self) -> Result<(), EngineError>;
+    /// Where it waits for connections.
+    ///
+    /// # Errors
+    /// Its sockets cannot be read.
+    fn listening(&self) -> Result<Vec<SocketAddr>, EngineError>;
     /// Whether something in it listens on `port`.
     ///
     /// # Errors
     /// Its sockets cannot be read.
-    fn is_listening(&self, port: u16) -> Result<bool, EngineError>;
+    fn is_listening(&self, port: u16) -> Result<bool, EngineError> {
+        Ok(self.listening()?.iter().any(|socket| socket.port() == port))
+    }
     /// How to reach it; `None` when it is gone.
     fn reach(&self) -> Option<Reach>;
     /// What it uses; `None` when that cannot be told, as when it is gone. Reads files.
     fn reading(&self) -> Option<Reading>;
+    /// What is left of it, once it has ended and until it is cleared away. Reads files.
+    fn remains(&self) -> Remains;
     /// The ring its output is in; `None` when it is attached.
     fn log_ring(&self) -> Option<PathBuf>;
     /// Clears its remains away. After its end; may be repeated.

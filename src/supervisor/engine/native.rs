@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,15 @@ use futures_util::future::BoxFuture;
 use crate::domain::{AppId, Bytes, NetnsAddress};
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::{Slot, Slots};
-use crate::runtime::{self, Adopted, Container, Exit, Outcome, Runtime, StdioFds};
+use crate::runtime::{self, Adopted, Container, Exit, ExitStatus, Outcome, Runtime, StdioFds};
 use crate::supervisor::Connection;
 use crate::supervisor::engine::label::Tag;
 use crate::supervisor::engine::networks::{Berth, Networks};
 use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT};
+use crate::supervisor::engine::slugs::Slugs;
 use crate::supervisor::engine::{
-    DynoSpec, End, Engine, EngineError, Found, Reach, Reading, Running, Signal, Started, Streams,
+    DynoSpec, End, Engine, EngineError, Fault, Found, Reach, Reading, Remains, Running, Signal, Started,
+    Streams,
 };
 use crate::sys::fs;
 use crate::sys::process::runnable_threads;
@@ -55,6 +57,7 @@ struct Shared {
     runtime: Runtime,
     networks: Arc<Networks>,
     config: NativeConfig,
+    slugs: Arc<Slugs>,
 }
 
 /// A dyno in its container.
@@ -76,7 +79,8 @@ impl NativeEngine {
     /// An engine of this runtime and network. `slots` is shared with whoever else starts containers.
     #[must_use]
     pub fn new(runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots, config: NativeConfig) -> Self {
-        Self { shared: Arc::new(Shared { runtime, networks: Networks::new(network, slots), config }) }
+        let slugs = Arc::new(Slugs::under(config.lib_dir.join("slugs")));
+        Self { shared: Arc::new(Shared { runtime, networks: Networks::new(network, slots), config, slugs }) }
     }
 }
 
@@ -97,6 +101,7 @@ impl Engine for NativeEngine {
 impl Shared {
     async fn start(&self, spec: DynoSpec) -> Result<Started, EngineError> {
         let name = spec.label.name.to_string();
+        self.slugs.check(&spec.release.slug)?;
         let Berth { slot, lease } = self.networks.take(&name).await?;
         let scratch = self.scratch(&spec.label.id.to_string());
         let loan = self.loan(&spec, slot.number(), (lease.netns.clone(), lease.address), scratch.clone())?;
@@ -148,7 +153,7 @@ impl Shared {
         (netns, address): (PathBuf, Ipv4Addr),
         scratch: PathBuf,
     ) -> Result<Loan, EngineError> {
-        let slug = self.config.lib_dir.join("slugs").join(spec.release.slug.as_str()).join("app");
+        let slug = self.slugs.files(&spec.release.slug);
         let read = |name: &str| {
             let path = sandbox::in_layers(&spec.release.stack.layers, Path::new(name));
             path.map_or_else(|| Ok(String::new()), std::fs::read_to_string).map_err(|error| {
@@ -285,7 +290,7 @@ fn end_of(exit: Exit) -> End {
 }
 
 pub(super) fn failed(attempt: String, cause: impl Into<String>) -> EngineError {
-    EngineError { attempt, cause: cause.into() }
+    EngineError { attempt, cause: cause.into(), fault: Fault::Platform }
 }
 
 /// An error with its causes, in one line.
@@ -318,11 +323,11 @@ impl Running for NativeDyno {
         killed.map_err(|error| failed(format!("kill {}", self.container.id()), chain(&error)))
     }
 
-    fn is_listening(&self, port: u16) -> Result<bool, EngineError> {
+    fn listening(&self) -> Result<Vec<SocketAddr>, EngineError> {
         let sockets = self.container.listening();
         let sockets = sockets
             .map_err(|error| failed(format!("list sockets of {}", self.container.id()), chain(&error)))?;
-        Ok(sockets.iter().any(|socket| socket.address.port() == port))
+        Ok(sockets.into_iter().map(|socket| socket.address).collect())
     }
 
     fn reach(&self) -> Option<Reach> {
@@ -343,6 +348,29 @@ impl Running for NativeDyno {
         };
         let runnable = group.app_pids().ok()?.into_iter().map(runnable_threads).sum();
         Some(Reading { memory, runnable })
+    }
+
+    fn remains(&self) -> Remains {
+        let exit = self.container.ended();
+        let signal = match exit.map(|exit| exit.status) {
+            Some(ExitStatus::Signal(signal)) => Some(signal),
+            Some(ExitStatus::Code(_) | ExitStatus::Lost) | None => None,
+        };
+        let lost = exit.is_none_or(|exit| exit.status == ExitStatus::Lost);
+        let Ok(group) = self.container.cgroup() else {
+            return Remains { lost, signal, ..Remains::default() };
+        };
+        let (events, pressure) = (group.events().unwrap_or_default(), group.pressure());
+        let waited = [pressure.cpu, pressure.memory, pressure.io];
+        Remains {
+            lost,
+            signal,
+            memory_peak: Bytes(group.usage().map_or(0, |usage| usage.memory_peak_bytes)),
+            memory_limit_hits: events.memory_limit_hits,
+            oom_kills: events.oom_kills,
+            refused_tasks: events.pids_limit_hits,
+            waited: waited.map(|stall| stall.map(|stall| stall.some.avg60)),
+        }
     }
 
     fn log_ring(&self) -> Option<PathBuf> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use crate::wire::logline::{ApiLine, CertificateLine, DroppedLine};
+use crate::wire::logline::{ApiLine, CertificateLine, DroppedLine, UnavailableLine};
 
 /// Who speaks: the app and its users, or the platform (platform reference 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,7 +120,7 @@ impl LogLine {
     pub fn dropped(at: SystemTime, line: &DroppedLine) -> Self {
         let (source, ps) = match line {
             DroppedLine::Buffer { .. } | DroppedLine::Tail { .. } => (Source::Heroku, PS_LOGPLEX),
-            DroppedLine::Dyno { .. } => (Source::App, PS_LOG_SHUTTLE),
+            DroppedLine::Dyno { .. } | DroppedLine::Delivery { .. } => (Source::App, PS_LOG_SHUTTLE),
         };
         Self { at, source, ps: ps.to_owned(), message: line.to_string().into_bytes() }
     }
@@ -129,6 +129,13 @@ impl LogLine {
     #[must_use]
     pub fn certificate(at: SystemTime, line: &CertificateLine) -> Self {
         let message = line.to_string().into_bytes();
+        Self { at, source: Source::Heroku, ps: PS_LOGPLEX.to_owned(), message }
+    }
+
+    /// The history cannot be read; said in the session that asked for it.
+    #[must_use]
+    pub fn unavailable(at: SystemTime) -> Self {
+        let message = UnavailableLine.to_string().into_bytes();
         Self { at, source: Source::Heroku, ps: PS_LOGPLEX.to_owned(), message }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::domain::{Formation, Version};
+use crate::wire::codes::Code;
 use crate::wire::logline::line::display_time;
 
 /// What the dyno manager says of a dyno, as `heroku[<dyno>]`.
@@ -221,6 +222,13 @@ pub enum DroppedLine {
         /// When the first was lost.
         since: SystemTime,
     },
+    /// On their way from the dyno: they were collected and could not be read.
+    Delivery {
+        /// How many at least.
+        count: u64,
+        /// When the first was lost.
+        since: SystemTime,
+    },
 }
 
 impl fmt::Display for DroppedLine {
@@ -240,7 +248,20 @@ impl fmt::Display for DroppedLine {
             Self::Dyno { count, since } => {
                 write!(f, "Error L12: {count} messages dropped since {}.", display_time(*since))
             }
+            Self::Delivery { count, since } => {
+                write!(f, "Error L13: {count} messages lost since {}.", display_time(*since))
+            }
         }
+    }
+}
+
+/// The history of lines cannot be read at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnavailableLine;
+
+impl fmt::Display for UnavailableLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error {} ({})", Code::L15, Code::L15.text())
     }
 }
 
@@ -312,12 +333,16 @@ mod test {
             DroppedLine::Buffer { count: 500, since }.to_string(),
             DroppedLine::Tail { count: 1101, since }.to_string(),
             DroppedLine::Dyno { count: 3, since }.to_string(),
+            DroppedLine::Delivery { count: 1, since }.to_string(),
+            UnavailableLine.to_string(),
             CertificateLine { error: "unknown ca".to_owned(), uri }.to_string(),
         ];
         insta::assert_snapshot!(text.join("\n"), @r#"
         Error L10 (output buffer overflow): 500 messages dropped since 2026-11-23T06:28:04.170873+00:00.
         Error L11 (Tail buffer overflow) -> This tail session dropped 1101 messages since 2026-11-23T06:28:04.170873+00:00.
         Error L12: 3 messages dropped since 2026-11-23T06:28:04.170873+00:00.
+        Error L13: 1 messages lost since 2026-11-23T06:28:04.170873+00:00.
+        Error L15 (Tail buffer temporarily unavailable)
         Error L14 (certificate validation): error="unknown ca" uri="syslog+tls://logs.example.com:6514"
         "#);
     }

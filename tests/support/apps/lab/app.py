@@ -104,8 +104,11 @@ class Lab(http.server.BaseHTTPRequestHandler):
 
 if os.environ.get("CRASH"):
     sys.exit("told to crash")
+if os.environ.get("QUIT"):
+    sys.exit(0)
 if os.environ.get("DEAF"):
     print("never listens", flush=True)
     time.sleep(1000)
 print("lab is ready", flush=True)
-http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Lab).serve_forever()
+port = int(os.environ.get("LISTEN_ON", os.environ["PORT"]))
+http.server.ThreadingHTTPServer(("0.0.0.0", port), Lab).serve_forever()
