@@ -76,6 +76,8 @@ const PURE: &[&str] = &[
     "supervisor/postmortem/diagnose",
     "supervisor/postmortem/said",
     "supervisor/routes",
+    "router/intake",
+    "router/affinity",
     "router/lookup",
     "router/admit",
     "router/pick",

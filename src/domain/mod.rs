@@ -37,7 +37,7 @@ pub use hostname::{Hostname, HostnameError};
 pub use job::{Cadence, CadenceError, Job, JobId, JobRun, Overlap, OverlapError, RunState};
 pub use process_type::{ProcessType, ProcessTypeError};
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
-pub use route_table::{Backend, NetnsAddress, Route, RouteTable, WebState};
+pub use route_table::{Affinity, Backend, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
 pub use size::{DynoSize, UnknownSize};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError};

@@ -11,6 +11,8 @@ use crate::domain::{AppId, AppName, DynoId, DynoName, Hostname};
 pub struct RouteTable {
     /// Routes by exact host name. Apps with several names share one route.
     pub routes: HashMap<Hostname, Arc<Route>>,
+    /// Routes by what follows `*.` in a wildcard. It stands for one label, and only where no exact name does.
+    pub wildcards: HashMap<Hostname, Arc<Route>>,
 }
 
 /// What the router knows of an app.
@@ -28,6 +30,25 @@ pub struct Route {
     pub error_page: Option<String>,
     /// Whether requests can be served, must wait, or fail.
     pub web: WebState,
+    /// What differs from the usual for this app.
+    pub options: RouteOptions,
+}
+
+/// What differs from the usual for an app. The default is the platform's way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteOptions {
+    /// Whether clients come back to the dyno that answered them before.
+    pub affinity: Affinity,
+}
+
+/// Whether clients come back to the dyno that answered them before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Every request is for any dyno.
+    #[default]
+    Off,
+    /// A cookie leads back, for as long as the dyno is up.
+    Cookie,
 }
 
 /// What the app's web process type is good for at this moment.

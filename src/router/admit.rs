@@ -39,7 +39,7 @@ mod test {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{AppId, DynoId, NetnsAddress};
+    use crate::domain::{AppId, DynoId, NetnsAddress, RouteOptions};
 
     fn route(web: WebState) -> Route {
         Route {
@@ -49,6 +49,7 @@ mod test {
             maintenance_page: None,
             error_page: None,
             web,
+            options: RouteOptions::default(),
         }
     }
 

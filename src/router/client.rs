@@ -1,16 +1,23 @@
-//! A client's connection: who it is, and a watch over clients that stop reading.
+//! A client's connection: who it is, and a watch over clients that stop reading, or send what is no plain HTTP.
 
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::router::intake::{Intake, Refused};
+
+/// Bytes that are kept of what a client sends before its wish for another protocol is settled; more wait in the kernel.
+const HELD_BYTES_MAX: usize = 4096;
+/// No head that has this byte is HTTP: the parser answers for it, in its turn.
+const POISON: u8 = 0;
 
 /// What is known of a client for as long as its connection lasts.
 #[derive(Debug)]
@@ -20,12 +27,20 @@ pub(super) struct Client {
     /// The port it came in by.
     pub(super) port: u16,
     is_stalled: AtomicBool,
+    is_switched: AtomicBool,
+    declined: AtomicUsize,
 }
 
 impl Client {
     /// A client that has just connected.
     pub(super) fn new(address: IpAddr, port: u16) -> Self {
-        Self { address: address.to_canonical(), port, is_stalled: AtomicBool::new(false) }
+        Self {
+            address: address.to_canonical(),
+            port,
+            is_stalled: AtomicBool::new(false),
+            is_switched: AtomicBool::new(false),
+            declined: AtomicUsize::new(0),
+        }
     }
 
     /// Whether its connection was given up because it took nothing for too long.
@@ -37,9 +52,19 @@ impl Client {
     pub(super) fn stalls(&self) {
         self.is_stalled.store(true, Ordering::Relaxed);
     }
+
+    /// Its connection becomes a tunnel.
+    pub(super) fn switches(&self) {
+        self.is_switched.store(true, Ordering::Release);
+    }
+
+    /// Its wish for another protocol is answered with HTTP.
+    pub(super) fn stays(&self) {
+        self.declined.fetch_add(1, Ordering::Release);
+    }
 }
 
-/// The connection itself. A write that makes no progress for the idle time fails: a client that does not read would
+/// The connection itself. What is read has gone through [`Intake`]. A write that makes no progress for the idle time fails: a client that does not read would
 /// otherwise hold its dyno's connection for as long as it likes.
 pub(super) struct ClientIo {
     stream: TcpStream,
@@ -48,12 +73,71 @@ pub(super) struct ClientIo {
     // Made when a write first has to wait; most connections never have one.
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
+    intake: Intake,
+    /// Sent before a wish for another protocol was settled.
+    held: Vec<u8>,
+    /// Wishes for another protocol that were declined.
+    declined: usize,
 }
 
 impl ClientIo {
     /// Watches `stream`.
     pub(super) fn new(stream: TcpStream, client: Arc<Client>, idle: Duration) -> Self {
-        Self { stream, client, idle, timer: None, is_waiting: false }
+        Self {
+            stream,
+            client,
+            idle,
+            timer: None,
+            is_waiting: false,
+            intake: Intake::new(),
+            held: Vec::new(),
+            declined: 0,
+        }
+    }
+
+    /// Whether reading may go on, as far as wishes for another protocol go.
+    fn settle(&mut self) -> bool {
+        if !self.intake.is_undecided() {
+            return true;
+        }
+        if self.client.is_switched.load(Ordering::Acquire) {
+            self.intake.settle(true);
+        } else if self.client.declined.load(Ordering::Acquire) > self.declined {
+            self.declined += 1;
+            self.intake.settle(false);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Takes what comes before the answer aside. Its end is an end at once: the client has gone.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = [0; HELD_BYTES_MAX];
+        while self.held.len() < HELD_BYTES_MAX {
+            let mut part = ReadBuf::new(&mut buffer[self.held.len()..]);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+            if part.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.held.extend_from_slice(part.filled());
+        }
+        // Nobody wakes us: the one who settles the wish reads again.
+        Poll::Pending
+    }
+
+    /// Lets go on what may of the bytes after the first `before` of `buf`, and holds the others.
+    fn inspect(&mut self, buf: &mut ReadBuf<'_>, before: usize) {
+        match self.intake.inspect(&buf.filled()[before..]) {
+            Ok(count) => {
+                drop(self.held.splice(0..0, buf.filled()[before + count..].iter().copied()));
+                buf.set_filled(before + count);
+            }
+            Err(Refused { at }) => {
+                buf.set_filled(before + at);
+                buf.put_slice(&[POISON]);
+            }
+        }
     }
 
     fn watched<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -79,7 +163,19 @@ impl AsyncRead for ClientIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        if !self.settle() {
+            return self.poll_hold(cx);
+        }
+        let before = buf.filled().len();
+        if self.held.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        } else {
+            let count = self.held.len().min(buf.remaining());
+            buf.put_slice(&self.held[..count]);
+            self.held.drain(..count);
+        }
+        self.inspect(buf, before);
+        Poll::Ready(Ok(()))
     }
 }
 

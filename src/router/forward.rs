@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, SET_COOKIE};
+use http::header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use crate::domain::Backend;
+use crate::domain::{Backend, DynoId};
 use crate::router::answer::Failure;
 use crate::router::config::Limits;
 use crate::router::observe::Observation;
@@ -24,10 +24,21 @@ const HEADER_LINE_REST_BYTES: usize = 2;
 pub(super) struct Forwarded {
     /// The head, and the body to come.
     pub(super) response: Response<Incoming>,
+    /// Whose it is.
+    pub(super) dyno: DynoId,
     /// The connection it comes by.
     pub(super) connection: DynoConnection,
     /// Where the upload stands, if there is one.
     pub(super) progress: Option<Arc<Progress>>,
+}
+
+/// What is asked of a dyno beyond the request itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    /// What the client wants of its connection.
+    pub(super) wish: Wish,
+    /// The dyno it is to be, if that can be reached.
+    pub(super) dyno: Option<DynoId>,
 }
 
 /// Why there is no answer.
@@ -43,13 +54,13 @@ pub(super) async fn forward(
     shared: &Shared,
     backends: &[Backend],
     mut request: Box<Request<RequestBody>>,
-    wish: Wish,
+    ask: Ask,
     observation: &mut Observation,
 ) -> Result<Forwarded, ForwardError> {
     let progress = request.body().progress();
     let mut kept = Kept::Welcome;
     loop {
-        let reached = match reach(shared, backends, kept).await {
+        let reached = match reach(shared, backends, ask.dyno, kept).await {
             Ok(reached) => reached,
             Err(unreached) => return Err(ForwardError::Unreached(unreached, request)),
         };
@@ -58,8 +69,8 @@ pub(super) async fn forward(
         let answer = connection.sender.try_send_request(*request);
         match first_byte(answer, progress.as_deref(), shared).await {
             Ok(Ok(response)) => {
-                judge(&response, wish, &shared.config.limits).map_err(ForwardError::Failed)?;
-                return Ok(Forwarded { response, connection, progress });
+                judge(&response, ask.wish, &shared.config.limits).map_err(ForwardError::Failed)?;
+                return Ok(Forwarded { response, dyno: connection.dyno, connection, progress });
             }
             Ok(Err(mut refused)) => match refused.take_message() {
                 // The dyno had closed a kept connection before the first byte: as good as never sent.
@@ -132,6 +143,13 @@ fn judge(response: &Response<Incoming>, wish: Wish, limits: &Limits) -> Result<(
 }
 
 fn judge_headers(headers: &HeaderMap, limits: &Limits) -> Result<(), Failure> {
+    // The parser takes a length that is said twice; a client could read it in another way. Chunks win over any length.
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let is_plain = |value: &http::HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    let is_unclear = lengths.next().is_some_and(|first| !is_plain(first)) || lengths.next().is_some();
+    if is_unclear && !headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Failure::InvalidContentLength);
+    }
     for (name, value) in headers {
         let bytes = name.as_str().len() + value.len() + HEADER_LINE_REST_BYTES;
         if name == SET_COOKIE && bytes > limits.cookie_line_bytes {

@@ -8,6 +8,7 @@
 //! every request of an app with exactly one line, however it ended.
 
 mod admit;
+mod affinity;
 mod answer;
 mod client;
 mod config;
@@ -15,6 +16,7 @@ mod connect;
 mod counters;
 mod download;
 mod forward;
+mod intake;
 mod listener;
 mod lookup;
 mod observe;

@@ -40,10 +40,11 @@ pub(super) enum Unreached {
     AllQuarantined,
 }
 
-/// Connects to one of `backends` (platform reference 4.3, steps 2 to 4).
+/// Connects to one of `backends`, to the `wanted` one if it can be reached (platform reference 4.3, steps 2 to 4).
 pub(super) async fn reach<'a>(
     shared: &Shared,
     backends: &'a [Backend],
+    wanted: Option<DynoId>,
     kept: Kept,
 ) -> Result<Reached<'a>, Unreached> {
     let mut tried: Vec<DynoId> = Vec::new();
@@ -51,7 +52,7 @@ pub(super) async fn reach<'a>(
     while tried.len() < backends.len().min(shared.config.limits.attempts) {
         let now = Instant::now();
         let is_left_out = |dyno: &DynoId| tried.contains(dyno) || shared.quarantine.holds(dyno, now);
-        let Some(backend) = pick(backends, is_left_out, rand::random()) else { break };
+        let Some(backend) = pick(backends, wanted, is_left_out, rand::random()) else { break };
         if kept == Kept::Welcome
             && let Some(connection) = shared.pool.take(&backend.id)
         {

@@ -62,6 +62,7 @@ pub(super) struct Stamp<'a> {
 pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &Stamp<'_>) {
     let protocol = parts.headers.get(UPGRADE).cloned();
     remove_hops(&mut parts.headers);
+    remove_look_alikes(&mut parts.headers);
     parts.headers.remove(EXPECT);
     if let (Wish::Upgrade, Some(protocol)) = (wish, protocol) {
         upgrade(&mut parts.headers, protocol);
@@ -130,6 +131,18 @@ fn remove_hops(headers: &mut HeaderMap) {
     }
     headers.remove(&KEEP_ALIVE);
     headers.remove(&PROXY_CONNECTION);
+}
+
+/// Takes out names that many a server takes for one of ours, since a CGI variable has an underscore for every dash.
+fn remove_look_alikes(headers: &mut HeaderMap) {
+    let look_alikes: Vec<_> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_') && headers::is_trusted(&name.as_str().replace('_', "-")))
+        .cloned()
+        .collect();
+    for name in look_alikes {
+        headers.remove(name);
+    }
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -215,6 +228,19 @@ mod test {
         assert_eq!(headers["x-request-id"].len(), 36);
         let via: Vec<_> = headers.get_all("via").iter().collect();
         assert_eq!(via, ["1.0 proxy", "1.1 heroku-router"]);
+    }
+
+    #[test]
+    fn a_name_with_underscores_passes_unless_it_could_be_taken_for_ours() {
+        let builder = Request::builder()
+            .header("x_forwarded_for", "10.0.0.1")
+            .header("x-forwarded_proto", "https")
+            .header("content_length", "7")
+            .header("transfer_encoding", "chunked")
+            .header("my_header", "1");
+        let (_, headers) = forwarded(builder, Wish::Answer);
+        let left: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).collect();
+        assert_eq!(left, ["my_header"]);
     }
 
     #[test]

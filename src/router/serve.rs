@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use tokio::sync::watch;
@@ -13,15 +13,16 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{Route, RouteTable};
+use crate::domain::{Affinity, DynoId, Route, RouteTable};
 use crate::router::admit::{Admission, admit};
+use crate::router::affinity;
 use crate::router::answer::{AnswerBody, Failure, failed};
 use crate::router::client::Client;
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
 use crate::router::counters::{InFlight, Quarantine};
 use crate::router::download::Download;
-use crate::router::forward::{ForwardError, Forwarded, forward};
+use crate::router::forward::{Ask, ForwardError, Forwarded, forward};
 use crate::router::lookup::lookup;
 use crate::router::observe::{Head, Observation, RouterLog};
 use crate::router::pool::Pool;
@@ -29,7 +30,7 @@ use crate::router::reach::Unreached;
 use crate::router::rewrite::{self, Stamp};
 use crate::router::upgrade::{Ends, tunnel};
 use crate::router::upload::RequestBody;
-use crate::router::validate::{Valid, validate};
+use crate::router::validate::{Valid, Wish, validate};
 
 /// What all requests share.
 pub(super) struct Shared {
@@ -73,7 +74,7 @@ pub(super) async fn serve(
         let stamp = Stamp { request_id: &head.request_id, fwd: &head.fwd, arrived };
         rewrite::request(&mut parts, &client, *wish, &stamp);
     }
-    let mut observation = Observation::begin(Arc::clone(&shared), client, head);
+    let mut observation = Observation::begin(Arc::clone(&shared), Arc::clone(&client), head);
     let valid = match judged {
         Ok(valid) => valid,
         Err(failure) => {
@@ -87,10 +88,16 @@ pub(super) async fn serve(
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let request = Box::new(Request::from_parts(parts, body));
-    match dispatch(&shared, &valid, request, &mut route, &mut observation).await {
-        Ok(forwarded) => Ok(answer(shared, forwarded, on_upgrade, observation)),
-        Err(failure) => Ok(failed(failure, route.as_deref(), observation)),
+    let answer = match dispatch(&shared, &valid, request, &mut route, &mut observation).await {
+        Ok(forwarded) => answer(shared, forwarded, on_upgrade, observation),
+        Err(failure) => failed(failure, route.as_deref(), observation),
+    };
+    match (valid.wish, answer.status()) {
+        (Wish::Upgrade, StatusCode::SWITCHING_PROTOCOLS) => client.switches(),
+        (Wish::Upgrade, _) => client.stays(),
+        (Wish::Answer, _) => {}
     }
+    Ok(answer)
 }
 
 /// Lookup, admit, pick and forward, for as long as the request may wait for a dyno.
@@ -103,16 +110,21 @@ async fn dispatch(
 ) -> Result<Forwarded, Failure> {
     let mut route = lookup(&shared.table.borrow(), &valid.host).ok_or(Failure::UnknownHost)?;
     observation.belongs_to(route.app);
+    let wanted = affinity::wanted(request.headers());
+    let ask = |route: &Route| Ask {
+        wish: valid.wish,
+        dyno: wanted.filter(|_| route.options.affinity == Affinity::Cookie),
+    };
     let mut wait = None;
     loop {
         *found = Some(Arc::clone(&route));
         let at_last = match admit(&route, observation.in_flight(), shared.config.limits.in_flight_per_dyno) {
             Admission::Refuse(code) => return Err(Failure::Refused(code)),
             Admission::Hold => Failure::BootTimeout,
-            Admission::Serve(backends) => match forward(shared, backends, request, valid.wish, observation)
+            Admission::Serve(backends) => match forward(shared, backends, request, ask(&route), observation)
                 .await
             {
-                Ok(forwarded) => return Ok(forwarded),
+                Ok(forwarded) => return Ok(bind(&route, wanted, valid, forwarded)),
                 Err(ForwardError::Failed(failure)) => return Err(failure),
                 Err(ForwardError::Unreached(Unreached::Refused, _)) => return Err(Failure::ConnectRefused),
                 Err(ForwardError::Unreached(Unreached::TimedOut, _)) => return Err(Failure::ConnectTimeout),
@@ -125,6 +137,17 @@ async fn dispatch(
         wait.get_or_insert_with(|| Wait::begin(shared)).change(shared, at_last).await?;
         route = lookup(&shared.table.borrow(), &valid.host).ok_or(Failure::UnknownHost)?;
     }
+}
+
+/// Where the app asks for it, the answer leads the client back to the dyno it is from.
+fn bind(route: &Route, wanted: Option<DynoId>, valid: &Valid, mut forwarded: Forwarded) -> Forwarded {
+    if route.options.affinity == Affinity::Cookie
+        && wanted != Some(forwarded.dyno)
+        && let Some(cookie) = affinity::cookie(forwarded.dyno, &valid.host, SystemTime::now())
+    {
+        forwarded.response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    forwarded
 }
 
 /// A request's wait for a dyno.
@@ -163,7 +186,7 @@ fn answer(
     on_upgrade: Option<hyper::upgrade::OnUpgrade>,
     mut observation: Observation,
 ) -> Response<AnswerBody> {
-    let Forwarded { mut response, connection, progress } = forwarded;
+    let Forwarded { mut response, connection, progress, dyno: _ } = forwarded;
     observation.answers(response.status().as_u16());
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), on_upgrade) {
         let ends = Ends { client, dyno: hyper::upgrade::on(&mut response), connection };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::{Backend, DynoState, ProcessType, Route, RouteTable, WebState};
+use crate::domain::{Backend, DynoState, ProcessType, Route, RouteOptions, RouteTable, WebState};
 use crate::supervisor::DesiredApp;
 
 /// Config var: page shown in place of the error page (platform reference 4.9).
@@ -32,10 +32,11 @@ pub(super) fn table<'a>(apps: impl Iterator<Item = (&'a DesiredApp, Vec<Web>)>) 
             maintenance_page: config(MAINTENANCE_PAGE),
             error_page: config(ERROR_PAGE),
             web: web_state(app, web),
+            options: RouteOptions::default(),
         });
         routes.extend(app.hostnames.iter().map(|host| (host.clone(), route.clone())));
     }
-    RouteTable { routes }
+    RouteTable { routes, wildcards: HashMap::new() }
 }
 
 fn web_state(app: &DesiredApp, web: Vec<Web>) -> WebState {

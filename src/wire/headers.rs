@@ -23,6 +23,10 @@ pub const SERVER: &str = "Heroku";
 pub const HTML: &str = "text/html; charset=utf-8";
 /// `Cache-Control` of our own pages.
 pub const NO_CACHE: &str = "no-cache, no-store";
+/// The cookie of session affinity (platform reference 4.7).
+pub const AFFINITY_COOKIE: &str = "heroku-session-affinity";
+/// How long the cookie holds, seconds.
+pub const AFFINITY_AGE_S: u64 = 24 * 60 * 60;
 /// The one expectation that can be met.
 pub const CONTINUE: &str = "100-continue";
 
@@ -30,6 +34,22 @@ pub const CONTINUE: &str = "100-continue";
 pub const REQUEST_ID_LENGTH_MIN: usize = 20;
 /// The most.
 pub const REQUEST_ID_LENGTH_MAX: usize = 200;
+
+/// `Set-Cookie` of session affinity; `expires` is an HTTP date.
+#[must_use]
+pub fn affinity_cookie(value: &str, host: &str, expires: &str) -> String {
+    format!(
+        "{AFFINITY_COOKIE}={value}; Version=1; Expires={expires}; Max-Age={AFFINITY_AGE_S}; Domain={host}; Path=/; HttpOnly"
+    )
+}
+
+/// Whether dynos trust a header of this name (in lower case): the router writes it, or it frames a request.
+#[must_use]
+pub fn is_trusted(name: &str) -> bool {
+    const FRAMING: [&str; 3] = ["content-length", "transfer-encoding", "host"];
+    [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_PORT, X_REQUEST_START, X_REQUEST_ID].contains(&name)
+        || FRAMING.contains(&name)
+}
 
 /// Whether a client's request identity is kept: 20 to 200 of `[A-Za-z0-9+/=-]`.
 #[must_use]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dyno::domain::{AppId, Backend, DynoId, NetnsAddress, Route, RouteTable, WebState};
+use dyno::domain::{AppId, Backend, DynoId, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
 use dyno::router::{Connector, LoopbackConnector, Router, RouterConfig, RouterLog, Timers};
 use dyno::wire::router_line::RouterLine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -188,6 +188,7 @@ pub(crate) fn route(web: WebState) -> Route {
         maintenance_page: None,
         error_page: None,
         web,
+        options: RouteOptions::default(),
     }
 }
 
@@ -250,6 +251,11 @@ impl Bench {
         let lines: Vec<_> = self.lines.0.lock().unwrap().iter().map(|line| mask(line)).collect();
         assert!(in_time && lines.len() == count, "{count} lines were expected: {lines:#?}");
         lines
+    }
+
+    /// The lines so far, as they are.
+    pub(crate) fn raw_lines(&self) -> Vec<String> {
+        self.lines.0.lock().unwrap().clone()
     }
 
     /// The one line there is.

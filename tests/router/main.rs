@@ -3,6 +3,8 @@
 
 mod bench;
 mod codes;
+mod conformance;
 mod connections;
 mod forwarding;
+mod script;
 mod tunnels;
