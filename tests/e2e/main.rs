@@ -14,6 +14,7 @@ mod operations;
 mod pushes;
 mod release_phase;
 mod scripts;
+mod stock_cli;
 mod upgrade;
 mod why;
 

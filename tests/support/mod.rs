@@ -17,4 +17,5 @@ pub mod inside;
 pub mod node;
 pub mod patience;
 pub mod skip;
+pub mod stock;
 pub mod terminal;

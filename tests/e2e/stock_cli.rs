@@ -1,0 +1,315 @@
+//! A day with the stock command, unmodified, each command with its exit status and what it says.
+//!
+//! `stock_cli_excluded.txt` names what is not tried, each with its reason; what the stock command knows besides and this
+//! story does not try is counted as missing in the table that is printed at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::node::{TestNode, eventually, git};
+use crate::support::skip::skip;
+use crate::support::stock;
+use crate::support::terminal::Terminal;
+use crate::{is_possible, lab};
+
+const TEST: &str = "the_stock_command_drives_a_day";
+/// What is not tried: a command, or a prefix that ends in a colon, and why.
+const EXCLUDED: &str = include_str!("stock_cli_excluded.txt");
+
+/// The stock command against one node, with a home of its own.
+struct Stock<'a> {
+    node: &'a TestNode,
+    home: PathBuf,
+    path: String,
+    passed: BTreeSet<String>,
+}
+
+/// What a command did.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl<'a> Stock<'a> {
+    fn new(node: &'a TestNode, bin: &Path) -> Self {
+        let home = node.root.join("home");
+        fs::create_dir_all(&home).unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        Self { node, home, path, passed: BTreeSet::new() }
+    }
+
+    fn dress(&self, command: &mut Command, at: &Path) {
+        command.current_dir(at).env("PATH", &self.path).env("HOME", &self.home);
+        // Machines behind an authority of their own set it, and it would win over what was written for the node.
+        command.env_remove("GIT_SSL_CAINFO");
+        command.env("NO_COLOR", "1").env("GIT_TERMINAL_PROMPT", "0").env("HEROKU_LOGS_COLOR", "0");
+    }
+
+    /// A line as it is typed after `dyno heroku`, in the folder `at`.
+    fn command(&self, at: &Path, args: &[&str]) -> Command {
+        let mut command = self.node.command();
+        command.arg("heroku").args(args);
+        self.dress(&mut command, at);
+        command
+    }
+
+    fn run(&self, at: &Path, args: &[&str]) -> Said {
+        let output = self.command(at, args).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// Runs a command that must end with `code` and say all of `told`, and counts it.
+    fn tries(&mut self, at: &Path, args: &[&str], code: i32, told: &[&str]) -> String {
+        let said = self.run(at, args);
+        let all = format!("{}{}", said.out, said.err);
+        assert_eq!(said.code, Some(code), "heroku {args:?}: {all}\n{}", self.node.log());
+        for text in told {
+            assert!(all.contains(text), "{text:?} is not in what heroku {args:?} said: {all}");
+        }
+        self.passed.insert(args[0].to_owned());
+        said.out
+    }
+
+    fn ok(&mut self, at: &Path, args: &[&str], told: &[&str]) -> String {
+        self.tries(at, args, 0, told)
+    }
+}
+
+#[test]
+fn the_stock_command_drives_a_day() {
+    if !is_possible(TEST) {
+        return;
+    }
+    let bin = match stock::installed() {
+        Ok(bin) => bin,
+        Err(reason) => return skip(TEST, &reason),
+    };
+    let node = TestNode::start("stock", 7);
+    let mut stock = Stock::new(&node, &bin);
+    let source = work_tree(&node);
+    the_account(&mut stock);
+    a_first_push(&mut stock, &source);
+    config_and_releases(&mut stock, &source);
+    dynos(&mut stock, &source);
+    one_off_dynos(&mut stock, &source);
+    logs(&mut stock, &source);
+    how_it_is_reached(&mut stock, &source);
+    people(&mut stock, &source);
+    the_end(&mut stock, &source);
+    table(&stock);
+}
+
+fn work_tree(node: &TestNode) -> PathBuf {
+    let source = node.root.join("day");
+    assert!(Command::new("cp").arg("-r").arg(lab()).arg(&source).status().unwrap().success());
+    git(&source, &["init", "-q", "-b", "main"]);
+    node.commit(&source);
+    source
+}
+
+fn the_account(stock: &mut Stock<'_>) {
+    let at = stock.home.clone();
+    let owner = "admin@localhost";
+    stock.ok(&at, &["whoami"], &[owner]);
+    stock.ok(&at, &["auth:whoami"], &[owner]);
+    stock.ok(&at, &["auth:token"], &[]);
+    let made = stock.ok(&at, &["authorizations:create", "-d", "a test", "--json"], &["a test"]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let id = made["id"].as_str().unwrap().to_owned();
+    stock.ok(&at, &["authorizations"], &["a test", &id]);
+    stock.ok(&at, &["authorizations:info", &id], &["a test"]);
+    stock.ok(&at, &["authorizations:revoke", &id], &["a test"]);
+    stock.ok(&at, &["clients"], &[]);
+    stock.ok(&at, &["sessions"], &[]);
+    stock.ok(&at, &["regions"], &["us"]);
+    stock.ok(&at, &["teams"], &[]);
+    stock.tries(&at, &["spaces"], 2, &["access to any spaces"]);
+    stock.ok(&at, &["addons"], &[]);
+    stock.ok(&at, &["apps"], &["You have no apps."]);
+    let key = stock.home.join("key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "me@laptop", "-f"])
+        .arg(&key)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let file = format!("{}.pub", key.display());
+    stock.ok(&at, &["keys:add", &file], &["Uploading"]);
+    stock.ok(&at, &["keys"], &["me@laptop"]);
+    stock.ok(&at, &["keys:remove", "me@laptop"], &["Removing me@laptop SSH key... done"]);
+    stock.ok(&at, &["keys:add", &file], &[]);
+    stock.ok(&at, &["keys:clear"], &["done"]);
+}
+
+fn a_first_push(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["apps:create", "day"], &["Creating", "done", "day.git"]);
+    stock.tries(at, &["create", "day"], 2, &["already taken"]);
+    stock.ok(at, &["git:remote", "-a", "day"], &["set git remote heroku to https://localhost:"]);
+    stock.ok(at, &["info"], &["day", "Owner", "admin@localhost", "Region", "us"]);
+    stock.ok(at, &["apps:info", "--json"], &["\"name\": \"day\""]);
+    stock.ok(at, &["apps"], &["admin@localhost Apps", "day"]);
+    stock.ok(at, &["stack"], &["cedar-13"]);
+    stock.ok(at, &["apps:stacks"], &["cedar-13"]);
+    stock.ok(at, &["buildpacks"], &["no Buildpacks"]);
+    let mut push = Command::new("git");
+    push.args(["push", "heroku", "main"]);
+    stock.dress(&mut push, at);
+    let pushed = push.output().unwrap();
+    let said = String::from_utf8_lossy(&pushed.stderr);
+    assert!(pushed.status.success(), "{said}\n{}", stock.node.log());
+    assert!(said.contains("Verifying deploy... done."), "{said}");
+    eventually("the app answers", || stock.node.get("day", "/").0 == 200);
+    let clone = stock.home.clone();
+    stock.ok(&clone, &["git:clone", "-a", "day", "cloned"], &[]);
+    assert!(clone.join("cloned/Procfile").exists());
+}
+
+fn config_and_releases(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["config:set", "A=1", "B=two words"], &["Setting A, B and restarting", "done, v4"]);
+    stock.ok(at, &["config"], &["Config Vars", "A:", "two words"]);
+    assert_eq!(stock.ok(at, &["config:get", "B"], &[]), "two words\n");
+    stock.ok(at, &["config:unset", "A"], &["Unsetting A", "done, v5"]);
+    stock.ok(at, &["config:set", "C=3"], &["v6"]);
+    stock.ok(at, &["config:remove", "C"], &["v7"]);
+    stock.ok(at, &["releases"], &["Current: v7", "Remove C config vars", "Deploy "]);
+    stock.ok(at, &["releases:info"], &["Release v7", "admin@localhost"]);
+    stock.ok(at, &["releases:info", "v4"], &["Release v4", "two words"]);
+    stock.ok(at, &["releases:output"], &["no release output"]);
+    stock.ok(at, &["releases:rollback", "v4"], &["Rolling back", "to v4... done, v8"]);
+    stock.ok(at, &["releases"], &["Rollback to v4"]);
+}
+
+fn dynos(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["ps:scale"], &["web=1"]);
+    stock.ok(at, &["ps:scale", "web=2", "worker=1"], &["Scaling dynos... done", "web at 2", "worker at 1"]);
+    stock.ok(at, &["dyno:scale", "web-1"], &["web at 1"]);
+    stock.ok(at, &["ps:wait"], &[]);
+    stock.ok(at, &["ps"], &["web.1: up", "worker.1: up"]);
+    stock.ok(at, &["ps", "--json"], &["web.1"]);
+    stock.ok(at, &["ps:type", "worker=standard-2x"], &["Standard-2X"]);
+    stock.ok(at, &["ps:resize", "worker=standard-1x"], &["Standard-1X"]);
+    stock.ok(at, &["dyno:resize"], &["Standard-1X"]);
+    stock.ok(at, &["ps:restart", "-d", "web.1"], &["Restarting dyno web.1", "done"]);
+    stock.ok(at, &["dyno:restart", "-p", "worker"], &["Restarting all worker dynos", "done"]);
+    stock.ok(at, &["ps:restart"], &["Restarting all dynos", "done"]);
+    stock.ok(at, &["ps:stop", "-d", "worker.1"], &["Stopping dyno worker.1", "done"]);
+    for args in [["ps:kill", "-d", "worker.1"], ["dyno:stop", "-p", "worker"], ["dyno:kill", "-p", "worker"]]
+    {
+        let up = || stock.node.ok(&["ps", "-a", "day"]).contains("worker.1: up");
+        eventually("the worker is up again", up);
+        stock.ok(at, &args, &["done"]);
+    }
+    eventually("the app answers", || stock.node.get("day", "/").0 == 200);
+}
+
+fn one_off_dynos(stock: &mut Stock<'_>, at: &Path) {
+    stock.tries(at, &["run", "-x", "echo he''llo; exit 7"], 7, &["hello", "exited with code 7"]);
+    stock.ok(at, &["run", "-x", "echo $B"], &["two words"]);
+    stock.ok(at, &["run", "--no-tty", "tty"], &["not a tty"]);
+    stock.ok(
+        at,
+        &["run:detached", "echo in the back''ground"],
+        &["run.", "heroku logs --app day --dyno run."],
+    );
+    eventually("it is in the log", || {
+        stock.node.ok(&["logs", "-a", "day", "-n", "200"]).contains("in the background")
+    });
+    let mut terminal = Terminal::open(31, 97, &stock.command(at, &["run", "-a", "day", "bash"]));
+    terminal.until("up, run.");
+    terminal.until("$ ");
+    terminal.keys("stty size\r");
+    terminal.until("31 97");
+    terminal.keys("exit\r");
+    assert_eq!(terminal.end().code(), Some(0));
+}
+
+fn logs(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["logs", "-n", "200"], &["heroku[web.1]: ", "app[api]: "]);
+    let only = stock.ok(at, &["logs", "-n", "50", "-p", "worker", "-s", "app"], &["app[worker.1]: "]);
+    assert!(!only.contains("app[web.1]"), "{only}");
+    let mut tail = stock.command(at, &["logs", "-a", "day", "--tail"]);
+    let terminal = Terminal::open(24, 200, tail.stdin(Stdio::null()));
+    terminal.until("app[worker.1]: ");
+    stock.node.get("day", "/a-request-for-the-tail");
+    terminal.until("/a-request-for-the-tail");
+}
+
+fn how_it_is_reached(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["domains:add", "www.day.example"], &["www.day.example"]);
+    stock.ok(at, &["domains"], &["day.localhost", "www.day.example"]);
+    stock.ok(at, &["domains:info", "www.day.example"], &["custom"]);
+    stock.ok(at, &["domains:wait", "www.day.example"], &[]);
+    stock.ok(at, &["domains:remove", "www.day.example"], &["Removing www.day.example", "done"]);
+    stock.ok(at, &["domains:add", "other.day.example"], &[]);
+    stock.ok(at, &["domains:clear"], &["done"]);
+    stock.tries(at, &["domains:add", "other.localhost"], 2, &["Invalid domain"]);
+    stock.ok(at, &["certs"], &["no SSL certificates"]);
+    stock.ok(at, &["maintenance:on"], &["Enabling maintenance mode", "done"]);
+    stock.ok(at, &["maintenance"], &["on"]);
+    assert_eq!(stock.node.get("day", "/").0, 503);
+    stock.ok(at, &["maintenance:off"], &["Disabling maintenance mode", "done"]);
+    let url = "syslog://127.0.0.1:9";
+    stock.ok(at, &["drains:add", url], &["Successfully added drain"]);
+    stock.ok(at, &["drains"], &[url]);
+    stock.ok(at, &["drains:remove", url], &["Successfully removed drain"]);
+}
+
+fn people(stock: &mut Stock<'_>, at: &Path) {
+    stock.node.ok(&["users:create", "friend@example.com"]);
+    stock.ok(at, &["access:add", "friend@example.com"], &["friend@example.com", "done"]);
+    stock.ok(at, &["access"], &["friend@example.com", "collaborator"]);
+    stock.ok(at, &["access:remove", "friend@example.com"], &["friend@example.com", "done"]);
+    stock.tries(at, &["access:add", "nobody@example.com"], 2, &["Couldn't find that user"]);
+}
+
+fn the_end(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["apps:rename", "night"], &["Renaming day to night", "done"]);
+    stock.ok(at, &["apps:destroy", "night", "--confirm", "night"], &["Destroying", "done"]);
+    stock.tries(at, &["apps:info", "-a", "night"], 2, &["Couldn't find that app.", "not_found"]);
+    stock.ok(at, &["version"], &["heroku/"]);
+}
+
+/// Prints what was tried and what is missing, and asserts that the list of exclusions is true.
+fn table(stock: &Stock<'_>) {
+    let said = stock.run(&stock.home, &["commands", "--json"]);
+    let all: Vec<serde_json::Value> = serde_json::from_str(&said.out).unwrap();
+    let all: BTreeSet<String> =
+        all.iter().map(|command| command["id"].as_str().unwrap().to_owned()).collect();
+    let excluded: BTreeMap<&str, &str> = EXCLUDED
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(": "))
+        .collect();
+    let reason = |command: &str| {
+        let named = |(what, why): (&&str, &&str)| {
+            let holds = match what.strip_suffix("*") {
+                Some(prefix) => command.starts_with(prefix),
+                None => command == *what,
+            };
+            holds.then(|| (*why).to_owned())
+        };
+        excluded.iter().find_map(named)
+    };
+    let (mut passed, mut left_out, mut missing) = (0, 0, Vec::new());
+    for command in &all {
+        if stock.passed.contains(command) {
+            assert!(reason(command).is_none(), "{command} passes, and is excluded");
+            passed += 1;
+        } else if let Some(why) = reason(command) {
+            println!("excluded  {command}: {why}");
+            left_out += 1;
+        } else {
+            println!("missing   {command}");
+            missing.push(command);
+        }
+    }
+    for command in &stock.passed {
+        println!("passed    {command}");
+    }
+    let wanted = all.len() - left_out;
+    println!("{} commands, {left_out} excluded, {passed} of {wanted} passed", all.len());
+}
