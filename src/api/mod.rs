@@ -35,6 +35,7 @@ mod releases;
 mod rendezvous;
 mod replay;
 mod routes;
+mod scheduler;
 mod server;
 mod state;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, apps, attach, authorizations, builds, catalog, collaborators, config_vars,
     domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pushes, rate, releases,
-    users,
+    scheduler, users,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -60,7 +60,7 @@ where
 /// The table.
 #[must_use]
 pub fn table() -> Vec<Route> {
-    [of_accounts(), of_the_node(), of_apps(), of_running_apps()].into_iter().flatten().collect()
+    [of_accounts(), of_the_node(), of_apps(), of_running_apps(), of_jobs()].into_iter().flatten().collect()
 }
 
 fn of_accounts() -> Vec<Route> {
@@ -176,6 +176,18 @@ fn of_running_apps() -> Vec<Route> {
         row(Method::POST, "/apps/{app}/log-sessions", App(View), log_sessions::create),
         row(Method::GET, "/logs/{session}", Nothing, log_sessions::open),
         row(Method::GET, "/release-outputs/{release}", Nothing, releases::output),
+    ]
+}
+
+/// Routes of our own. What a job runs sees the config vars, as any dyno does.
+fn of_jobs() -> Vec<Route> {
+    use Need::{App, Config};
+    vec![
+        row(Method::GET, "/apps/{app}/scheduler/jobs", App(Operate), scheduler::list),
+        row(Method::POST, "/apps/{app}/scheduler/jobs", Config(Operate), scheduler::create),
+        row(Method::DELETE, "/apps/{app}/scheduler/jobs/{job}", App(Operate), scheduler::destroy),
+        row(Method::POST, "/apps/{app}/scheduler/jobs/{job}/actions/run", Config(Operate), scheduler::run),
+        row(Method::GET, "/apps/{app}/scheduler/jobs/{job}/runs", App(Operate), scheduler::runs),
     ]
 }
 

@@ -11,7 +11,7 @@ use crate::api::asked::{Asked, GENERATION};
 use crate::api::state::Api;
 use crate::domain::{self, App, AppRight, Version};
 use crate::flows::ports::{Death, Desired, DynoView};
-use crate::flows::{self, AppInfo, ReleaseView};
+use crate::flows::{self, AppInfo, JobView, ReleaseView};
 use crate::sys::clock;
 use crate::wire::api::{
     self, AccessToken, Artifact, BuildpackRef, ById, Named, Permission, REDACTED, ReleaseRef, SlugRef,
@@ -227,6 +227,37 @@ pub(super) fn formation(desired: &Desired) -> Vec<api::FormationEntry> {
         updated_at: timestamp(desired.release.created_at_s),
     };
     desired.formation.entries().iter().map(entry).collect()
+}
+
+/// A timed job.
+pub(super) fn job(app: &App, view: &JobView) -> api::Job {
+    let job = &view.job;
+    api::Job {
+        id: job.id.0,
+        app: app_ref(app),
+        command: job.command.clone(),
+        size: job.size.to_string(),
+        schedule: job.cadence.to_string(),
+        time_zone: job.zone.clone(),
+        overlap: job.overlap.as_str().to_owned(),
+        created_at: timestamp(job.created_at_s),
+        next_run_at: view.next.map(|next| timestamp(next.as_second())),
+        last_run: view.last.as_ref().map(job_run),
+    }
+}
+
+/// A run of a timed job.
+pub(super) fn job_run(run: &domain::JobRun) -> api::JobRun {
+    api::JobRun {
+        id: run.id,
+        job: run.job.0,
+        dyno: run.name.as_ref().map(ToString::to_string),
+        started_at: timestamp(run.started_at_s),
+        ended_at: run.ended_at_s.map(timestamp),
+        state: run.state.as_str().to_owned(),
+        exit_status: run.state.status(),
+        reason: run.reason.clone(),
+    }
 }
 
 /// A dyno; `releases` are the identities of the app's releases.

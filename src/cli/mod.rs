@@ -92,6 +92,16 @@ enum Command {
     BuildpacksRemove(command::buildpacks_remove::Args),
     #[command(name = "buildpacks:clear")]
     BuildpacksClear(command::buildpacks_clear::Args),
+    #[command(name = "scheduler")]
+    Scheduler(command::scheduler::Args),
+    #[command(name = "scheduler:add")]
+    SchedulerAdd(command::scheduler_add::Args),
+    #[command(name = "scheduler:remove")]
+    SchedulerRemove(command::scheduler_remove::Args),
+    #[command(name = "scheduler:run")]
+    SchedulerRun(command::scheduler_run::Args),
+    #[command(name = "scheduler:runs")]
+    SchedulerRuns(command::scheduler_runs::Args),
     #[command(name = "builds")]
     Builds(command::builds::Args),
     #[command(name = "stack")]
@@ -252,6 +262,11 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::BuildpacksSet(args) => args.run(&context).await.map(done),
         Command::BuildpacksRemove(args) => args.run(&context).await.map(done),
         Command::BuildpacksClear(args) => args.run(&context).await.map(done),
+        Command::Scheduler(args) => args.run(&context).await.map(done),
+        Command::SchedulerAdd(args) => args.run(&context).await.map(done),
+        Command::SchedulerRemove(args) => args.run(&context).await.map(done),
+        Command::SchedulerRun(args) => args.run(&context).await.map(done),
+        Command::SchedulerRuns(args) => args.run(&context).await.map(done),
         Command::Builds(args) => args.run(&context).await.map(done),
         Command::Stack(args) => args.run(&context).await.map(done),
         Command::StackSet(args) => args.run(&context).await.map(done),

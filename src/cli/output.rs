@@ -117,12 +117,20 @@ impl Now {
         Self { at, zone: TimeZone::system() }
     }
 
+    /// `2026/11/18 01:36:38 +0000` for a time of the API's; what is no time is shown as it is.
+    pub(super) fn shown(&self, time: &str) -> String {
+        match time.parse::<Timestamp>() {
+            Ok(time) => time.to_zoned(self.zone.clone()).strftime("%Y/%m/%d %H:%M:%S %z").to_string(),
+            Err(_) => time.to_owned(),
+        }
+    }
+
     /// `2026/11/18 01:36:38 +0000 (~ 5m ago)` for a time of the API's; what is no time is shown as it is.
     pub(super) fn ago(&self, time: &str) -> String {
         const MINUTE_S: i64 = 60;
         const HOUR_S: i64 = 60 * MINUTE_S;
         let Ok(then) = time.parse::<Timestamp>() else { return time.to_owned() };
-        let shown = then.to_zoned(self.zone.clone()).strftime("%Y/%m/%d %H:%M:%S %z").to_string();
+        let shown = self.shown(time);
         let seconds = (self.at.as_second() - then.as_second()).max(0);
         match seconds {
             s if s < MINUTE_S => format!("{shown} (~ {s}s ago)"),
@@ -131,6 +139,12 @@ impl Now {
             _ => shown,
         }
     }
+}
+
+/// Whole seconds from one time of the API's to another.
+pub(super) fn seconds_between(from: &str, to: &str) -> Option<i64> {
+    let second = |time: &str| time.parse::<Timestamp>().ok().map(|time| time.as_second());
+    Some(second(to)? - second(from)?)
 }
 
 /// Colours, where standard output is a terminal and `NO_COLOR` is unset.

@@ -172,6 +172,8 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     let apps = flows::resume(&node).await?;
     tracing::info!(apps, "taken up where the last process ended");
     // It ends with the runtime: what it does is recorded step by step.
+    tokio::spawn(flows::keep_schedule(node.clone()));
+    // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::keep_retention(node.clone()));
     let closed = closing.clone();
     let router = tokio::spawn(router.serve(async move { closed.cancelled().await }));

@@ -36,6 +36,12 @@ impl ProcessType {
         Self("release".to_owned())
     }
 
+    /// The type of the dynos that run timed jobs.
+    #[must_use]
+    pub fn scheduler() -> Self {
+        Self("scheduler".to_owned())
+    }
+
     /// Whether the router sends requests to dynos of this type.
     #[must_use]
     pub fn is_web(&self) -> bool {

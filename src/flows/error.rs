@@ -47,6 +47,7 @@ impl From<StoreError> for FlowError {
             StoreError::TooManyDomains => Refusal::TooManyDomains.into(),
             StoreError::KeyTaken => Refusal::KeyTaken.into(),
             StoreError::TooManyKeys => Refusal::TooManyKeys.into(),
+            StoreError::TooManyJobs => Refusal::TooManyJobs.into(),
             StoreError::ShuttingDown => Refusal::Closing.into(),
             StoreError::NoSuchRelease { .. }
             | StoreError::NoSuchBuild(_)

@@ -28,6 +28,7 @@ mod resume;
 mod retention;
 mod run;
 mod scale;
+mod schedule;
 mod sharing;
 mod ssh_keys;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use resume::resume;
 pub use retention::keep_retention;
 pub use run::{RunRequest, deaths, dyno, dynos, restart, run_one_off, stop};
 pub use scale::{ScaleUpdate, formation, scale};
+pub use schedule::{JobRequest, JobView, add_job, job_runs, jobs, keep_schedule, remove_job, run_job};
 pub use sharing::{
     add_collaborator, apps_for, change_collaborator, collaborator, collaborators, owner, remove_collaborator,
     transfer,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
+
 use crate::domain::{App, AppId, AppName, Email, StackName};
 use crate::flows::accounts::Logins;
 use crate::flows::attach::Waiting;
@@ -123,6 +125,7 @@ struct Inner {
     waiting: Waiting,
     phases: Phases,
     logins: Logins,
+    jobs_changed: Notify,
 }
 
 /// The node; clones are handles to the same one.
@@ -140,6 +143,7 @@ impl Node {
             waiting: Waiting::default(),
             phases: Phases::default(),
             logins: Logins::default(),
+            jobs_changed: Notify::new(),
         }))
     }
 
@@ -187,6 +191,11 @@ impl Node {
 
     pub(super) fn logins(&self) -> &Logins {
         &self.0.logins
+    }
+
+    /// Rings when there is a job that was not there before.
+    pub(super) fn jobs_changed(&self) -> &Notify {
+        &self.0.jobs_changed
     }
 
     /// Tells an app's log what a user did.

@@ -23,7 +23,7 @@ use crate::domain::{App, AppId, DynoId, DynoName, DynoSize, ProcessType, Release
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
-use crate::flows::ports::{Connection, EndCause, OneOff, OneOffEnd, OneOffExit, StartedOneOff};
+use crate::flows::ports::{Connection, DynosError, EndCause, OneOff, OneOffEnd, OneOffExit, StartedOneOff};
 use crate::flows::releases::announce;
 use crate::flows::run::free_name;
 use crate::logs::{Keeping, KeptOutput, OutputStream, read_kept};
@@ -271,6 +271,8 @@ impl Running {
         match self.node.dynos().run(one_off).await {
             Ok(StartedOneOff::Detached(exit)) => exit.await,
             Ok(StartedOneOff::Attached(_)) => None,
+            // The node ends; whether the dyno runs is for its next start to find out.
+            Err(DynosError::Ended) => std::future::pending().await,
             Err(refused) => {
                 self.explain(&DynoLine::StartFailed { reason: refused.to_string() });
                 None

@@ -10,6 +10,7 @@ use crate::flows::drains;
 use crate::flows::error::FlowError;
 use crate::flows::phase::{Running, Start};
 use crate::flows::ports::Desired;
+use crate::flows::schedule;
 
 /// Takes up where the last process of the node ended, however it ended: unfinished builds have failed, running dynos are
 /// adopted, what destroyed apps and cut off builds have left goes. Returns how many apps there are.
@@ -51,7 +52,7 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
 }
 
 /// Adopts what runs. Release phases that the last process left are finished by how their dyno ends, or has ended meanwhile;
-/// where it is not there any more, nobody knows how, and they have failed.
+/// where it is not there any more, nobody knows how, and they have failed. The same goes for runs of timed jobs.
 async fn take_up(node: &Node, apps: &[App], desired: Vec<Desired>) -> Result<(), FlowError> {
     let mut phases = Vec::new();
     for phase in node.store().pending_phases().await? {
@@ -63,6 +64,14 @@ async fn take_up(node: &Node, apps: &[App], desired: Vec<Desired>) -> Result<(),
         }
     }
     let mut found = node.dynos().adopt(desired).await?;
+    for (app, run) in node.store().running_runs().await? {
+        let exit = found.iter().position(|one_off| one_off.id == run.dyno);
+        let exit = exit.map(|at| found.swap_remove(at).exit);
+        if exit.is_none() {
+            tracing::warn!(%app, job = %run.job, "nobody has seen how a run of a timed job ended");
+        }
+        schedule::take_up(node, run, exit).await?;
+    }
     for phase in phases {
         let start = match found.iter().position(|one_off| one_off.id == phase.dyno()) {
             Some(at) => Start::Found(found.swap_remove(at).exit),

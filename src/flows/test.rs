@@ -10,17 +10,17 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{
-    App, AppId, Bytes, DynoId, DynoSize, Formation, FormationEntry, ProcessType, ReleaseStatus, Slug,
-    StackName,
+    App, AppId, Bytes, DynoId, DynoSize, Formation, FormationEntry, JobId, Overlap, ProcessType,
+    ReleaseStatus, RunState, Slug, StackName,
 };
 use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff,
     OneOff, OneOffEnd, Scope, StartedOneOff,
 };
 use crate::flows::{
-    Actor, FlowError, NewAppRequest, Node, Parts, PhaseOutcome, Push, Pushed, ReleaseKey, ReleaseView,
-    Settings, Transcript, begin_push, change_config, config, create, follow_release, release_output,
-    releases, resume, rollback,
+    Actor, FlowError, JobRequest, NewAppRequest, Node, Parts, PhaseOutcome, Push, Pushed, ReleaseKey,
+    ReleaseView, Settings, Transcript, add_job, begin_push, change_config, config, create, follow_release,
+    job_runs, release_output, releases, resume, rollback, run_job,
 };
 use crate::logs::{Filter, LogService, Tail};
 use crate::store::Store;
@@ -35,6 +35,8 @@ type Answered<T> = BoxFuture<'static, Result<T, DynosError>>;
 struct PretendedDynos {
     applied: Mutex<Vec<Desired>>,
     running: Mutex<BTreeMap<DynoId, (OneOff, Ending)>>,
+    /// What was asked to stop.
+    stopped: Mutex<Vec<Scope>>,
     /// What an adoption finds.
     found: Mutex<Vec<FoundOneOff>>,
 }
@@ -70,7 +72,8 @@ impl Dynos for PretendedDynos {
         async { Ok(()) }.boxed()
     }
 
-    fn stop(&self, _: AppId, _: Scope) -> Answered<()> {
+    fn stop(&self, _: AppId, scope: Scope) -> Answered<()> {
+        self.stopped.lock().unwrap().push(scope);
         async { Ok(()) }.boxed()
     }
 
@@ -395,4 +398,107 @@ async fn a_slug_goes_with_the_last_release_that_needs_it_and_no_sooner() {
     assert!(stage.node.locks().try_sweep().is_some());
     let _building = stage.node.locks().making_slug().await;
     assert!(stage.node.locks().try_sweep().is_none(), "a build may make the same slug again");
+}
+
+async fn job(stage: &Stage, app: &App, overlap: Overlap) -> JobId {
+    let request = JobRequest {
+        command: "rake mails".to_owned(),
+        cadence: "0 9 * * *".parse().unwrap(),
+        zone: None,
+        overlap,
+        size: DynoSize::Standard1X,
+    };
+    add_job(&stage.node, app, request).await.unwrap().job.id
+}
+
+/// The states of a job's runs, newest first, once `count` of them have ended.
+async fn run_states(stage: &Stage, app: &App, id: JobId, count: usize) -> Vec<RunState> {
+    for _ in 0..500 {
+        let runs = job_runs(&stage.node, app, id).await.unwrap();
+        if runs.iter().filter(|run| run.ended_at_s.is_some()).count() == count {
+            return runs.into_iter().map(|run| run.state).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("so many runs have not ended");
+}
+
+#[tokio::test]
+async fn a_run_of_a_job_is_recorded_from_its_start_to_its_end() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let id = job(&stage, &app, Overlap::Allow).await;
+    assert!(run_job(&stage.node, &app, id).await.is_err(), "nothing is deployed");
+    assert_eq!(run_states(&stage, &app, id, 1).await, [RunState::NotStarted]);
+    *stage.builder.0.lock().unwrap() = vec!["web"];
+    stage.push(&app).await;
+    let run = run_job(&stage.node, &app, id).await.unwrap();
+    let one_off = stage.one_off().await;
+    assert_eq!((one_off.id, one_off.command.as_str()), (run.dyno, "rake mails"));
+    assert_eq!(one_off.name.process_type, ProcessType::scheduler());
+    stage.end(3, EndCause::Itself).await;
+    assert_eq!(run_states(&stage, &app, id, 2).await[0], RunState::Ended { status: 3 });
+    let line = "Starting process with command `rake mails` by user scheduler@addons.heroku.com";
+    assert!(stage.log(&app).await.iter().any(|told| told == line));
+}
+
+#[tokio::test]
+async fn overlapping_runs_are_what_the_job_says() {
+    for (overlap, states, stopped) in [
+        (Overlap::Allow, vec![RunState::Running, RunState::Running], 0),
+        (Overlap::Forbid, vec![RunState::Skipped, RunState::Running], 0),
+        (Overlap::Replace, vec![RunState::Running, RunState::Running], 1),
+    ] {
+        let stage = Stage::open();
+        let app = stage.app().await;
+        *stage.builder.0.lock().unwrap() = vec!["web"];
+        stage.push(&app).await;
+        let id = job(&stage, &app, overlap).await;
+        let kept = stage.node.store().job(app.id, id).await.unwrap().unwrap();
+        for _ in 0..2 {
+            super::schedule::start_due(&stage.node, &app, &kept).await.unwrap();
+        }
+        let runs = job_runs(&stage.node, &app, id).await.unwrap();
+        assert_eq!(runs.into_iter().map(|run| run.state).collect::<Vec<_>>(), states, "{overlap:?}");
+        assert_eq!(stage.dynos.stopped.lock().unwrap().len(), stopped, "{overlap:?}");
+    }
+}
+
+#[tokio::test]
+async fn runs_of_a_killed_node_are_taken_up_or_lost() {
+    let before = Stage::open();
+    let app = before.app().await;
+    *before.builder.0.lock().unwrap() = vec!["web"];
+    before.push(&app).await;
+    let id = job(&before, &app, Overlap::Allow).await;
+    let found = run_job(&before.node, &app, id).await.unwrap();
+    run_job(&before.node, &app, id).await.unwrap();
+    let dir = Arc::clone(&before.dir);
+    let after = Stage::reopen(dir);
+    let (end, exit) = oneshot::channel();
+    after.dynos.found.lock().unwrap().push(FoundOneOff { id: found.dyno, exit: exit_of(exit) });
+    resume(&after.node).await.unwrap();
+    assert_eq!(run_states(&after, &app, id, 1).await, [RunState::Lost, RunState::Running]);
+    end.send(Some(OneOffEnd { status: 0, cause: EndCause::Itself })).unwrap();
+    assert_eq!(run_states(&after, &app, id, 2).await, [RunState::Lost, RunState::Ended { status: 0 }]);
+}
+
+#[tokio::test]
+async fn only_a_cron_expression_has_a_time_zone_and_only_one_that_is_known() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let add = async |cadence: &str, zone: &str| {
+        let (cadence, zone) = (cadence.parse().unwrap(), Some(zone.to_owned()));
+        let request = JobRequest {
+            command: "x".to_owned(),
+            cadence,
+            zone,
+            overlap: Overlap::Allow,
+            size: DynoSize::Basic,
+        };
+        add_job(&stage.node, &app, request).await
+    };
+    assert!(add("every 10 minutes", "Europe/Berlin").await.is_err());
+    assert!(add("0 9 * * *", "Europe/Nowhere").await.is_err());
+    assert!(add("0 9 * * *", "UTC").await.is_ok());
 }

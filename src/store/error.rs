@@ -65,6 +65,9 @@ pub enum StoreError {
     /// The user has as many keys as one may.
     #[error("a user has at most {max} keys", max = SshKey::PER_USER_MAX)]
     TooManyKeys,
+    /// The app has as many timed jobs as it may.
+    #[error("an app has at most {max} timed jobs", max = crate::domain::Job::PER_APP_MAX)]
+    TooManyJobs,
     /// The database cannot be opened: check the directory and its permissions.
     #[error("cannot open the database {}", path.display())]
     Open {

@@ -15,6 +15,7 @@ mod collaborators;
 mod domains;
 mod drains;
 mod error;
+mod jobs;
 mod migrate;
 mod record;
 mod releases;
@@ -32,6 +33,7 @@ use rusqlite::Connection;
 pub use apps::{AppChange, NewApp};
 pub use builds::{BuildEnd, NewBuild};
 pub use error::StoreError;
+pub use jobs::{NewJob, NewRun};
 pub use releases::{NewRelease, PhaseEnd};
 pub use users::NewAuthorization;
 

@@ -10,8 +10,8 @@ use rusqlite::Row;
 
 use crate::domain::{
     App, AppId, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, CustomDomain, Drain,
-    DrainId, DynoId, FormationEntry, ProcessType, Release, ReleasePhase, ReleaseStatus, Slug, SshKey, User,
-    Version,
+    DrainId, DynoId, FormationEntry, Job, JobId, JobRun, ProcessType, Release, ReleasePhase, ReleaseStatus,
+    RunState, Slug, SshKey, User, Version,
 };
 use crate::store::error::{Attempt, StoreError};
 
@@ -116,6 +116,33 @@ impl<'a> Record<'a> {
             version: Version(self.unsigned("version")?),
             dyno: self.parse("dyno_id").map(DynoId)?,
             name: self.parse("dyno")?,
+        })
+    }
+
+    pub(super) fn job(&self) -> Result<Job, StoreError> {
+        Ok(Job {
+            id: JobId(self.unsigned("id")?),
+            app: self.app_id("app_id")?,
+            command: self.get("command")?,
+            size: self.parse("size")?,
+            cadence: self.parse("cadence")?,
+            zone: self.get("zone")?,
+            overlap: self.parse("overlap")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn job_run(&self) -> Result<JobRun, StoreError> {
+        let (state, status): (String, Option<u8>) = (self.get("state")?, self.get("exit_status")?);
+        Ok(JobRun {
+            id: self.unsigned("id")?,
+            job: JobId(self.unsigned("job_id")?),
+            dyno: self.parse("dyno_id").map(DynoId)?,
+            name: self.parse_optional("dyno")?,
+            started_at_s: self.get("started_at_s")?,
+            ended_at_s: self.get("ended_at_s")?,
+            state: RunState::read(&state, status).ok_or_else(|| self.broken("state", state))?,
+            reason: self.get("reason")?,
         })
     }
 

@@ -10,9 +10,11 @@ use uuid::Uuid;
 
 use crate::domain::{
     App, AppId, AppName, BuildStatus, Bytes, ConfigVars, Drain, DynoId, DynoSize, Formation, FormationEntry,
-    ProcessType, ReleaseStatus, Slug, SlugDigest, StackName, Version,
+    Job, Overlap, ProcessType, ReleaseStatus, RunState, Slug, SlugDigest, StackName, Version,
 };
-use crate::store::{AppChange, BuildEnd, NewApp, NewBuild, NewRelease, PhaseEnd, Store, StoreError};
+use crate::store::{
+    AppChange, BuildEnd, NewApp, NewBuild, NewJob, NewRelease, NewRun, PhaseEnd, Store, StoreError,
+};
 
 fn store(dir: &tempfile::TempDir) -> Store {
     Store::open(&dir.path().join("state.db")).unwrap()
@@ -329,4 +331,49 @@ async fn drains_are_kept_counted_and_removed_with_their_app() {
     assert_eq!(again.drains(app.id).await.unwrap(), added);
     store.destroy_app(app.id).await.unwrap();
     assert!(store.drains(app.id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn jobs_and_the_bounded_record_of_their_runs_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let new = |cadence: &str| NewJob {
+        app: app.id,
+        command: "rake 'a b'".to_owned(),
+        size: DynoSize::Standard2X,
+        cadence: cadence.parse().unwrap(),
+        zone: "Europe/Berlin".to_owned(),
+        overlap: Overlap::Replace,
+    };
+    let first = store.add_job(new("0 9 * * 1-5")).await.unwrap();
+    let second = store.add_job(new("every 10 minutes")).await.unwrap();
+    assert_eq!(store.jobs(Some(app.id)).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(store.job(app.id, first.id).await.unwrap(), Some(first.clone()));
+    let run = |state| NewRun {
+        job: first.id,
+        dyno: DynoId(Uuid::new_v4()),
+        name: Some("scheduler.1234".parse().unwrap()),
+        state,
+    };
+    let running = store.add_run(run(RunState::Running)).await.unwrap().unwrap();
+    assert_eq!(store.running_runs().await.unwrap(), [(app.id, running.clone())]);
+    for _ in 0..=Job::RUNS_MAX {
+        store.add_run(run(RunState::Skipped)).await.unwrap();
+    }
+    let kept = store.runs(first.id).await.unwrap();
+    assert_eq!(kept.len(), Job::RUNS_MAX + 1, "the newest, and the one that goes on");
+    assert_eq!(kept.last(), Some(&running));
+    store.finish_run(running.id, RunState::Ended { status: 3 }, None).await.unwrap();
+    let ended = store.runs(first.id).await.unwrap().pop().unwrap();
+    assert_eq!(ended.state, RunState::Ended { status: 3 });
+    assert!(ended.ended_at_s.is_some() && store.running_runs().await.unwrap().is_empty());
+    assert!(store.remove_job(app.id, first.id).await.unwrap());
+    assert!(!store.remove_job(app.id, first.id).await.unwrap());
+    assert_eq!(store.add_run(run(RunState::Running)).await.unwrap(), None, "its job is gone");
+    assert!(store.add_job(new("@daily")).await.unwrap().id > second.id, "numbers do not come back");
+    for _ in 2..Job::PER_APP_MAX {
+        store.add_job(new("@daily")).await.unwrap();
+    }
+    assert!(matches!(store.add_job(new("@daily")).await, Err(StoreError::TooManyJobs)));
 }

@@ -498,8 +498,12 @@ impl Driver {
         self.forgetting = rest;
         let is_over = fleet.is_empty() && held.is_empty();
         for (_, starter) in unlaunched {
-            if let Starter::Exit(exit) = starter {
-                self.reply(exit, None);
+            match starter {
+                Starter::Exit(exit) => self.reply(exit, None),
+                Starter::Launch { done, .. } => {
+                    let reason = "it was stopped before it began".to_owned();
+                    self.reply(done, Err(SupervisorError::NotStarted(reason)));
+                }
             }
         }
         for (_, done) in gone {

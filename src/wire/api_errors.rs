@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::{
-    AppName, AppNameError, AppRight, Authorization, ConfigVarsError, CustomDomain, CustomDomainError, Drain,
-    DrainUrlError, DynoSize, Email, EmailError, Formation, Hostname, ProcessType, PublicKeyError,
-    QuantityChangeError, Scope, SshKey, StackName, UnknownRight, UnknownScope, UnknownSize, Version,
+    AppName, AppNameError, AppRight, Authorization, CadenceError, ConfigVarsError, CustomDomain,
+    CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, Formation, Hostname, Job,
+    OverlapError, ProcessType, PublicKeyError, QuantityChangeError, Scope, SshKey, StackName, UnknownRight,
+    UnknownScope, UnknownSize, Version,
 };
 
 /// The body of every answer that is not a success.
@@ -133,6 +134,8 @@ pub enum Missing {
     Feature(String),
     /// A public key.
     Key,
+    /// A timed job, by its number.
+    Job(String),
     /// A log session, or one that has expired.
     LogSession,
     /// A process type, as it was named.
@@ -168,6 +171,7 @@ impl Missing {
             Self::Dyno(_) => Some("dyno"),
             Self::DynoSize(_) => Some("dyno_size"),
             Self::Feature(_) => Some("feature"),
+            Self::Job(_) => Some("job"),
             Self::Key => Some("key"),
             Self::LogSession | Self::Session => Some("session"),
             Self::ProcessType(_) => Some("formation"),
@@ -194,6 +198,7 @@ impl fmt::Display for Missing {
             Self::DynoSize(name) => write!(f, "Couldn't find that dyno size ({name})."),
             Self::Feature(name) => write!(f, "Couldn't find that feature ({name})."),
             Self::Key => f.write_str("Couldn't find that key."),
+            Self::Job(number) => write!(f, "Couldn't find that job ({number})."),
             Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
             Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
             Self::Region(name) => write!(f, "Couldn't find that region ({name})."),
@@ -383,6 +388,21 @@ pub enum Refusal {
     /// Releasing a slug by its identity is not offered.
     #[error("A release is made by git push, by config vars or by naming a release to roll back to.")]
     ReleaseSource,
+    /// A time zone that this machine does not know.
+    #[error("Time zone {0} is not known on this node: name it as in Europe/Berlin.")]
+    TimeZone(String),
+    /// Times of the platform's three ways in another zone.
+    #[error("Only a cron expression has a time zone: the other schedules go by UTC.")]
+    ZoneWithoutCron,
+    /// No schedule.
+    #[error("Invalid schedule: {0}.")]
+    Schedule(CadenceError),
+    /// No policy.
+    #[error("Invalid overlap: {0}.")]
+    Overlap(OverlapError),
+    /// As many jobs as an app may have.
+    #[error("An app has at most {max} scheduled jobs: remove one first.", max = Job::PER_APP_MAX)]
+    TooManyJobs,
     /// The command of another release runs.
     #[error(
         "Release {version} of the app is pending: its command runs in {dyno}. Try again when it has ended, or end it with `dyno ps:stop {dyno}`."
@@ -482,6 +502,11 @@ impl Refusal {
             | Self::LogPattern(_)
             | Self::DrainExists
             | Self::TooManyDrains
+            | Self::TimeZone(_)
+            | Self::ZoneWithoutCron
+            | Self::Schedule(_)
+            | Self::Overlap(_)
+            | Self::TooManyJobs
             | Self::NoCommand
             | Self::OneOffType(_)
             | Self::TimeToLive { .. }

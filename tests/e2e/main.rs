@@ -13,6 +13,7 @@ mod one_off;
 mod operations;
 mod pushes;
 mod release_phase;
+mod scheduler;
 mod scripts;
 mod stock_cli;
 mod upgrade;

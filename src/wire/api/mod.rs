@@ -15,6 +15,7 @@ mod log_drain;
 mod log_session;
 mod push;
 mod release;
+mod scheduler;
 mod stack;
 mod user;
 
@@ -35,6 +36,7 @@ pub use log_drain::{CreateLogDrain, LogDrain};
 pub use log_session::{CreateLogSession, LogSession};
 pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
+pub use scheduler::{CreateJob, Job, JobRun};
 pub use stack::Stack;
 pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
 

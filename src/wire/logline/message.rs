@@ -85,6 +85,9 @@ impl fmt::Display for DynoLine {
     }
 }
 
+/// Who starts timed jobs (platform reference 1.1).
+const SCHEDULER: &str = "scheduler@addons.heroku.com";
+
 /// What a user did, as `app[api]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiLine {
@@ -142,6 +145,11 @@ pub enum ApiLine {
         /// Who did it.
         user: String,
     },
+    /// A timed job's time has come, or somebody has asked for it.
+    Scheduled {
+        /// Its command as it was given.
+        command: String,
+    },
     /// A one-off dyno was asked for.
     OneOff {
         /// Its command as typed.
@@ -163,6 +171,7 @@ impl ApiLine {
             | Self::ReleaseCommandFailed { .. }
             | Self::Described { .. }
             | Self::Scaled { .. }
+            | Self::Scheduled { .. }
             | Self::OneOff { .. } => false,
         }
     }
@@ -190,6 +199,9 @@ impl fmt::Display for ApiLine {
                     write!(f, " {}@{}:{}", entry.process_type, entry.quantity, entry.size)?;
                 }
                 write!(f, " by user {user}")
+            }
+            Self::Scheduled { command } => {
+                write!(f, "Starting process with command `{command}` by user {SCHEDULER}")
             }
             Self::OneOff { command, user } => {
                 write!(f, "Starting process with command `{command}` by user {user}")
@@ -368,6 +380,7 @@ mod test {
             ApiLine::BuildFailed,
             ApiLine::Described { description: "Set FOO, BAR config vars".to_owned(), user: user() },
             ApiLine::Scaled { formation, user: user() },
+            ApiLine::Scheduled { command: "rake mails".to_owned() },
             ApiLine::OneOff { command: "bash".to_owned(), user: user() },
         ];
         let text: Vec<_> = all.iter().map(ToString::to_string).collect();
@@ -382,6 +395,7 @@ mod test {
         Build failed
         Set FOO, BAR config vars by user me@example.com
         Scaled to web@2:Standard-1X worker@0:Basic by user me@example.com
+        Starting process with command `rake mails` by user scheduler@addons.heroku.com
         Starting process with command `bash` by user me@example.com
         ");
     }
