@@ -4,7 +4,8 @@
 
 use http::header::{CONNECTION, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::uri::Scheme;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::router::answer::Failure;
 use crate::router::config::Limits;
@@ -44,7 +45,7 @@ pub(super) fn validate(parts: &Parts, limits: &Limits) -> Result<Valid, Failure>
         return Err(Failure::Malformed(StatusCode::METHOD_NOT_ALLOWED));
     }
     within_limits(parts, limits)?;
-    if is_strangely_framed(&parts.headers) {
+    if is_strange_target(&parts.uri) || is_strangely_framed(&parts.headers) {
         return Err(Failure::Malformed(StatusCode::BAD_REQUEST));
     }
     let host = host(parts)?;
@@ -75,6 +76,16 @@ fn within_limits(parts: &Parts, limits: &Limits) -> Result<(), Failure> {
         return Err(Failure::Malformed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
     Ok(())
+}
+
+/// A target is a path, `*`, or a whole address of HTTP; a host alone is for CONNECT (RFC 9112 section 3.2). What dynos get is
+/// a path in any case, so nothing may be lost on the way to it.
+fn is_strange_target(uri: &Uri) -> bool {
+    match (uri.scheme(), uri.authority()) {
+        (None, None) => false,
+        (Some(scheme), Some(_)) => *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS,
+        (Some(_), None) | (None, Some(_)) => true,
+    }
 }
 
 /// Anything but one plain `chunked` is a coding that would be lost when the body is framed anew, or an attempt to make two
@@ -148,6 +159,16 @@ mod test {
     fn a_host_is_named_once() {
         assert_eq!(judge(|r| r), malformed(400));
         assert_eq!(judge(|r| r.header("host", "a").header("host", "a")), malformed(400));
+    }
+
+    #[test]
+    fn a_target_is_a_path_or_an_address_of_http() {
+        for good in ["/", "/a", "*", "http://a/", "https://a"] {
+            assert!(judge(|r| r.header("host", "a").uri(good)).is_ok(), "{good}");
+        }
+        for bad in ["a", "a:80", "ftp://a/", "xhttp://a/"] {
+            assert_eq!(judge(|r| r.header("host", "a").uri(bad)), malformed(400), "{bad}");
+        }
     }
 
     #[test]

@@ -6,5 +6,6 @@ mod codes;
 mod conformance;
 mod connections;
 mod forwarding;
+mod fuzz;
 mod script;
 mod tunnels;
