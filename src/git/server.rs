@@ -75,7 +75,8 @@ async fn serve_to(state: &GitState, caller: &Caller, repository: &str, request: 
         Err(error) => return failed(&error),
     };
     let pushes = query.ends_with(RECEIVE) || request.uri().path().ends_with(RECEIVE);
-    match permit(state, caller, &app, pushes).await {
+    let scope = if pushes { Scope::Write } else { Scope::Read };
+    match permit(state, caller, &app, scope).await {
         Ok(()) => run(state, caller, &app, request).await,
         Err(FlowError::Refused(_)) => (StatusCode::FORBIDDEN, credentials::GIT_FORBIDDEN).into_response(),
         Err(error) => failed(&error),
@@ -91,8 +92,8 @@ async fn caller(state: &GitState, headers: &HeaderMap) -> Result<Option<Caller>,
 }
 
 /// Code may hold as much as config vars, and a push changes what runs: both ask for more than to look.
-async fn permit(state: &GitState, caller: &Caller, app: &App, pushes: bool) -> Result<(), FlowError> {
-    caller.require_scope(if pushes { Scope::Write } else { Scope::Read })?;
+async fn permit(state: &GitState, caller: &Caller, app: &App, scope: Scope) -> Result<(), FlowError> {
+    caller.require_scope(scope)?;
     flows::permit(&state.node, caller, app, AppRight::Deploy).await
 }
 

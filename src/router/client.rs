@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::router::intake::{Intake, Refused};
+use crate::router::intake::{Intake, Refused, Switch};
 
 /// Bytes that are kept of what a client sends before its wish for another protocol is settled; more wait in the kernel.
 const HELD_BYTES_MAX: usize = 4096;
@@ -101,10 +101,10 @@ impl ClientIo {
             return true;
         }
         if self.client.is_switched.load(Ordering::Acquire) {
-            self.intake.settle(true);
+            self.intake.settle(Switch::Made);
         } else if self.client.declined.load(Ordering::Acquire) > self.declined {
             self.declined += 1;
-            self.intake.settle(false);
+            self.intake.settle(Switch::Declined);
         } else {
             return false;
         }

@@ -13,6 +13,15 @@ const LINE_BYTES_MAX: usize = 16 * 1024;
 /// CR and LF.
 const LINE_END_BYTES: u64 = 2;
 
+/// How a request for another protocol is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    /// The bytes that follow are the other protocol's.
+    Made,
+    /// The connection goes on as it was.
+    Declined,
+}
+
 /// Follows one connection's requests.
 #[derive(Debug)]
 pub(super) struct Intake {
@@ -112,10 +121,13 @@ impl Intake {
         self.state == State::Undecided
     }
 
-    /// The request for another protocol is answered: with a switch, or by declining.
-    pub(super) fn settle(&mut self, is_switched: bool) {
+    /// The request for another protocol is answered.
+    pub(super) fn settle(&mut self, answer: Switch) {
         if self.is_undecided() {
-            self.state = if is_switched { State::Over } else { State::Head };
+            self.state = match answer {
+                Switch::Made => State::Over,
+                Switch::Declined => State::Head,
+            };
         }
     }
 
@@ -361,13 +373,16 @@ mod test {
 
     #[test]
     fn nothing_goes_on_before_another_protocol_is_settled() {
-        for is_switched in [true, false] {
+        for answer in [Switch::Made, Switch::Declined] {
             let mut intake = Intake::new();
             let text = format!("{UPGRADE}\n\0");
             assert_eq!(intake.inspect(text.as_bytes()), Ok(UPGRADE.len()));
             assert_eq!(intake.inspect(b"\n\0"), Ok(0));
-            intake.settle(is_switched);
-            assert_eq!(intake.inspect(b"\n\0"), if is_switched { Ok(2) } else { Err(Refused { at: 0 }) });
+            intake.settle(answer);
+            assert_eq!(
+                intake.inspect(b"\n\0"),
+                if answer == Switch::Made { Ok(2) } else { Err(Refused { at: 0 }) }
+            );
         }
         let old = UPGRADE.replace("1.1", "1.0");
         assert_eq!(inspect(&format!("{old}\n")), Err(Refused { at: old.len() }));

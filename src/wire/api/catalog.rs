@@ -36,6 +36,7 @@ pub struct Provider {
 }
 
 /// A size of dynos.
+#[expect(clippy::struct_excessive_bools, reason = "the published schema has these fields")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DynoSize {
     /// The machine's.

@@ -72,18 +72,18 @@ pub struct CreateDyno {
 /// The stock command sends the size of its window as numbers.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Text {
+enum Scalar {
     Text(String),
     Number(i64),
     Flag(bool),
 }
 
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
-    let given = Option::<BTreeMap<String, Text>>::deserialize(deserializer)?.unwrap_or_default();
+    let given = Option::<BTreeMap<String, Scalar>>::deserialize(deserializer)?.unwrap_or_default();
     let text = |value| match value {
-        Text::Text(text) => text,
-        Text::Number(number) => number.to_string(),
-        Text::Flag(flag) => flag.to_string(),
+        Scalar::Text(text) => text,
+        Scalar::Number(number) => number.to_string(),
+        Scalar::Flag(flag) => flag.to_string(),
     };
     Ok(given.into_iter().map(|(name, value)| (name, text(value))).collect())
 }
