@@ -8,7 +8,7 @@ use crate::api::dynos::release_ids;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
-use crate::flows;
+use crate::flows::{self, Caller};
 use crate::wire::api::{Build, BuildpackInstallation, UpdateBuildpacks};
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -43,10 +43,11 @@ pub(super) async fn buildpacks(
 
 pub(super) async fn set_buildpacks(
     State(api): State<Api>,
+    caller: Caller,
     Path(key): Path<String>,
     Input(body): Input<UpdateBuildpacks>,
 ) -> Result<Json<Vec<BuildpackInstallation>>, ApiError> {
     let app = api.app(&key).await?;
     let urls = body.updates.into_iter().map(|update| update.buildpack).collect();
-    Ok(Json(view::buildpacks(&flows::set_buildpacks(&api.node, &app, urls).await?)))
+    Ok(Json(view::buildpacks(&flows::set_buildpacks(&api.node, &caller, &app, urls).await?)))
 }

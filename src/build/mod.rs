@@ -29,6 +29,7 @@ mod source;
 mod sweep;
 mod transcript;
 
+pub use origin::is_of_the_host;
 pub use request::{
     BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, NodeFailure,
     Sandboxes, Sink,

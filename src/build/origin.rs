@@ -47,6 +47,14 @@ pub(super) enum Place {
     Host(PathBuf),
 }
 
+/// Whether `name` is a path of this host rather than a name or an address in the network.
+#[must_use]
+pub fn is_of_the_host(name: &str) -> bool {
+    let name = name.trim();
+    let name = name.strip_prefix(URN).unwrap_or(name).trim_start();
+    name.starts_with('/') || name.starts_with("file:")
+}
+
 /// The origin of the buildpack `name`; `known` are the names that this node gives a meaning. The reason is one clause.
 pub(super) fn of(name: &str, known: &BTreeMap<String, String>) -> Result<Origin, String> {
     let mut name = name.strip_prefix(URN).unwrap_or(name).trim().to_owned();
@@ -203,6 +211,16 @@ mod test {
         assert_eq!(at("bare#v2"), Ok(Origin::Git { at: bare, reference: Some("v2".to_owned()) }));
         let archive = Origin::Archive(Place::Host(path("pack.tgz")));
         assert_eq!(plain(&format!("file://{}", path("pack.tgz").display())), Ok(archive));
+    }
+
+    #[test]
+    fn paths_of_this_host_are_known_for_what_they_are_however_written() {
+        for name in ["/srv/pack", " /srv/pack", "urn:buildpack:/srv/pack", "file:///srv/pack.tgz"] {
+            assert!(is_of_the_host(name), "{name}");
+        }
+        for name in ["heroku/python", "urn:buildpack:heroku/python", "https://example.com/pack.git"] {
+            assert!(!is_of_the_host(name), "{name}");
+        }
     }
 
     #[test]

@@ -250,9 +250,12 @@ pub async fn authorization(node: &Node, caller: &Caller, key: &str) -> Result<Au
 /// Takes a token back.
 ///
 /// # Errors
-/// There is none, or the node fails.
+/// There is none, it is good for more than the caller's own credentials, or the node fails.
 pub async fn revoke(node: &Node, caller: &Caller, key: &str) -> Result<Authorization, FlowError> {
     let found = authorization(node, caller, key).await?;
+    if !caller.scopes().hold(&found.scopes) {
+        return Err(Refusal::WiderScopes.into());
+    }
     node.store().remove_authorization(found.id).await?;
     Ok(found)
 }

@@ -1,8 +1,11 @@
 //! The builds of an app, and the buildpacks the next one uses.
 
+use crate::build::is_of_the_host;
 use crate::domain::{App, Build};
 use crate::flows::Node;
+use crate::flows::caller::Caller;
 use crate::flows::error::FlowError;
+use crate::wire::api_errors::Refusal;
 
 /// Every build of an app, newest first.
 ///
@@ -23,8 +26,18 @@ pub async fn buildpacks(node: &Node, app: &App) -> Result<Vec<String>, FlowError
 /// Replaces the buildpacks of an app; the next build uses them.
 ///
 /// # Errors
-/// The app is gone, or the node fails.
-pub async fn set_buildpacks(node: &Node, app: &App, urls: Vec<String>) -> Result<Vec<String>, FlowError> {
+/// One is in a directory of the host and the caller is not the administrator, the app is gone, or the node fails.
+pub async fn set_buildpacks(
+    node: &Node,
+    caller: &Caller,
+    app: &App,
+    urls: Vec<String>,
+) -> Result<Vec<String>, FlowError> {
+    let kept = buildpacks(node, app).await?;
+    let is_new = |url: &&String| !kept.contains(*url);
+    if urls.iter().filter(is_new).any(|url| is_of_the_host(url)) && caller.require_administrator().is_err() {
+        return Err(Refusal::HostBuildpack.into());
+    }
     node.store().set_buildpacks(app.id, urls).await?;
     buildpacks(node, app).await
 }

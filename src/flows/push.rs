@@ -8,6 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::build::is_of_the_host;
 use crate::domain::{App, ConfigVars, Release};
 use crate::flows::Node;
 use crate::flows::access::Actor;
@@ -135,6 +136,11 @@ async fn build_and_release(
 ) -> Result<Made, Stopped> {
     let app = &push.app;
     let _slug_stays = node.locks().making_slug().await;
+    let config = crate::flows::config(node, app).await?;
+    let mut buildpacks = node.store().buildpacks(app.id).await?;
+    if buildpacks.is_empty() {
+        buildpacks.extend(buildpack_of(&config)?);
+    }
     let id = Uuid::new_v4();
     let (commit, user) = (Some(push.commit.clone()), push.actor.0.clone());
     let output_path = node.settings().builds_dir().join(app.id.to_string()).join(format!("{id}.log"));
@@ -148,11 +154,6 @@ async fn build_and_release(
         })
         .await?;
     node.tell(app.id, &ApiLine::BuildStarted { user });
-    let config = crate::flows::config(node, app).await?;
-    let mut buildpacks = node.store().buildpacks(app.id).await?;
-    if buildpacks.is_empty() {
-        buildpacks.extend(buildpack_of(&config));
-    }
     let order = BuildOrder {
         id,
         app: app.clone(),
@@ -183,10 +184,14 @@ async fn build_and_release(
     result
 }
 
-/// The older way to name a buildpack, where none is set (platform reference 3.4).
-fn buildpack_of(config: &ConfigVars) -> Option<String> {
+/// The older way to name a buildpack, where none is set (platform reference 3.4). Whoever may change config vars says it,
+/// and that is no right to read the host's files.
+fn buildpack_of(config: &ConfigVars) -> Result<Option<String>, Refusal> {
     let named = ["BUILDPACK_URL", "LANGUAGE_PACK_URL"].into_iter().find_map(|name| config.get(name));
-    named.filter(|url| !url.trim().is_empty()).map(str::to_owned)
+    match named.filter(|url| !url.trim().is_empty()) {
+        Some(url) if is_of_the_host(url) => Err(Refusal::HostBuildpack),
+        named => Ok(named.map(str::to_owned)),
+    }
 }
 
 /// What was detected once is the app's choice from then on (platform reference 3.4): another file in its root does not

@@ -238,6 +238,9 @@ pub enum Refusal {
     /// Something that only the administrator does.
     #[error("Only the administrator of the node may do that.")]
     Administrator,
+    /// A buildpack by a path of the node's host, from somebody who may not look there.
+    #[error("A buildpack in a directory of the node is for its administrator to set, with buildpacks:set.")]
+    HostBuildpack,
     /// A token that is not good for that.
     #[error("The token does not allow that: it lacks the scope {}.", .0.as_str())]
     Scope(Scope),
@@ -468,9 +471,12 @@ impl Refusal {
             Self::BadRequest(_) | Self::UpgradeRequired | Self::TlsOnly => ErrorId::BadRequest,
             Self::Version => ErrorId::NotAcceptable,
             Self::Credentials => ErrorId::Unauthorized,
-            Self::Peer | Self::NoAccess { .. } | Self::Administrator | Self::Scope(_) | Self::WiderScopes => {
-                ErrorId::Forbidden
-            }
+            Self::Peer
+            | Self::NoAccess { .. }
+            | Self::Administrator
+            | Self::HostBuildpack
+            | Self::Scope(_)
+            | Self::WiderScopes => ErrorId::Forbidden,
             Self::TooManyLogins { .. } | Self::RateLimit => ErrorId::RateLimit,
             Self::BodyTooLarge { .. } => ErrorId::TooLarge,
             Self::Range => ErrorId::Range,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -11,6 +12,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::domain::{AppId, DynoId, NetnsAddress};
+
+use crate::supervisor::Connection;
 use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Fault, Found, Reach, Reading, Remains, Running, Signal, Started,
     Streams,
@@ -195,6 +198,26 @@ impl Running for FakeDyno {
     }
 }
 
+/// Streams as a client would get them, whose far ends are gone.
+fn streams(connection: Connection) -> Result<Streams, EngineError> {
+    let near = || {
+        std::io::pipe().map(|(reader, writer)| (OwnedFd::from(reader), OwnedFd::from(writer))).map_err(
+            |error| EngineError {
+                attempt: "make pipes".to_owned(),
+                cause: error.to_string(),
+                fault: Fault::Platform,
+            },
+        )
+    };
+    Ok(match connection {
+        Connection::Log => Streams::Log,
+        Connection::Terminal { .. } | Connection::Pipes => {
+            let ((_, stdin), (stdout, _), (stderr, _)) = (near()?, near()?, near()?);
+            Streams::Pipes { stdin, stdout, stderr }
+        }
+    })
+}
+
 impl Engine for FakeEngine {
     fn start(&self, spec: DynoSpec) -> BoxFuture<'static, Result<Started, EngineError>> {
         let mut world = lock(&self.world);
@@ -206,6 +229,7 @@ impl Engine for FakeEngine {
             Err(EngineError { attempt, cause: "as told".to_owned(), fault: Fault::Platform })
         } else {
             let (end, _) = watch::channel(None);
+            let streams = streams(spec.connection);
             let dyno = FakeDyno {
                 spec,
                 listening: Arc::default(),
@@ -215,7 +239,7 @@ impl Engine for FakeEngine {
                 world: self.world.clone(),
             };
             world.dynos.insert(id, dyno.clone());
-            Ok(Started { dyno: Arc::new(dyno), streams: Streams::Log })
+            streams.map(|streams| Started { dyno: Arc::new(dyno), streams })
         };
         std::future::ready(result).boxed()
     }
