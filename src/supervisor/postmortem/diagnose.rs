@@ -125,12 +125,16 @@ fn shown(socket: &SocketAddr) -> String {
     if everywhere.contains(&socket.ip()) { format!("port {}", socket.port()) } else { socket.to_string() }
 }
 
-/// Counted by the kernel, and complained of: a program may well live with a refusal.
+/// Complained of, for a program may well live with a refusal; and counted by the kernel where the words are not plain. Newer
+/// kernels count nothing in version 1 groups.
 fn out_of_tasks(death: &Death) -> Option<Diagnosis> {
     let failed = death.ending != Ending::Code(0);
-    let complains = said::of_tasks(lines(death));
-    (failed && death.tasks.refused > 0 && complains)
-        .then_some(Diagnosis::TooManyTasks { limit: death.tasks.limit })
+    let is_it = match said::of_tasks(lines(death)) {
+        said::OfTasks::Certainly => true,
+        said::OfTasks::Perhaps => death.tasks.refused > 0,
+        said::OfTasks::No => false,
+    };
+    (failed && is_it).then_some(Diagnosis::TooManyTasks { limit: death.tasks.limit })
 }
 
 /// Words say why a program failed, not why one did not.

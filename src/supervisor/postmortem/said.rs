@@ -102,8 +102,11 @@ const PATTERNS: &[Pattern] = &[
     pattern(r"EPERM|(?i:operation not permitted)", |said| Diagnosis::NotPermitted { line: said.line() }),
 ];
 
-/// What processes and threads that are refused make programs say.
-const OF_TASKS: &str = r"EAGAIN|Resource temporarily unavailable|(?i:can't start new thread|cannot create (?:native )?thread|can't create thread|unable to create (?:new )?native thread|Cannot fork|fork: retry)|BlockingIOError";
+/// What processes and threads that are refused make programs say, and nothing else does.
+const OF_TASKS: &str = r"(?i:can't start new thread|cannot create (?:native )?thread|can't create thread|unable to create (?:new )?native thread|Cannot fork|fork: retry)";
+
+/// What they make programs say, as other things do.
+const OF_TASKS_PERHAPS: &str = r"EAGAIN|Resource temporarily unavailable|BlockingIOError";
 
 /// A line that looks like a reason: an error's name at its start.
 const REASON: &str = r"^(?:[\w.:]*(?:Error|Exception|Interrupt|Failure)\b|(?i:fatal|panic|error)\b|thread '.*' panicked|Uncaught )";
@@ -111,6 +114,7 @@ const REASON: &str = r"^(?:[\w.:]*(?:Error|Exception|Interrupt|Failure)\b|(?i:fa
 struct Compiled {
     patterns: Vec<(Regex, Meaning)>,
     of_tasks: Option<Regex>,
+    of_tasks_perhaps: Option<Regex>,
     reason: Option<Regex>,
 }
 
@@ -120,6 +124,7 @@ static COMPILED: LazyLock<Compiled> = LazyLock::new(|| Compiled {
         .filter_map(|pattern| Some((Regex::new(pattern.words).ok()?, pattern.meaning)))
         .collect(),
     of_tasks: Regex::new(OF_TASKS).ok(),
+    of_tasks_perhaps: Regex::new(OF_TASKS_PERHAPS).ok(),
     reason: Regex::new(REASON).ok(),
 });
 
@@ -133,10 +138,26 @@ pub(super) fn why(lines: &[String]) -> Option<Diagnosis> {
     })
 }
 
+/// How sure it is that the lines complain of processes or threads that could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfTasks {
+    /// They say so.
+    Certainly,
+    /// They say what other refusals make programs say, too.
+    Perhaps,
+    /// They say nothing of the kind.
+    No,
+}
+
 /// Whether the lines complain of processes or threads that could not be had.
-pub(super) fn of_tasks(lines: &[String]) -> bool {
-    let complains = |line: &String| COMPILED.of_tasks.as_ref().is_some_and(|words| words.is_match(line));
-    lines.iter().any(complains)
+pub(super) fn of_tasks(lines: &[String]) -> OfTasks {
+    let any =
+        |words: &Option<Regex>| lines.iter().any(|line| words.as_ref().is_some_and(|w| w.is_match(line)));
+    match (any(&COMPILED.of_tasks), any(&COMPILED.of_tasks_perhaps)) {
+        (true, _) => OfTasks::Certainly,
+        (false, true) => OfTasks::Perhaps,
+        (false, false) => OfTasks::No,
+    }
 }
 
 /// The newest line that looks like a reason, or else the last one that says anything.
@@ -161,6 +182,8 @@ mod test {
     #[test]
     fn every_pattern_is_one() {
         assert_eq!(COMPILED.patterns.len(), PATTERNS.len());
-        assert!(COMPILED.of_tasks.is_some() && COMPILED.reason.is_some());
+        assert!(
+            COMPILED.of_tasks.is_some() && COMPILED.of_tasks_perhaps.is_some() && COMPILED.reason.is_some()
+        );
     }
 }
