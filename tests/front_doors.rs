@@ -177,6 +177,7 @@ impl Stage {
             git_address: git,
             default_stack: dyno::domain::StackName::default(),
             release_timeout_s: 3600,
+            quotas: dyno::flows::Quotas::default(),
         };
         Node::new(parts, settings)
     }

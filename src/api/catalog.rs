@@ -9,7 +9,7 @@ use crate::api::asked::Asked;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view::REGION;
-use crate::domain;
+use crate::domain::{self, SizeLimits};
 use crate::wire::api::{DynoSize, Provider, Region, Stack, stable_id, timestamp};
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -43,30 +43,35 @@ pub(super) async fn show_region(Path(key): Path<String>) -> Result<Json<Region>,
     }
 }
 
-fn sizes(asked: &Asked) -> Vec<DynoSize> {
-    let smallest = domain::DynoSize::ALL.map(domain::DynoSize::cpu_weight).into_iter().min().unwrap_or(1);
-    let size = |size: domain::DynoSize| DynoSize {
+fn sizes(api: &Api, asked: &Asked) -> Vec<DynoSize> {
+    let table = &api.node.settings().quotas.sizes;
+    let smallest = table.iter().map(|(_, limits)| limits.cpu_weight).min().unwrap_or(1).max(1);
+    let size = |(size, limits): (domain::DynoSize, SizeLimits)| DynoSize {
         architecture: std::env::consts::ARCH.to_owned(),
-        compute: size.cpu_weight() / smallest,
+        compute: limits.cpu_weight / smallest,
         cost: None,
         dedicated: false,
         precise_dyno_units: 0.0,
         generation: asked.generation(),
         id: stable_id("dyno-size", size.as_str()),
-        memory: f64::from(u32::try_from(size.memory().0 >> 20).unwrap_or(u32::MAX)) / f64::from(GB >> 20),
+        memory: f64::from(u32::try_from(limits.memory.0 >> 20).unwrap_or(u32::MAX)) / f64::from(GB >> 20),
         name: size.as_str().to_owned(),
         private_space_only: false,
     };
-    domain::DynoSize::ALL.into_iter().map(size).collect()
+    table.iter().map(size).collect()
 }
 
-pub(super) async fn list_sizes(asked: Asked) -> Json<Vec<DynoSize>> {
-    Json(sizes(&asked))
+pub(super) async fn list_sizes(State(api): State<Api>, asked: Asked) -> Json<Vec<DynoSize>> {
+    Json(sizes(&api, &asked))
 }
 
-pub(super) async fn show_size(asked: Asked, Path(key): Path<String>) -> Result<Json<DynoSize>, ApiError> {
+pub(super) async fn show_size(
+    State(api): State<Api>,
+    asked: Asked,
+    Path(key): Path<String>,
+) -> Result<Json<DynoSize>, ApiError> {
     let is_named = |size: &DynoSize| size.name.eq_ignore_ascii_case(&key) || size.id.to_string() == key;
-    let found = sizes(&asked).into_iter().find(is_named);
+    let found = sizes(&api, &asked).into_iter().find(is_named);
     Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::DynoSize(key.chars().take(63).collect())))?))
 }
 

@@ -1,5 +1,7 @@
 //! `/apps/:app/formation`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 
@@ -71,6 +73,7 @@ fn parse(update: FormationUpdate) -> Result<ScaleUpdate, Refusal> {
         process_type: name.parse().map_err(|_| missing(&name))?,
         quantity: update.quantity.map(quantity).transpose()?,
         size: update.size.map(|size| size.name().parse().map_err(Refusal::Size)).transpose()?,
+        stop_grace: update.stop_grace_s.map(|seconds| Duration::from_secs(seconds.into())),
     })
 }
 

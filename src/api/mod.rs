@@ -7,6 +7,7 @@
 
 mod account_features;
 mod accounts;
+mod app_features;
 mod apps;
 mod asked;
 mod attach;

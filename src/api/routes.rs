@@ -11,9 +11,9 @@ use crate::api::auth::{self, Door, Gate};
 use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
-    account_features, accounts, apps, attach, authorizations, builds, catalog, collaborators, config_vars,
-    domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pushes, rate, releases,
-    scheduler, users,
+    account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
+    config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pushes, rate,
+    releases, scheduler, users,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -154,6 +154,9 @@ fn of_apps() -> Vec<Route> {
 fn of_running_apps() -> Vec<Route> {
     use Need::{App, Config, Nothing};
     vec![
+        row(Method::GET, "/apps/{app}/features", App(View), app_features::list),
+        row(Method::GET, "/apps/{app}/features/{feature}", App(View), app_features::show),
+        row(Method::PATCH, "/apps/{app}/features/{feature}", App(Operate), app_features::update),
         row(Method::GET, "/apps/{app}/formation", App(View), formation::list),
         row(Method::PATCH, "/apps/{app}/formation", App(Operate), formation::update),
         row(Method::GET, "/apps/{app}/formation/{type}", App(View), formation::show),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::asked::{Asked, GENERATION};
 use crate::api::state::Api;
-use crate::domain::{self, App, AppRight, Version};
+use crate::domain::{self, App, AppRight, FeatureRow, Features, Version};
 use crate::flows::ports::{Death, Desired, DynoView};
 use crate::flows::{self, AppInfo, JobView, ReleaseView};
 use crate::sys::clock;
@@ -223,6 +223,7 @@ pub(super) fn formation(desired: &Desired) -> Vec<api::FormationEntry> {
         id: stable_id("formation", &format!("{}/{}", app.id, entry.process_type)),
         quantity: entry.quantity,
         size: entry.size.to_string(),
+        stop_grace_s: entry.stop_grace.map(|grace| grace.as_secs()),
         process_type: entry.process_type.to_string(),
         updated_at: timestamp(desired.release.created_at_s),
     };
@@ -361,6 +362,27 @@ pub(super) fn log_drain(app: &App, drain: &domain::Drain) -> api::LogDrain {
         token: drain.token.clone(),
         updated_at: timestamp(drain.created_at_s),
         url: drain.url.reveal().to_owned(),
+    }
+}
+
+/// The identity of a feature, which follows from its name.
+pub(super) fn feature_id(row: &FeatureRow) -> Uuid {
+    stable_id("feature", row.name)
+}
+
+/// A feature, as an app has it that has chosen so.
+pub(super) fn app_feature(app: &App, row: &FeatureRow, chosen: &Features) -> api::AppFeature {
+    api::AppFeature {
+        created_at: timestamp(app.created_at_s),
+        description: row.description.to_owned(),
+        display_name: None,
+        doc_url: String::new(),
+        enabled: chosen.has(row.feature),
+        feedback_email: None,
+        id: feature_id(row),
+        name: row.name.to_owned(),
+        state: "general".to_owned(),
+        updated_at: timestamp(app.created_at_s),
     }
 }
 

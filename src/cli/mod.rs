@@ -46,8 +46,12 @@ enum Command {
     Info(command::info::Args),
     #[command(name = "ps")]
     Ps(command::ps::Args),
-    #[command(name = "ps:scale", visible_alias = "scale")]
+    #[command(name = "ps:scale", visible_aliases = ["scale", "dyno:scale"])]
     PsScale(command::ps_scale::Args),
+    #[command(name = "ps:type", visible_aliases = ["ps:resize", "dyno:type", "dyno:resize"])]
+    PsType(command::ps_type::Args),
+    #[command(name = "ps:grace")]
+    PsGrace(command::ps_grace::Args),
     #[command(name = "ps:restart", visible_aliases = ["restart", "dyno:restart"])]
     PsRestart(command::ps_restart::Args),
     #[command(name = "ps:stop", visible_aliases = ["stop", "dyno:stop"])]
@@ -74,6 +78,14 @@ enum Command {
     ConfigGet(command::config_get::Args),
     #[command(name = "config:unset", visible_alias = "config:remove")]
     ConfigUnset(command::config_unset::Args),
+    #[command(name = "features", visible_alias = "labs")]
+    Features(command::features::Args),
+    #[command(name = "features:info", visible_alias = "labs:info")]
+    FeaturesInfo(command::features_info::Args),
+    #[command(name = "features:enable", visible_alias = "labs:enable")]
+    FeaturesEnable(command::features_set::Enable),
+    #[command(name = "features:disable", visible_alias = "labs:disable")]
+    FeaturesDisable(command::features_set::Disable),
     #[command(name = "releases")]
     Releases(command::releases::Args),
     #[command(name = "releases:info")]
@@ -230,6 +242,7 @@ fn report(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.status())
 }
 
+#[expect(clippy::too_many_lines, reason = "a table, one row a command")]
 async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
     let context = Context { client: Client::new(cli.node.socket()), node: cli.node };
     let done = |()| ExitCode::SUCCESS;
@@ -240,6 +253,8 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::Info(args) => args.run(&context).await.map(done),
         Command::Ps(args) => args.run(&context).await.map(done),
         Command::PsScale(args) => args.run(&context).await.map(done),
+        Command::PsType(args) => args.run(&context).await.map(done),
+        Command::PsGrace(args) => args.run(&context).await.map(done),
         Command::PsRestart(args) => args.run(&context).await.map(done),
         Command::PsStop(args) => args.run(&context).await.map(done),
         Command::Why(args) => args.run(&context).await.map(done),
@@ -253,6 +268,10 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::ConfigSet(args) => args.run(&context).await.map(done),
         Command::ConfigGet(args) => args.run(&context).await.map(done),
         Command::ConfigUnset(args) => args.run(&context).await.map(done),
+        Command::Features(args) => args.run(&context).await.map(done),
+        Command::FeaturesInfo(args) => args.run(&context).await.map(done),
+        Command::FeaturesEnable(args) => args.run(&context).await.map(done),
+        Command::FeaturesDisable(args) => args.run(&context).await.map(done),
         Command::Releases(args) => args.run(&context).await.map(done),
         Command::ReleasesInfo(args) => args.run(&context).await.map(done),
         Command::ReleasesOutput(args) => args.run(&context).await.map(done),

@@ -103,6 +103,26 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A header row, a rule, and rows, as the platform's tool draws tables; cells are padded, nothing at line ends.
+pub(super) fn ruled(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(format!("  {}", cells.join("   ")).trim_end());
+        text.push('\n');
+        if number == 0 {
+            let rule = (widths.iter().map(|width| width + 3).sum::<usize>()).saturating_sub(1);
+            text.push_str(&format!(" {}\n", "\u{2500}".repeat(rule)));
+        }
+    }
+    text
+}
+
 /// The present, as times are shown against it.
 #[derive(Clone, Debug)]
 pub(super) struct Now {

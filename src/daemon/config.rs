@@ -11,7 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::build::BuildLimits;
-use crate::domain::{Bytes, Email, EmailError, StackName};
+use crate::domain::{Bytes, DynoSize, Email, EmailError, Formation, SizeLimits, Sizes, StackName};
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::lifecycle::Timings;
@@ -28,6 +28,13 @@ pub const INDEX_MAX: u32 = 31;
 const ROUTER_PORT: u16 = 8080;
 /// The longest a release command may run unless told otherwise, seconds (platform reference 2.2).
 const RELEASE_TIMEOUT_S: u64 = 3600;
+/// How often the machine's memory may be promised to formations unless the file says otherwise: a dyno is killed at twice
+/// its quota, but most use less than half of it.
+const MEMORY_OVERCOMMIT: f64 = 2.0;
+/// What the file may say of that.
+const OVERCOMMITS: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
+/// The greatest weight that the kernel takes for a share of the CPU.
+const CPU_WEIGHT_MAX: u64 = 10_000;
 /// The administrator's name unless told otherwise.
 const OWNER: &str = "admin@localhost";
 /// The port of the git endpoint and the API unless told otherwise.
@@ -92,6 +99,7 @@ struct File {
     build: BuildSection,
     dynos: DynosSection,
     releases: ReleasesSection,
+    sizes: BTreeMap<String, SizeSection>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -143,6 +151,32 @@ struct DynosSection {
     crash_delays_s: Option<[u64; 7]>,
     /// Whether figures of dynos go to their apps' logs.
     runtime_metrics: bool,
+    /// How long dynos may take to stop whose process type has no span of its own, in seconds.
+    stop_grace_s: Option<NonZeroU64>,
+    /// The most dynos of one app.
+    per_app_max: Option<u32>,
+    /// How often the machine's memory may be promised to formations.
+    memory_overcommit: Option<f64>,
+    /// Whether a formation is refused that asks for more; so it is unless this is `false`.
+    memory_check: Option<bool>,
+}
+
+/// A size: what is left out is as the platform has it, for a size of the node's own as `standard-1x` has it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SizeSection {
+    /// The memory quota, in MiB.
+    memory_mib: Option<NonZeroU64>,
+    /// The memory at which a dyno is killed, in MiB.
+    memory_max_mib: Option<NonZeroU64>,
+    /// The share of a contended CPU, 1 to 10000.
+    cpu_weight: Option<NonZeroU64>,
+    /// The most processes and threads.
+    tasks: Option<NonZeroU64>,
+    /// The most dynos of one process type.
+    per_type_max: Option<u32>,
+    /// The most one-off dynos of one app at once.
+    one_offs_max: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -183,6 +217,12 @@ pub struct Config {
     pub runtime_metrics: RuntimeMetrics,
     /// The longest a release command may run, seconds.
     pub release_timeout_s: u64,
+    /// What a dyno of each size may use.
+    pub sizes: Sizes,
+    /// The most dynos of one app.
+    pub dynos_per_app_max: u32,
+    /// How much of the machine's memory may be promised to formations, in hundredths; `None` where nobody looks.
+    pub memory_overcommit_percent: Option<u32>,
 }
 
 /// Why a node cannot be configured so.
@@ -226,6 +266,17 @@ pub enum ConfigError {
         /// Its defect.
         source: EmailError,
     },
+    /// The size has no name, or one that makes no sense.
+    #[error("[sizes.{name}] in the configuration: {reason}")]
+    Size {
+        /// The section's name.
+        name: String,
+        /// Its defect.
+        reason: &'static str,
+    },
+    /// No factor for the machine's memory.
+    #[error("dynos.memory_overcommit in the configuration is a number from 0.1 to 1000, not {0}")]
+    Overcommit(f64),
     /// The router has nowhere to listen.
     #[error("router.listen in the configuration names no address")]
     NowhereToListen,
@@ -281,6 +332,7 @@ impl Config {
         let below = |folder: &str, default: &str| {
             args.root.as_ref().map_or_else(|| PathBuf::from(default), |root| root.join(folder))
         };
+        let memory_overcommit_percent = file.dynos.memory_overcommit_percent()?;
         Ok(Self {
             lib_dir: below("lib", LIB_DIR),
             run_dir: below("run", RUN_DIR),
@@ -300,6 +352,9 @@ impl Config {
                 RuntimeMetrics::Off
             },
             release_timeout_s: file.releases.command_timeout_s.map_or(RELEASE_TIMEOUT_S, NonZeroU64::get),
+            sizes: sizes(&file.sizes)?,
+            dynos_per_app_max: file.dynos.per_app_max.unwrap_or(Formation::DYNOS_MAX),
+            memory_overcommit_percent,
         })
     }
 
@@ -334,7 +389,63 @@ impl DynosSection {
         Timings {
             boot: self.boot_timeout_s.map_or(usual.boot, |limit| Duration::from_secs(limit.get())),
             crash_delays: delays.unwrap_or(usual.crash_delays),
+            grace: self.stop_grace_s.map_or(usual.grace, |limit| Duration::from_secs(limit.get())),
             ..usual
+        }
+    }
+
+    fn memory_overcommit_percent(&self) -> Result<Option<u32>, ConfigError> {
+        if self.memory_check == Some(false) {
+            return Ok(None);
+        }
+        let factor = self.memory_overcommit.unwrap_or(MEMORY_OVERCOMMIT);
+        if !OVERCOMMITS.contains(&factor) {
+            return Err(ConfigError::Overcommit(factor));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what lies in the range is positive and small"
+        )]
+        let percent = (factor * 100.0).round() as u32;
+        Ok(Some(percent))
+    }
+}
+
+/// The platform's sizes with what the file changes and adds.
+fn sizes(sections: &BTreeMap<String, SizeSection>) -> Result<Sizes, ConfigError> {
+    let mut sizes = Sizes::default();
+    for (name, section) in sections {
+        let wrong = |reason| ConfigError::Size { name: name.clone(), reason };
+        let size: DynoSize = name.parse().map_err(|_| {
+            wrong("a size is named by up to 24 letters, digits and dashes, the first one a letter")
+        })?;
+        let limits = section.limits(sizes.limits(size));
+        if limits.memory_max < limits.memory {
+            return Err(wrong("memory_max_mib is less than memory_mib"));
+        }
+        if limits.cpu_weight > CPU_WEIGHT_MAX {
+            return Err(wrong("cpu_weight is 1 to 10000"));
+        }
+        sizes.set(size, limits);
+    }
+    Ok(sizes)
+}
+
+impl SizeSection {
+    /// The limits, from what the size has without it. The killing point moves with the quota unless it is named.
+    fn limits(&self, usual: SizeLimits) -> SizeLimits {
+        let memory = self.memory_mib.map_or(usual.memory, |mib| Bytes::mib(mib.get()));
+        let max_percent = usual.memory_max.0.saturating_mul(100) / usual.memory.0.max(1);
+        let moved = Bytes(memory.0.saturating_mul(max_percent) / 100);
+        let usual_max = if self.memory_mib.is_some() { moved } else { usual.memory_max };
+        SizeLimits {
+            memory,
+            memory_max: self.memory_max_mib.map_or(usual_max, |mib| Bytes::mib(mib.get())),
+            cpu_weight: self.cpu_weight.map_or(usual.cpu_weight, NonZeroU64::get),
+            tasks_max: self.tasks.map_or(usual.tasks_max, NonZeroU64::get),
+            per_type_max: self.per_type_max.or(usual.per_type_max),
+            one_offs_max: self.one_offs_max.unwrap_or(usual.one_offs_max),
         }
     }
 }
@@ -413,6 +524,33 @@ mod test {
         assert_eq!(set.timings.boot, Duration::from_secs(90));
         assert_eq!(set.timings.crash_delays.after(1), Duration::from_secs(1));
         assert!(toml::from_str::<File>("[dynos]\nboot_timeout_s = 0").is_err());
+    }
+
+    #[test]
+    fn sizes_and_what_may_be_promised_can_be_set() {
+        let usual = join(&ServeArgs::default(), "").unwrap();
+        assert_eq!((&usual.sizes, usual.memory_overcommit_percent), (&Sizes::default(), Some(200)));
+        let text = "[dynos]\nmemory_overcommit = 1.5\nper_app_max = 7\nstop_grace_s = 5\n\
+                    [sizes.standard-1x]\nmemory_mib = 300\n\
+                    [sizes.huge]\nmemory_mib = 4096\nmemory_max_mib = 5000\ncpu_weight = 400\ntasks = 1000\nper_type_max = 2";
+        let set = join(&ServeArgs::default(), text).unwrap();
+        assert_eq!((set.memory_overcommit_percent, set.dynos_per_app_max), (Some(150), 7));
+        assert_eq!(set.timings.grace, Duration::from_secs(5));
+        let small = set.sizes.limits(DynoSize::Standard1X);
+        assert_eq!((small.memory, small.tasks_max), (Bytes::mib(300), 256));
+        assert_eq!(small.memory_max, Bytes::mib(600), "twice, as before");
+        let huge = set.sizes.get("huge".parse().unwrap()).unwrap();
+        assert_eq!((huge.memory_max, huge.cpu_weight, huge.per_type_max), (Bytes::mib(5000), 400, Some(2)));
+        let unchecked = join(&ServeArgs::default(), "[dynos]\nmemory_check = false").unwrap();
+        assert_eq!(unchecked.memory_overcommit_percent, None);
+        for bad in [
+            "[dynos]\nmemory_overcommit = 0",
+            "[sizes.\"a b\"]\nmemory_mib = 1",
+            "[sizes.a]\nmemory_mib = 2\nmemory_max_mib = 1",
+            "[sizes.a]\ncpu_weight = 10001",
+        ] {
+            assert!(join(&ServeArgs::default(), bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

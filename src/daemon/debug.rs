@@ -106,7 +106,8 @@ fn start_text(node: &ServeArgs, size: &str, command: String, wish: start::Wish) 
 
 /// The container of a dyno on the default stack.
 fn sandbox(config: &Config, size: &str, command: String, slug: PathBuf) -> Result<Sandbox, String> {
-    let size: DynoSize = size.parse().map_err(|error: crate::domain::UnknownSize| error.to_string())?;
+    let size = size.parse::<DynoSize>().and_then(|size| config.sizes.known(size));
+    let size = config.sizes.limits(size.map_err(|error| error.to_string())?);
     let stack = Stack::current(&config.lib_dir, &config.stack).map_err(|error| error.to_string())?;
     let id: ContainerId = "debug-plan".parse().map_err(|error| format!("{error}"))?;
     let slug = IdMapped { path: slug, disk: Some((STORE_ID, UID)) };
@@ -129,11 +130,11 @@ fn sandbox(config: &Config, size: &str, command: String, slug: PathBuf) -> Resul
             umask: 0o022,
         },
         limits: Limits {
-            memory_bytes: Some(size.memory_max().0),
+            memory_bytes: Some(size.memory_max.0),
             memory_swap_bytes: Some(0),
-            cpu_weight: size.cpu_weight(),
-            io_weight: size.cpu_weight(),
-            pids: Some(size.tasks_max()),
+            cpu_weight: size.cpu_weight,
+            io_weight: size.cpu_weight,
+            pids: Some(size.tasks_max),
             ..Limits::default()
         },
         network: Network::Isolated,

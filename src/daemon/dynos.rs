@@ -1,5 +1,6 @@
 //! The supervisor as the stories ask for it: domain values in, stacks found on disk, streams out.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,13 +8,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
-use crate::domain::{AppId, AppName, DynoName, Hostname, Release};
+use crate::domain::{AppId, AppName, DynoName, Feature, Features, Hostname, Release};
+use crate::flows::metadata;
 use crate::flows::ports::{
     Connection, Death, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd,
     OneOffExit, Scope, StartedOneOff,
 };
 use crate::stack::Stack;
-use crate::supervisor::{self, DesiredApp, ExitWatch, ReleaseImage, StackImage, Supervisor, SupervisorError};
+use crate::supervisor::lifecycle::Handover;
+use crate::supervisor::{
+    self, DesiredApp, ExitWatch, Preferences, ReleaseImage, RuntimeMetrics, StackImage, Supervisor,
+    SupervisorError,
+};
 
 /// The supervisor and the disk it needs answers from.
 pub(super) struct SupervisedDynos {
@@ -24,8 +30,12 @@ pub(super) struct SupervisedDynos {
 }
 
 impl SupervisedDynos {
-    /// All that a dyno needs of a release; none before the first deploy.
-    fn image(&self, release: &Release) -> Result<Option<Arc<ReleaseImage>>, DynosError> {
+    /// All that a dyno needs of a release, `metadata` among it; none before the first deploy.
+    fn image(
+        &self,
+        release: &Release,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Option<Arc<ReleaseImage>>, DynosError> {
         let (Some(slug), Some(version)) = (&release.slug, &release.stack_version) else { return Ok(None) };
         let stack = Stack::at(&self.lib_dir, &release.stack, version).map_err(|error| {
             let (stack, number) = (&release.stack, release.version);
@@ -42,18 +52,24 @@ impl SupervisedDynos {
             },
             config: release.config.clone(),
             commands: release.process_types.clone(),
+            metadata,
         })))
     }
 
     fn desired(&self, desired: Desired) -> Result<DesiredApp, DynosError> {
-        let Desired { app, release, formation, domains } = desired;
+        let Desired { app, release, formation, features, earlier, domains } = desired;
+        let image = |release: &Release| self.image(release, metadata(&app, release, &features));
+        // One whose stack is gone cannot be started again, which is no reason not to run the current one.
+        let earlier = earlier.iter().filter_map(|release| image(release).ok().flatten()).collect();
         Ok(DesiredApp {
             app: app.id,
             hostnames: hostnames(&app.name, domains),
+            release: image(&release)?,
             name: app.name,
-            release: self.image(&release)?,
             formation,
             maintenance: app.maintenance,
+            preferences: preferences(&features),
+            earlier,
         })
     }
 
@@ -63,7 +79,8 @@ impl SupervisedDynos {
             id: one_off.id,
             name: one_off.name,
             app: one_off.app.id,
-            release: self.image(&one_off.release)?.ok_or_else(nothing)?,
+            // Whoever asks for a one-off lays over its environment what it is to be told.
+            release: self.image(&one_off.release, BTreeMap::new())?.ok_or_else(nothing)?,
             command: one_off.command,
             size: one_off.size,
             env: one_off.env,
@@ -79,7 +96,7 @@ impl SupervisedDynos {
 
 /// The name an app is given, and those of its own.
 fn hostnames(app: &AppName, domains: Vec<Hostname>) -> Vec<Hostname> {
-    format!("{app}.localhost").parse().into_iter().chain(domains).collect()
+    app.default_domain().parse().into_iter().chain(domains).collect()
 }
 
 impl Dynos for SupervisedDynos {
@@ -93,6 +110,7 @@ impl Dynos for SupervisedDynos {
             for one in desired {
                 let (app, bare) = (one.app.name.clone(), one.app.clone());
                 let (formation, domains) = (one.formation.clone(), one.domains.clone());
+                let preferences = preferences(&one.features);
                 match self.desired(one) {
                     Ok(desired) => apps.push(desired),
                     // One app without its stack must not keep all others down: it answers, and runs nothing.
@@ -105,6 +123,8 @@ impl Dynos for SupervisedDynos {
                             release: None,
                             formation,
                             maintenance: bare.maintenance,
+                            preferences,
+                            earlier: Vec::new(),
                         });
                     }
                 }
@@ -197,6 +217,18 @@ fn exit(watch: ExitWatch) -> OneOffExit {
         };
         Some(OneOffEnd { status, cause })
     })
+}
+
+/// What the supervisor needs to know of an app's features.
+fn preferences(features: &Features) -> Preferences {
+    Preferences {
+        handover: if features.has(Feature::Preboot) { Handover::Overlap } else { Handover::AtOnce },
+        metrics: if features.has(Feature::LogRuntimeMetrics) {
+            RuntimeMetrics::On
+        } else {
+            RuntimeMetrics::Off
+        },
+    }
 }
 
 fn scope_of(scope: Scope) -> supervisor::Scope {

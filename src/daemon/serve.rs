@@ -21,8 +21,8 @@ use crate::daemon::config::OnExit;
 use crate::daemon::dynos::SupervisedDynos;
 use crate::daemon::error::DaemonError;
 use crate::daemon::{Config, Instance, notify};
-use crate::domain::AppId;
-use crate::flows::{self, Node, Parts, Settings, Token};
+use crate::domain::{AppId, Bytes, NodeMemory};
+use crate::flows::{self, Node, Parts, Quotas, Settings, Token};
 use crate::git::{self, GitState, Repositories};
 use crate::logs::LogService;
 use crate::router::{NetnsConnector, Router, RouterConfig, RouterLog};
@@ -34,7 +34,7 @@ use crate::store::Store;
 use crate::supervisor::engine::native::{NativeConfig, NativeEngine};
 use crate::supervisor::postmortem::Deaths;
 use crate::supervisor::{Supervisor, SupervisorConfig};
-use crate::sys::{clock, fs, privilege};
+use crate::sys::{clock, fs, memory, privilege};
 use crate::wire::logline::LogLine;
 use crate::wire::router_line::RouterLine;
 
@@ -145,7 +145,12 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     let resolvers = network_config.resolvers.clone();
     let network = Arc::new(NodeNetwork::setup(network_config).await?);
     let slots = Slots::new();
-    let native = NativeConfig { lib_dir: config.lib_dir.clone(), index: config.index, resolvers };
+    let native = NativeConfig {
+        lib_dir: config.lib_dir.clone(),
+        index: config.index,
+        resolvers,
+        sizes: config.sizes.clone(),
+    };
     let engine = NativeEngine::new(runtime.clone(), Arc::clone(&network), slots.clone(), native);
     let supervisor = Supervisor::start(
         Arc::new(engine),
@@ -154,6 +159,7 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
             timings: config.timings,
             metrics: config.runtime_metrics,
             deaths: Deaths::at(config.lib_dir.join("deaths")),
+            sizes: config.sizes.clone(),
         },
     );
     let builder = SandboxedBuilder::new(config, runtime.clone(), network, slots);
@@ -204,6 +210,13 @@ fn settings(config: &Config) -> Settings {
         git_address: config.git.first().copied().unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
         default_stack: config.stack.clone(),
         release_timeout_s: config.release_timeout_s,
+        quotas: Quotas {
+            sizes: config.sizes.clone(),
+            dynos_per_app_max: config.dynos_per_app_max,
+            memory: config
+                .memory_overcommit_percent
+                .map(|overcommit_percent| NodeMemory { total: Bytes(memory::total()), overcommit_percent }),
+        },
     }
 }
 

@@ -63,6 +63,12 @@ impl AppName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The host name an app of this name is born with.
+    #[must_use]
+    pub fn default_domain(&self) -> String {
+        format!("{self}.localhost")
+    }
 }
 
 impl fmt::Display for AppName {

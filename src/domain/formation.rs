@@ -1,6 +1,7 @@
 //! The formation: how many dynos of which type and size an app runs.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -15,6 +16,8 @@ pub struct FormationEntry {
     pub quantity: u32,
     /// How large each is.
     pub size: DynoSize,
+    /// How long each may take to stop after SIGTERM; the node's own span where it is not set.
+    pub stop_grace: Option<Duration>,
 }
 
 /// The formation of an app, one entry a type, ordered by type.
@@ -24,6 +27,8 @@ pub struct Formation(Vec<FormationEntry>);
 impl Formation {
     /// The most dynos of one app, all types together (platform reference 1.2).
     pub const DYNOS_MAX: u32 = 100;
+    /// The longest time that a type's dynos may be given to stop.
+    pub const STOP_GRACE_MAX: Duration = Duration::from_secs(60 * 60);
 
     /// Takes entries in any order; of several for one type the last counts.
     #[must_use]
@@ -55,6 +60,7 @@ impl Formation {
                 process_type: name.clone(),
                 quantity: u32::from(first_deploy && name.is_web()),
                 size: DynoSize::default(),
+                stop_grace: None,
             })
         }))
     }
@@ -135,6 +141,7 @@ mod test {
             process_type: "worker".parse().unwrap(),
             quantity: 3,
             size: DynoSize::default(),
+            stop_grace: None,
         }]);
         let after = before.deployed(&types(&["web", "worker"]));
         assert_eq!(after.entry(&"worker".parse().unwrap()).unwrap().quantity, 3);

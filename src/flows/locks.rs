@@ -20,6 +20,7 @@ pub(super) struct Locks {
     change: Mutex<HashMap<AppId, AppLock>>,
     builds: Arc<Semaphore>,
     slugs: Arc<RwLock<()>>,
+    memory: tokio::sync::Mutex<()>,
 }
 
 /// Held while an app builds.
@@ -42,6 +43,7 @@ impl Default for Locks {
             change: Mutex::default(),
             builds: Arc::new(Semaphore::new(BUILDS_MAX)),
             slugs: Arc::default(),
+            memory: tokio::sync::Mutex::default(),
         }
     }
 }
@@ -67,6 +69,11 @@ impl Locks {
     /// Takes the right to sweep slugs, unless one is being made.
     pub(super) fn try_sweep(&self) -> Option<OwnedRwLockWriteGuard<()>> {
         Arc::clone(&self.slugs).try_write_owned().ok()
+    }
+
+    /// Waits for the right to promise memory of the node: two apps that scale at once must not both take what is left.
+    pub(super) async fn memory(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.memory.lock().await
     }
 
     /// Waits for the right to make a release or change the formation.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
-use crate::domain::{App, AppId, AppName, Email, StackName};
+use crate::domain::{App, AppId, AppName, Email, Formation, NodeMemory, Sizes, StackName};
 use crate::flows::accounts::Logins;
 use crate::flows::attach::Waiting;
 use crate::flows::error::FlowError;
@@ -33,6 +33,25 @@ pub struct Settings {
     pub default_stack: StackName,
     /// The longest a release command may run, seconds.
     pub release_timeout_s: u64,
+    /// How much of what may run.
+    pub quotas: Quotas,
+}
+
+/// How much of what may run on a node.
+#[derive(Clone, Debug)]
+pub struct Quotas {
+    /// The sizes that dynos may have.
+    pub sizes: Sizes,
+    /// The most dynos of one app's formation.
+    pub dynos_per_app_max: u32,
+    /// What formations may ask for; `None` leaves it to the machine.
+    pub memory: Option<NodeMemory>,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { sizes: Sizes::default(), dynos_per_app_max: Formation::DYNOS_MAX, memory: None }
+    }
 }
 
 impl Settings {
@@ -208,7 +227,8 @@ impl Node {
         let release = self.store().current_release(app.id).await?.ok_or_else(Refusal::no_app)?;
         let formation = self.store().formation(app.id).await?;
         let domains = self.store().domains(app.id).await?.into_iter().map(|domain| domain.hostname).collect();
-        Ok(Desired { app: app.clone(), release, formation, domains })
+        let features = self.store().features(app.id).await?;
+        Ok(Desired { app: app.clone(), release, formation, domains, features, earlier: Vec::new() })
     }
 
     /// Makes what runs what is wanted.

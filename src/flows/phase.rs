@@ -19,10 +19,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
-use crate::domain::{App, AppId, DynoId, DynoName, DynoSize, ProcessType, Release, ReleasePhase, Version};
+use crate::domain::{
+    App, AppId, DynoId, DynoName, DynoSize, Features, ProcessType, Release, ReleasePhase, Version,
+};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
+use crate::flows::features::metadata_of;
 use crate::flows::ports::{Connection, DynosError, EndCause, OneOff, OneOffEnd, OneOffExit, StartedOneOff};
 use crate::flows::releases::announce;
 use crate::flows::run::free_name;
@@ -134,6 +137,7 @@ pub(super) async fn make(node: &Node, app: &App, new: NewRelease, actor: &Actor)
     }
     let name = free_name(node, app, ProcessType::release())?;
     let id = DynoId(Uuid::new_v4());
+    let features = node.store().features(app.id).await?;
     let release = node.store().create_pending_release(new, id, name.clone()).await?;
     let user = || actor.0.clone();
     node.tell(app.id, &ApiLine::Described { description: release.description.clone(), user: user() });
@@ -149,7 +153,7 @@ pub(super) async fn make(node: &Node, app: &App, new: NewRelease, actor: &Actor)
         }
     };
     let watched = running.watched.clone();
-    let one_off = running.one_off();
+    let one_off = running.one_off(&features);
     tokio::spawn(running.run(Start::New(Box::new(one_off))));
     Ok(Made::Pending(release, watched))
 }
@@ -226,14 +230,14 @@ impl Running {
         self.phase.dyno
     }
 
-    fn one_off(&self) -> OneOff {
+    fn one_off(&self, features: &Features) -> OneOff {
         OneOff {
             id: self.phase.dyno,
             name: self.phase.name.clone(),
             app: self.app.clone(),
             release: self.release.clone(),
             command: self.release.command().unwrap_or_default().to_owned(),
-            env: Default::default(),
+            env: metadata_of(self.phase.dyno, &self.app, &self.release, features),
             size: DynoSize::Standard1X,
             connection: Connection::Log,
             time_to_live_s: self.node.settings().release_timeout_s,

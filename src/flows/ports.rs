@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, Hostname, ProcessType, Release,
-    Slug, StackName, Version,
+    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, Hostname,
+    ProcessType, Release, Slug, StackName, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;
@@ -29,6 +29,10 @@ pub struct Desired {
     pub formation: Formation,
     /// The names the app answers to besides its given one.
     pub domains: Vec<Hostname>,
+    /// What the app has switched on or off.
+    pub features: Features,
+    /// Earlier releases that dynos may still run when they are taken over; of use at the start of the node alone.
+    pub earlier: Vec<Release>,
 }
 
 /// Which dynos of an app.

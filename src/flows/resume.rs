@@ -12,6 +12,9 @@ use crate::flows::phase::{Running, Start};
 use crate::flows::ports::Desired;
 use crate::flows::schedule;
 
+/// How many releases before the current one dynos may run that are taken over and can be started again.
+const EARLIER_RELEASES_MAX: usize = 10;
+
 /// Takes up where the last process of the node ended, however it ended: unfinished builds have failed, running dynos are
 /// adopted, what destroyed apps and cut off builds have left goes. Returns how many apps there are.
 ///
@@ -25,7 +28,14 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     let apps = node.store().apps().await?;
     let mut desired = Vec::new();
     for app in &apps {
-        desired.push(node.desired(app).await?);
+        let mut wanted = node.desired(app).await?;
+        // The node may have ended while a release was not up yet and an earlier one served on.
+        let releases = node.store().releases(app.id).await?.into_iter();
+        wanted.earlier = releases
+            .filter(|release| release.version < wanted.release.version && release.slug.is_some())
+            .take(EARLIER_RELEASES_MAX)
+            .collect();
+        desired.push(wanted);
     }
     take_up(node, &apps, desired).await?;
     for app in &apps {

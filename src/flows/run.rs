@@ -9,6 +9,7 @@ use crate::domain::{App, DynoId, DynoName, DynoSize, ProcessType};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
+use crate::flows::features::metadata_of;
 use crate::flows::ports::{Connection, Death, DynoView, OneOff, Scope};
 use crate::wire::api_errors::{Missing, Refusal};
 use crate::wire::logline::{ApiLine, DynoLine, LogLine};
@@ -60,19 +61,29 @@ pub async fn run_one_off(
     if let Some(bad) = request.env.iter().find(|(name, value)| !fits_environment(name, value)) {
         return Err(Refusal::BadRequest(format!("{:?} cannot be an environment variable.", bad.0)).into());
     }
+    let sizes = &node.settings().quotas.sizes;
+    let size = sizes.known(request.size).map_err(Refusal::Size)?;
+    let limit = sizes.limits(size).one_offs_max;
+    let is_one_off = |dyno: &&DynoView| dyno.size == size && INDEX_RANGE.contains(&dyno.name.index);
+    if dynos(node, app).iter().filter(is_one_off).count() >= limit {
+        return Err(Refusal::TooManyOneOffs { limit }.into());
+    }
     let desired = node.desired(app).await?;
     let process_type = one_off_type(request.process_type.as_deref(), &desired.release.process_types)?;
     if desired.release.slug.is_none() {
         return Err(Refusal::NotDeployed(app.name.to_string()).into());
     }
+    let id = DynoId(Uuid::new_v4());
+    let mut env = metadata_of(id, app, &desired.release, &desired.features);
+    env.extend(request.env);
     let one_off = OneOff {
-        id: DynoId(Uuid::new_v4()),
+        id,
         name: free_name(node, app, process_type)?,
         app: app.clone(),
         release: desired.release,
         command: request.command,
-        env: request.env,
-        size: request.size,
+        env,
+        size,
         connection: request.connection,
         time_to_live_s,
     };

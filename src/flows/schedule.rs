@@ -16,7 +16,10 @@ use uuid::Uuid;
 use crate::domain::{App, Cadence, DynoId, DynoSize, Job, JobId, JobRun, Overlap, ProcessType, RunState};
 use crate::flows::Node;
 use crate::flows::error::FlowError;
-use crate::flows::ports::{Connection, EndCause, OneOff, OneOffEnd, OneOffExit, Scope, StartedOneOff};
+use crate::flows::features::metadata_of;
+use crate::flows::ports::{
+    Connection, Desired, EndCause, OneOff, OneOffEnd, OneOffExit, Scope, StartedOneOff,
+};
 use crate::flows::run::{TIME_TO_LIVE_MAX_S, free_name};
 use crate::store::{NewJob, NewRun};
 use crate::sys::clock;
@@ -59,10 +62,11 @@ pub struct JobView {
 /// Adds a job.
 ///
 /// # Errors
-/// No command, a time zone that is not known, times of UTC in another zone, too many jobs, the app is gone, or the node
+/// No command, a size the node has not, a time zone that is not known, times of UTC in another zone, too many jobs, the app is gone, or the node
 /// fails.
 pub async fn add_job(node: &Node, app: &App, request: JobRequest) -> Result<JobView, FlowError> {
     let JobRequest { command, cadence, zone, overlap, size } = request;
+    let size = node.settings().quotas.sizes.known(size).map_err(Refusal::Size)?;
     if command.trim().is_empty() || command.contains('\0') {
         return Err(Refusal::NoCommand.into());
     }
@@ -260,7 +264,7 @@ async fn start(node: &Node, app: &App, job: &Job) -> Result<JobRun, FlowError> {
 }
 
 async fn start_dyno(node: &Node, app: &App, job: &Job, run: &JobRun) -> Result<OneOffExit, FlowError> {
-    let release = node.desired(app).await?.release;
+    let Desired { release, features, .. } = node.desired(app).await?;
     if release.slug.is_none() {
         return Err(Refusal::NotDeployed(app.name.to_string()).into());
     }
@@ -269,9 +273,9 @@ async fn start_dyno(node: &Node, app: &App, job: &Job, run: &JobRun) -> Result<O
         id: run.dyno,
         name,
         app: app.clone(),
+        env: metadata_of(run.dyno, app, &release, &features),
         release,
         command: job.command.clone(),
-        env: Default::default(),
         size: job.size,
         connection: Connection::Log,
         time_to_live_s: TIME_TO_LIVE_MAX_S,

@@ -18,7 +18,7 @@ use crate::flows::ports::{
     OneOff, OneOffEnd, Scope, StartedOneOff,
 };
 use crate::flows::{
-    Actor, FlowError, JobRequest, NewAppRequest, Node, Parts, PhaseOutcome, Push, Pushed, ReleaseKey,
+    Actor, FlowError, JobRequest, NewAppRequest, Node, Parts, PhaseOutcome, Push, Pushed, Quotas, ReleaseKey,
     ReleaseView, Settings, Transcript, add_job, begin_push, change_config, config, create, follow_release,
     job_runs, release_output, releases, resume, rollback, run_job,
 };
@@ -155,6 +155,7 @@ impl Stage {
             git_address: ([127, 0, 0, 1], 5080).into(),
             default_stack: StackName::default(),
             release_timeout_s: 3600,
+            quotas: Quotas::default(),
         };
         Self { dir, node: Node::new(parts, settings), dynos, builder }
     }
@@ -328,6 +329,7 @@ async fn scaling_goes_on_while_a_release_is_pending_and_is_kept() {
         process_type: ProcessType::web(),
         quantity: 3,
         size: DynoSize::Standard2X,
+        stop_grace: None,
     }]);
     stage.node.store().set_formation(app.id, three.clone()).await.unwrap();
     stage.end(0, EndCause::Itself).await;

@@ -1,11 +1,15 @@
 //! Apps, their formation and their buildpack list.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use uuid::Uuid;
 
-use crate::domain::{App, AppId, AppName, Email, Formation, ReleaseStatus, SlugDigest, StackName};
+use crate::domain::{
+    App, AppId, AppName, Email, Formation, FormationEntry, ReleaseStatus, SlugDigest, StackName,
+};
 use crate::store::error::{Attempt, StoreError};
-use crate::store::record::{all, first};
+use crate::store::record::{Record, all, first, signed};
 use crate::store::releases::{self, NewRelease};
 use crate::store::{Store, now_s};
 
@@ -204,6 +208,22 @@ impl Store {
         .await
     }
 
+    /// The formations of all apps.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn formations(&self) -> Result<BTreeMap<AppId, Formation>, StoreError> {
+        self.call(|connection| {
+            let read = |record: &Record<'_>| Ok((record.app_id("app_id")?, record.formation_entry()?));
+            let mut by_app = BTreeMap::<AppId, Vec<FormationEntry>>::new();
+            for (app, entry) in all(connection, "formation", ("SELECT * FROM formation", &[]), read)? {
+                by_app.entry(app).or_default().push(entry);
+            }
+            Ok(by_app.into_iter().map(|(app, entries)| (app, Formation::new(entries))).collect())
+        })
+        .await
+    }
+
     /// Replaces the formation of an app.
     ///
     /// # Errors
@@ -262,8 +282,9 @@ pub(super) fn replace_formation(
     let text = app.to_string();
     transaction.execute("DELETE FROM formation WHERE app_id = ?1", [&text]).attempt("clear a formation")?;
     for entry in formation.entries() {
-        let sql = "INSERT INTO formation (app_id, process_type, quantity, size) VALUES (?1, ?2, ?3, ?4)";
-        let values = params![text, entry.process_type.as_str(), entry.quantity, entry.size.as_str()];
+        let sql = "INSERT INTO formation (app_id, process_type, quantity, size, stop_grace_s) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let grace = entry.stop_grace.map(|grace| signed(grace.as_secs()));
+        let values = params![text, entry.process_type.as_str(), entry.quantity, entry.size.as_str(), grace];
         transaction.execute(sql, values).attempt("keep a part of a formation")?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
-//! What it is: apps, releases, formations, slugs, builds, buildpack lists, drains, users and what they may
+//! What it is: apps, releases, formations, slugs, builds, buildpack lists, features, drains, users and what they may
 //! do in one database file, in WAL mode
 //! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
@@ -15,6 +15,7 @@ mod collaborators;
 mod domains;
 mod drains;
 mod error;
+mod features;
 mod jobs;
 mod migrate;
 mod record;

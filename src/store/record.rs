@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rusqlite::Row;
 
 use crate::domain::{
     App, AppId, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, CustomDomain, Drain,
-    DrainId, DynoId, FormationEntry, Job, JobId, JobRun, ProcessType, Release, ReleasePhase, ReleaseStatus,
-    RunState, Slug, SshKey, User, Version,
+    DrainId, DynoId, Feature, FormationEntry, Job, JobId, JobRun, ProcessType, Release, ReleasePhase,
+    ReleaseStatus, RunState, Slug, SshKey, Switch, User, Version,
 };
 use crate::store::error::{Attempt, StoreError};
 
@@ -151,7 +152,12 @@ impl<'a> Record<'a> {
             process_type: self.parse("process_type")?,
             quantity: self.get("quantity")?,
             size: self.parse("size")?,
+            stop_grace: self.get::<Option<u32>>("stop_grace_s")?.map(|s| Duration::from_secs(s.into())),
         })
+    }
+
+    pub(super) fn feature(&self) -> Result<(Feature, Switch), StoreError> {
+        Ok((self.parse("name")?, self.get::<bool>("enabled")?.into()))
     }
 
     pub(super) fn drain(&self) -> Result<Drain, StoreError> {

@@ -58,7 +58,8 @@ fn deploy(app: &App, digest: &SlugDigest, quantity: u32) -> NewRelease {
 
 fn web(quantity: u32) -> Formation {
     let process_type = ProcessType::web();
-    Formation::new([FormationEntry { process_type, quantity, size: DynoSize::Standard2X }])
+    let stop_grace = Some(Duration::from_secs(90));
+    Formation::new([FormationEntry { process_type, quantity, size: DynoSize::Standard2X, stop_grace }])
 }
 
 #[tokio::test]

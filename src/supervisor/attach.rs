@@ -44,12 +44,17 @@ impl EndCause {
     pub(super) fn of(state: Option<State>) -> Self {
         match state {
             Some(
-                State::Launching { .. } | State::Booting { .. } | State::Up { .. } | State::Crashed { .. },
+                State::Launching { .. }
+                | State::Booting { .. }
+                | State::Up { .. }
+                | State::Yielding { .. }
+                | State::Crashed { .. },
             )
             | None => Self::Itself,
             Some(
                 State::HangingUp { .. }
                 | State::Aborting
+                | State::Draining { .. }
                 | State::Stopping { .. }
                 | State::Killing { .. }
                 | State::Ended,

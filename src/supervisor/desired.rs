@@ -9,6 +9,8 @@ use crate::domain::{
     AppId, AppName, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, Hostname, ProcessType,
     SlugDigest, StackName, Version,
 };
+use crate::supervisor::RuntimeMetrics;
+use crate::supervisor::lifecycle::Handover;
 
 /// A stack as dynos see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct ReleaseImage {
     pub config: ConfigVars,
     /// The commands of its process types.
     pub commands: BTreeMap<ProcessType, String>,
+    /// What dynos are told of their app and release, beside their own identity; empty where the app does not want it.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// What an app should be.
@@ -53,6 +57,27 @@ pub struct DesiredApp {
     pub formation: Formation,
     /// Whether requests get the maintenance page.
     pub maintenance: bool,
+    /// How it wants to be run.
+    pub preferences: Preferences,
+    /// Earlier releases that dynos of it may still run when they are taken over, in no order.
+    pub earlier: Vec<Arc<ReleaseImage>>,
+}
+
+impl DesiredApp {
+    /// The release of that number, if it is known.
+    #[must_use]
+    pub fn image(&self, version: Version) -> Option<Arc<ReleaseImage>> {
+        self.release.iter().chain(&self.earlier).find(|image| image.version == version).cloned()
+    }
+}
+
+/// How an app wants to be run, where it has a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preferences {
+    /// What comes first when a web dyno is replaced.
+    pub handover: Handover,
+    /// Whether figures of its dynos go to its log, whatever the node's own setting.
+    pub metrics: RuntimeMetrics,
 }
 
 /// Which dynos of a formation.

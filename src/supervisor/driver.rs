@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::domain::{AppId, DynoId, RouteTable};
+use crate::domain::{AppId, DynoId, RouteTable, Sizes};
 use crate::logs::{FollowHandle, LogService};
 use crate::supervisor::attach::{Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
 use crate::supervisor::engine::{
@@ -110,6 +110,7 @@ pub(super) struct Outside {
     pub(super) routes: watch::Sender<Arc<RouteTable>>,
     pub(super) sampling: Sampling,
     pub(super) deaths: Deaths,
+    pub(super) sizes: Sizes,
 }
 
 /// A container that is not cleared away.
@@ -168,7 +169,7 @@ pub(super) async fn drive(
     queue: mpsc::WeakSender<Message>,
 ) {
     let mut driver = Driver {
-        fleet: Fleet::new(timings, rand::random()),
+        fleet: Fleet::new(timings, rand::random()).sized(outside.sizes.clone()),
         outside,
         clock: Clock { wall: SystemTime::now(), started: Instant::now() },
         held: BTreeMap::new(),
@@ -237,7 +238,8 @@ impl Driver {
             Message::LaunchFailed { label, error } => {
                 let id = label.id;
                 tracing::warn!(dyno = %id, %error, "a dyno was not started");
-                self.keep(label.app, postmortem::not_started(&label, error.to_string()));
+                let limits = self.outside.sizes.limits(label.size);
+                self.keep(label.app, postmortem::not_started(&label, &limits, error.to_string()));
                 if let Some(Starter::Launch { done, .. }) = self.starters.remove(&id) {
                     self.reply(done, Err(SupervisorError::NotStarted(error.to_string())));
                 }
@@ -340,7 +342,7 @@ impl Driver {
                 if let Some(follow) = self.follow(&label, dyno.as_ref()) {
                     follow.finish().await;
                 }
-                let death = Witness::new(label).testify(&dyno, end, &self.outside.logs).await;
+                let death = self.witness(label).testify(&dyno, end, &self.outside.logs).await;
                 self.exited(id, end, death, now);
                 continue;
             }
@@ -358,12 +360,12 @@ impl Driver {
     /// in the log before the line that tells of the exit.
     fn watch(&self, label: &DynoLabel, dyno: Arc<dyn Running>) {
         let (id, port) = (label.id, label.port);
-        let follow: Option<FollowHandle> = dyno
-            .log_ring()
-            .map(|ring| self.outside.logs.follow_ring(label.app, label.name.to_string(), ring));
-        let witness = Witness::new(label.clone());
+        let follow = self.follow(label, dyno.as_ref());
+        let witness = self.witness(label.clone());
         let logs = self.outside.logs.clone();
-        metrics::watch(self.outside.sampling, &witness, &dyno, logs.clone());
+        let sampling = self.outside.sampling.chosen(self.fleet.preferences(label.app).metrics);
+        let quota = self.outside.sizes.limits(label.size).memory;
+        metrics::watch((sampling, quota), &witness, &dyno, logs.clone());
         if label.class == Class::Web {
             self.report(bound(id, port, dyno.clone(), witness.clone()));
         }
@@ -375,6 +377,11 @@ impl Driver {
             let death = Box::new(witness.testify(&dyno, end, &logs).await);
             Message::Exited { id, end, death }
         });
+    }
+
+    fn witness(&self, label: DynoLabel) -> Arc<Witness> {
+        let limits = self.outside.sizes.limits(label.size);
+        Witness::new(label, limits)
     }
 
     /// Has a dyno's output collected, unless a client gets it.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::{DynoName, ProcessType};
+use crate::domain::{DynoId, DynoName, ProcessType};
 use crate::supervisor::ReleaseImage;
+use crate::wire::dyno_metadata;
 
 /// Where programs are looked for before buildpacks put theirs in front (platform reference 1.4).
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -17,7 +18,7 @@ const PS1: &str = r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]"
 pub(super) fn environment(
     release: &ReleaseImage,
     own: &BTreeMap<String, String>,
-    dyno: &DynoName,
+    (id, dyno): (DynoId, &DynoName),
     port: u16,
 ) -> BTreeMap<String, String> {
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
@@ -26,6 +27,10 @@ pub(super) fn environment(
     env.extend(release.stack.env.iter().cloned());
     env.extend(release.config.iter().map(owned));
     env.extend(own.clone());
+    if !release.metadata.is_empty() {
+        env.extend(release.metadata.clone());
+        env.extend([dyno_metadata::of_dyno(id)]);
+    }
     env.insert("PORT".to_owned(), port.to_string());
     env.insert("DYNO".to_owned(), dyno.to_string());
     env
@@ -110,9 +115,10 @@ mod test {
             ]))
             .unwrap(),
             commands: BTreeMap::new(),
+            metadata: BTreeMap::new(),
         };
-        let name = "run.4711".parse().unwrap();
-        let env = environment(&release, &map(&[("B", "dyno"), ("TERM", "xterm")]), &name, 12345);
+        let (id, name) = (DynoId(uuid::Uuid::from_u128(7)), "run.4711".parse().unwrap());
+        let env = environment(&release, &map(&[("B", "dyno"), ("TERM", "xterm")]), (id, &name), 12345);
         let expected = map(&[
             ("A", "config"),
             ("B", "dyno"),
@@ -125,6 +131,10 @@ mod test {
             ("TERM", "xterm"),
         ]);
         assert_eq!(env, expected);
+        let metadata = map(&[("HEROKU_APP_NAME", "sample")]);
+        let env = environment(&ReleaseImage { metadata, ..release }, &BTreeMap::new(), (id, &name), 1);
+        assert_eq!(env["HEROKU_APP_NAME"], "sample");
+        assert_eq!(env["HEROKU_DYNO_ID"], id.to_string());
     }
 
     #[test]

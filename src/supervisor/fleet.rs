@@ -3,21 +3,26 @@
 //! The driver tells it what is wanted and what happened, each with the time, and carries out the [`Action`]s it gets
 //! back, in their order. A simulation does the same with a world of its own.
 
+mod adopt;
+mod dyno;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::domain::{AppId, Backend, DynoId, DynoName, DynoSize, DynoState, RouteTable, Version};
-use crate::supervisor::engine::{DynoLabel, DynoSpec, Reach, Signal};
+use crate::domain::{AppId, DynoId, DynoName, DynoState, RouteTable, Sizes};
+use crate::supervisor::engine::{DynoSpec, Reach, Signal};
 use crate::supervisor::environment;
-use crate::supervisor::lifecycle::{self, Class, Effect, Event, Leave, Origin, State, Timings, Traits};
-use crate::supervisor::reconcile::{self, Change, Holder, Wanted};
+use crate::supervisor::fleet::dyno::Dyno;
+use crate::supervisor::lifecycle::{
+    self, Class, Effect, Event, Handover, Leave, Origin, State, Timings, Traits,
+};
+use crate::supervisor::reconcile::{self, Change, Condition, Holder, Row, Wanted};
 use crate::supervisor::routes;
-use crate::supervisor::{Connection, DesiredApp, DynoView, Moment, OneOff, ReleaseImage, Scope};
+use crate::supervisor::{Connection, DesiredApp, DynoView, Moment, OneOff, Preferences, Scope};
 use crate::wire::codes::DynoError;
 use crate::wire::logline::{DynoLine, LogLine, OverQuotaLine};
 
@@ -60,30 +65,6 @@ pub enum Refusal {
     NoSuchDyno(DynoName),
 }
 
-/// One dyno.
-#[derive(Clone, Debug)]
-struct Dyno {
-    id: DynoId,
-    app: AppId,
-    name: DynoName,
-    command: String,
-    size: DynoSize,
-    version: Version,
-    /// What it runs on; none for a dyno taken over, which will not be started again from it.
-    release: Option<Arc<ReleaseImage>>,
-    env: BTreeMap<String, String>,
-    connection: Connection,
-    port: u16,
-    uid: u32,
-    traits: Traits,
-    state: State,
-    created: Moment,
-    /// When it last changed its shown state.
-    since: Moment,
-    reach: Option<Reach>,
-    launches: u32,
-}
-
 /// Every dyno, and what is wanted.
 #[derive(Debug)]
 pub struct Fleet {
@@ -91,14 +72,19 @@ pub struct Fleet {
     dynos: BTreeMap<DynoId, Dyno>,
     /// Names whose dyno is leaving for a successor that has not begun.
     vacated: BTreeSet<(AppId, DynoName)>,
+    /// Apps of whose rows a dyno has come up or gone down: one row may have to take over from the other.
+    unsettled: BTreeSet<AppId>,
     phase: Phase,
     timings: Timings,
+    sizes: Sizes,
     dice: StdRng,
     actions: Vec<Action>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// What runs is being found: nothing is decided before all of it is known.
+    Adopting,
     Open,
     Stopping,
 }
@@ -111,11 +97,19 @@ impl Fleet {
             apps: BTreeMap::new(),
             dynos: BTreeMap::new(),
             vacated: BTreeSet::new(),
+            unsettled: BTreeSet::new(),
             phase: Phase::Open,
             timings,
+            sizes: Sizes::default(),
             dice: StdRng::seed_from_u64(seed),
             actions: vec![],
         }
+    }
+
+    /// The same, on a node of these sizes; of the platform's unless told otherwise.
+    #[must_use]
+    pub fn sized(self, sizes: Sizes) -> Self {
+        Self { sizes, ..self }
     }
 
     /// What has to be done since the last call, in order.
@@ -128,19 +122,16 @@ impl Fleet {
     pub fn apply(&mut self, desired: DesiredApp, now: Moment) {
         let app = desired.app;
         self.apps.insert(app, desired);
-        self.reconcile(app, now);
-    }
-
-    /// Takes what apps should be, without starting or stopping yet; [`Self::settle`] follows.
-    pub fn expect(&mut self, desired: Vec<DesiredApp>) {
-        self.apps.extend(desired.into_iter().map(|app| (app.app, app)));
-    }
-
-    /// Starts and stops what [`Self::expect`] and [`Self::take_over`] left undone.
-    pub fn settle(&mut self, now: Moment) {
-        for app in self.apps.keys().copied().collect::<Vec<_>>() {
-            self.reconcile(app, now);
+        for id in self.ids(|dyno| dyno.app == app) {
+            let Some(dyno) = self.dynos.get(&id) else { continue };
+            let (class, name) = (dyno.traits.class, dyno.name.clone());
+            let cycle_after = dyno.traits.cycle_after;
+            let traits = Traits { cycle_after, ..self.traits(class, id, (app, &name)) };
+            if let Some(dyno) = self.dynos.get_mut(&id) {
+                dyno.traits = traits;
+            }
         }
+        self.reconcile(app, now);
     }
 
     /// Makes everything of an app go.
@@ -163,7 +154,10 @@ impl Fleet {
             return Err(Refusal::NoSuchDyno(name.clone()));
         }
         for id in ids {
-            self.step(id, Event::Stop(Leave::Restart), now);
+            // One that waits serves nobody: it has nothing to hand over.
+            let waits = self.dynos.get(&id).is_some_and(|dyno| dyno.row() == Row::Next);
+            let event = if waits { Event::Stop(Leave::Restart) } else { Event::Relieve(Leave::Restart) };
+            self.step(id, event, now);
         }
         self.reconcile(app, now);
         Ok(())
@@ -206,7 +200,7 @@ impl Fleet {
             Connection::Log => Class::Detached,
             Connection::Terminal { .. } | Connection::Pipes => Class::Attached,
         };
-        let mut traits = self.traits(class, one_off.id);
+        let mut traits = self.traits(class, one_off.id, (one_off.app, &one_off.name));
         traits.cycle_after = traits.cycle_after.min(one_off.time_to_live.unwrap_or(Duration::MAX));
         let command = environment::resolve(&one_off.command, &one_off.release.commands);
         let dyno = Dyno {
@@ -217,6 +211,8 @@ impl Fleet {
             size: one_off.size,
             version: one_off.release.version,
             release: Some(one_off.release),
+            lineage: one_off.id,
+            behind: None,
             env: one_off.env,
             connection: one_off.connection,
             port: self.dice.random_range(PORTS),
@@ -230,49 +226,6 @@ impl Fleet {
         };
         self.begin(dyno, Origin::New, now);
         Ok(())
-    }
-
-    /// Takes over a dyno that an earlier run of the node started, as if it had been watched all along. Whether its port
-    /// is bound is found out anew; until then it counts as booting, and its time to boot begins again.
-    pub fn take_over(&mut self, label: DynoLabel, reach: Option<Reach>, now: Moment) {
-        let traits = Traits { class: label.class, cycle_after: label.cycle_after, timings: self.timings };
-        let started = Moment::from(label.started).min(now);
-        let crashes = label.crashes;
-        let state = match label.class {
-            Class::Web => State::Booting { launched: now, crashes },
-            Class::Worker | Class::Detached | Class::Attached => {
-                State::Up { launched: started, since: started, crashes }
-            }
-        };
-        let dyno = Dyno {
-            id: label.id,
-            app: label.app,
-            name: label.name,
-            command: label.command,
-            size: label.size,
-            version: label.release,
-            release: None,
-            env: BTreeMap::new(),
-            connection: Connection::Log,
-            port: label.port,
-            uid: label.uid,
-            traits,
-            state,
-            created: started,
-            since: started,
-            reach,
-            launches: 1,
-        };
-        self.dynos.insert(dyno.id, dyno);
-    }
-
-    /// A web dyno taken over is bound to its port: it has been up since it was started.
-    pub fn take_over_up(&mut self, id: DynoId) {
-        if let Some(dyno) = self.dynos.get_mut(&id)
-            && let State::Booting { crashes, .. } = dyno.state
-        {
-            dyno.state = State::Up { launched: dyno.created, since: dyno.created, crashes };
-        }
     }
 
     /// The process of a dyno runs, and can be reached there.
@@ -290,6 +243,7 @@ impl Fleet {
             self.actions.push(Action::Log(dyno.app, line));
         }
         self.step(id, Event::LaunchFailed, now);
+        self.fill_vacated(now);
     }
 
     /// Something happened to a dyno. One that is not known any more is passed over.
@@ -329,6 +283,12 @@ impl Fleet {
         }
     }
 
+    /// How an app wants to be run.
+    #[must_use]
+    pub fn preferences(&self, app: AppId) -> Preferences {
+        self.apps.get(&app).map(|app| app.preferences).unwrap_or_default()
+    }
+
     /// Whether a dyno is known, on its way out or not.
     #[must_use]
     pub fn knows(&self, id: DynoId) -> bool {
@@ -356,9 +316,11 @@ impl Fleet {
     /// The dynos that hold a name, by app and name.
     #[must_use]
     pub fn views(&self) -> Vec<DynoView> {
-        let mut views: Vec<DynoView> = self.dynos.values().filter_map(Dyno::view).collect();
-        views.sort_by(|a, b| (a.app, &a.name).cmp(&(b.app, &b.name)));
-        views
+        let view = |dyno: &Dyno| Some((dyno.row(), dyno.view()?));
+        let mut views: Vec<(Row, DynoView)> = self.dynos.values().filter_map(view).collect();
+        // Of two with one name, who serves comes first.
+        views.sort_by(|(one, a), (other, b)| (a.app, &a.name, one).cmp(&(b.app, &b.name, other)));
+        views.into_iter().map(|(_, view)| view).collect()
     }
 
     /// What the router has to know.
@@ -367,7 +329,9 @@ impl Fleet {
         let mut web: BTreeMap<AppId, Vec<routes::Web>> = BTreeMap::new();
         for dyno in self.dynos.values().filter(|dyno| dyno.traits.class == Class::Web) {
             if let Some(state) = lifecycle::shown(dyno.state) {
-                web.entry(dyno.app).or_default().push(routes::Web { state, backend: dyno.backend() });
+                // One that waits is no place for requests, yet a reason for them to wait.
+                let backend = dyno.backend().filter(|_| dyno.row() == Row::Serving);
+                web.entry(dyno.app).or_default().push(routes::Web { state, backend });
             }
         }
         routes::table(self.apps.values().map(|app| (app, web.remove(&app.app).unwrap_or_default())))
@@ -378,11 +342,19 @@ impl Fleet {
     }
 
     /// A dyno's share of the jitter comes from its identity, so that it is the same after a restart of the node.
-    fn traits(&self, class: Class, id: DynoId) -> Traits {
+    fn traits(&self, class: Class, id: DynoId, (app, name): (AppId, &DynoName)) -> Traits {
         let span = self.timings.cycle_jitter.as_millis().max(1);
         let share = u64::try_from(id.0.as_u128() % span).unwrap_or_default();
         let cycle_after = self.timings.cycle + Duration::from_millis(share);
-        Traits { class, cycle_after, timings: self.timings }
+        let app = self.apps.get(&app);
+        let handover = match (class, app) {
+            (Class::Web, Some(app)) => app.preferences.handover,
+            (Class::Web, None) | (Class::Worker | Class::Detached | Class::Attached, _) => Handover::AtOnce,
+        };
+        let entry =
+            app.filter(|_| class.is_formation()).and_then(|app| app.formation.entry(&name.process_type));
+        let grace = entry.and_then(|entry| entry.stop_grace).unwrap_or(self.timings.grace);
+        Traits { class, cycle_after, handover, timings: Timings { grace, ..self.timings } }
     }
 
     fn new_id(&mut self) -> DynoId {
@@ -390,37 +362,70 @@ impl Fleet {
     }
 
     fn reconcile(&mut self, app: AppId, now: Moment) {
-        if self.phase == Phase::Stopping {
-            return;
+        match self.phase {
+            Phase::Open => {}
+            Phase::Adopting | Phase::Stopping => return,
         }
+        self.unsettled.remove(&app);
         let Some(desired) = self.apps.get(&app) else { return };
-        let holders: Vec<Holder> = self
+        let mut held: Vec<&Dyno> = self
             .dynos
             .values()
             .filter(|dyno| dyno.app == app && dyno.is_held() && dyno.is_formation())
-            .map(Dyno::holder)
             .collect();
-        for change in reconcile::reconcile(&reconcile::wanted(desired), &holders) {
+        // Of two with one name in one row the newer stays: the older may be on its way out already.
+        held.sort_by_key(|dyno| std::cmp::Reverse((dyno.created, dyno.id)));
+        let holders: Vec<Holder> = held.into_iter().map(Dyno::holder).collect();
+        let wanted = reconcile::wanted(desired);
+        for change in reconcile::reconcile(&wanted, &holders, desired.preferences.handover) {
             match change {
+                Change::Promote(id) => {
+                    if let Some(dyno) = self.dynos.get_mut(&id) {
+                        dyno.behind = None;
+                    }
+                }
                 Change::Stop { id, leave } => self.step(id, Event::Stop(leave), now),
-                Change::Start(wanted) => self.start(app, wanted, now),
+                Change::Start { wanted, row } => self.start(app, wanted, (row, now)),
             }
         }
         self.vacated.retain(|(vacated, _)| *vacated != app);
     }
 
-    /// Starts the successors that dynos have asked for on their way out.
+    /// Starts the successors that dynos have asked for on their way out, and lets those take over that have come up.
     fn fill_vacated(&mut self, now: Moment) {
-        while let Some((app, _)) = self.vacated.first().cloned() {
+        if self.phase == Phase::Adopting {
+            return;
+        }
+        while let Some(app) = self.vacated.first().map(|(app, _)| *app).or(self.unsettled.first().copied()) {
             self.reconcile(app, now);
             self.vacated.retain(|(vacated, _)| *vacated != app);
+            self.unsettled.remove(&app);
         }
     }
 
-    fn start(&mut self, app: AppId, wanted: Wanted, now: Moment) {
+    /// The lineage that a new dyno stands behind: the one of its own name, or else any that serves.
+    fn served_by(&self, app: AppId, name: &DynoName) -> Option<DynoId> {
+        let mut serving: Vec<&Dyno> = self
+            .dynos
+            .values()
+            .filter(|dyno| dyno.app == app && dyno.traits.class == Class::Web)
+            .filter(|dyno| dyno.is_held() && dyno.row() == Row::Serving)
+            .collect();
+        serving.sort_by_key(|dyno| (dyno.name != *name, dyno.id));
+        serving.first().map(|dyno| dyno.lineage)
+    }
+
+    fn start(&mut self, app: AppId, wanted: Wanted, (row, now): (Row, Moment)) {
         let id = self.new_id();
         let class = if wanted.name.process_type.is_web() { Class::Web } else { Class::Worker };
         let vacated = self.vacated.remove(&(app, wanted.name.clone()));
+        let behind = match row {
+            Row::Serving => None,
+            Row::Next => self.served_by(app, &wanted.name),
+        };
+        let traits = self.traits(class, id, (app, &wanted.name));
+        let held = |dyno: &Dyno| dyno.app == app && dyno.name == wanted.name && dyno.is_held();
+        let succeeds = vacated || self.dynos.values().any(held);
         let dyno = Dyno {
             id,
             app,
@@ -428,19 +433,21 @@ impl Fleet {
             command: wanted.command,
             size: wanted.size,
             version: wanted.release,
-            release: None,
+            release: self.apps.get(&app).and_then(|app| app.image(wanted.release)),
+            lineage: id,
+            behind,
             env: BTreeMap::new(),
             connection: Connection::Log,
             port: self.dice.random_range(PORTS),
             uid: self.dice.random_range(UIDS),
-            traits: self.traits(class, id),
+            traits,
             state: State::Ended,
             created: now,
             since: now,
             reach: None,
             launches: 0,
         };
-        self.begin(dyno, if vacated { Origin::Successor } else { Origin::New }, now);
+        self.begin(dyno, if succeeds { Origin::Successor } else { Origin::New }, now);
     }
 
     fn begin(&mut self, mut dyno: Dyno, origin: Origin, now: Moment) {
@@ -456,10 +463,29 @@ impl Fleet {
         let before = lifecycle::shown(dyno.state);
         let (state, effects) = lifecycle::step(&dyno.traits, dyno.state, event, now);
         dyno.state = state;
-        if lifecycle::shown(state) != before {
+        let after = lifecycle::shown(state);
+        let (app, behind) = (dyno.app, dyno.behind);
+        if after != before {
             dyno.since = now;
+            if self.dynos.values().any(|dyno| dyno.app == app && dyno.row() == Row::Next) {
+                self.unsettled.insert(app);
+            }
         }
         self.carry_out(id, effects, now);
+        if after == Some(DynoState::Crashed) && after != before && behind.is_some() {
+            self.tell_who_serves_on(id, now);
+        }
+    }
+
+    /// Says that what should have taken over has not come up, and what serves instead.
+    fn tell_who_serves_on(&mut self, id: DynoId, now: Moment) {
+        let Some(dyno) = self.dynos.get(&id) else { return };
+        let serves =
+            |other: &&Dyno| Some(other.lineage) == dyno.behind && other.condition() != Condition::Down;
+        if let Some(serving) = self.dynos.values().find(serves) {
+            let line = DynoLine::NotSwitched { to: dyno.version, serving: serving.version };
+            self.actions.push(Action::Log(dyno.app, LogLine::dyno(now.into(), &dyno.name, line)));
+        }
     }
 
     fn carry_out(&mut self, id: DynoId, effects: Vec<Effect>, now: Moment) {
@@ -478,7 +504,8 @@ impl Fleet {
                 Effect::Fail(error) => {
                     if error == DynoError::MEMORY_QUOTA_VASTLY_EXCEEDED {
                         // It was ended where it came to that.
-                        let (total, quota) = (dyno.size.memory_max(), dyno.size.memory());
+                        let limits = self.sizes.limits(dyno.size);
+                        let (total, quota) = (limits.memory_max, limits.memory);
                         self.actions.push(log(&OverQuotaLine { total, quota }));
                     }
                     self.actions.push(log(&error));
@@ -505,85 +532,18 @@ impl Fleet {
             dyno.reach = None;
         }
         dyno.launches = dyno.launches.saturating_add(1);
-        let current = self.apps.get(&dyno.app).and_then(|app| app.release.clone());
-        let Some(release) = dyno.release.clone().or(current) else {
-            // Only a formation dyno lacks a release of its own, and then only until its app is forgotten.
+        let Some(release) = dyno.release.clone() else {
+            // Taken over, of a release that is not known any more: whatever is wanted now comes in its place.
             debug_assert!(dyno.is_formation(), "a one-off brings its release");
+            self.vacated.insert((dyno.app, dyno.name));
             return;
         };
-        let env = environment::environment(&release, &dyno.env, &dyno.name, dyno.port);
+        let env = environment::environment(&release, &dyno.env, (dyno.id, &dyno.name), dyno.port);
         let command = environment::shown(&dyno.command, &env);
         let line = LogLine::dyno(now.into(), &dyno.name, DynoLine::StartingProcess { command });
         let spec = DynoSpec { label: dyno.label(now), release, env, connection: dyno.connection };
         self.actions.extend([Action::Log(dyno.app, line), Action::Launch(Box::new(spec))]);
         self.dynos.insert(dyno.id, dyno);
-    }
-}
-
-// === impl Dyno ===
-
-impl Dyno {
-    fn is_formation(&self) -> bool {
-        self.traits.class.is_formation()
-    }
-
-    /// Whether it still holds its name.
-    fn is_held(&self) -> bool {
-        lifecycle::shown(self.state).is_some()
-    }
-
-    fn holder(&self) -> Holder {
-        Holder { id: self.id, name: self.name.clone(), size: self.size, release: self.version }
-    }
-
-    fn backend(&self) -> Option<Backend> {
-        let Reach { netns, address } = self.reach.clone()?;
-        Some(Backend { id: self.id, dyno: self.name.clone(), netns, address, port: self.port })
-    }
-
-    fn label(&self, now: Moment) -> DynoLabel {
-        let crashes = match self.state {
-            State::Launching { crashes, .. } | State::Booting { crashes, .. } | State::Up { crashes, .. } => {
-                crashes
-            }
-            State::Crashed { .. }
-            | State::HangingUp { .. }
-            | State::Aborting
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Ended => 0,
-        };
-        DynoLabel {
-            app: self.app,
-            id: self.id,
-            name: self.name.clone(),
-            class: self.traits.class,
-            release: self.version,
-            command: self.command.clone(),
-            size: self.size,
-            port: self.port,
-            uid: self.uid,
-            crashes,
-            cycle_after: self.traits.cycle_after,
-            started: now.into(),
-        }
-    }
-
-    /// How it is shown. A one-off on its way out holds no name that another could want, so it is shown to the end.
-    fn view(&self) -> Option<DynoView> {
-        let last = (!self.is_formation()).then_some(DynoState::Up);
-        let state = lifecycle::shown(self.state).or(last)?;
-        Some(DynoView {
-            app: self.app,
-            id: self.id,
-            name: self.name.clone(),
-            state,
-            since: self.since.into(),
-            created: self.created.into(),
-            command: self.command.clone(),
-            size: self.size,
-            release: self.version,
-        })
     }
 }
 

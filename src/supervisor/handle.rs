@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::{AppId, DynoId, RouteTable};
+use crate::domain::{AppId, DynoId, RouteTable, Sizes};
 use crate::logs::LogService;
 use crate::supervisor::attach::{ExitWatch, OneOffStarted};
 use crate::supervisor::driver::{self, Message};
@@ -29,6 +29,8 @@ pub struct SupervisorConfig {
     pub metrics: RuntimeMetrics,
     /// Where accounts of dynos' ends are kept.
     pub deaths: Deaths,
+    /// What a dyno of each size may use.
+    pub sizes: Sizes,
 }
 
 /// A handle to the one driver; clones share it. When the last one is dropped the driver ends and the dyno's go on.
@@ -65,8 +67,9 @@ impl Supervisor {
         let (views_in, views) = watch::channel(Arc::default());
         let (routes_in, routes) = watch::channel(Arc::default());
         let sampling = Sampling { every: config.timings.sample, metrics: config.metrics };
-        let deaths = config.deaths.clone();
-        let outside = driver::Outside { engine, logs, views: views_in, routes: routes_in, sampling, deaths };
+        let (deaths, sizes) = (config.deaths.clone(), config.sizes);
+        let outside =
+            driver::Outside { engine, logs, views: views_in, routes: routes_in, sampling, deaths, sizes };
         tokio::spawn(driver::drive(outside, config.timings, messages, driver.downgrade()));
         Self { driver, views, routes, deaths: config.deaths }
     }

@@ -15,8 +15,19 @@
 //! ```
 //!
 //! A dyno that must be replaced (restart, release, age) leaves through `Stopping` and asks for a successor at once;
-//! both bear the same name while the old one goes. One-off dynos never crash: they end. An event that means nothing in
-//! a state leaves it as it is and says so with [`Effect::Ignored`].
+//! both bear the same name while the old one goes. Where its traits say [`Handover::Overlap`], a dyno that is up serves
+//! on until the successor does:
+//!
+//! ```text
+//!    Up ──restart, age──▶ Yielding ──exit──▶ Crashed
+//!    │                        │
+//!    └─────── replaced ───────┴──▶ Draining ──span over, stop: SIGTERM to all──▶ Stopping
+//! ```
+//!
+//! One-off dynos never crash: they end. An event that means nothing in a state leaves it as it is and says so with
+//! [`Effect::Ignored`].
+
+mod events;
 
 use std::time::Duration;
 
@@ -57,6 +68,8 @@ pub struct Timings {
     pub boot: Duration,
     /// From SIGTERM to SIGKILL (R12).
     pub grace: Duration,
+    /// From when a dyno gets no more requests, since its successor does, to its SIGTERM: requests that it has may end.
+    pub drain: Duration,
     /// Between two SIGKILLs, where the first was not enough.
     pub kill_again: Duration,
     /// Uptime after which earlier crashes are forgotten.
@@ -84,6 +97,7 @@ impl Default for Timings {
         Self {
             boot: Duration::from_secs(60),
             grace: Duration::from_secs(30),
+            drain: Duration::from_secs(2),
             kill_again: Duration::from_secs(5),
             healthy: Duration::from_secs(10 * 60),
             crash_delays: CrashDelays::default(),
@@ -96,6 +110,16 @@ impl Default for Timings {
     }
 }
 
+/// What comes first when a dyno is replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Handover {
+    /// The successor comes up, then the old one goes.
+    #[default]
+    Overlap,
+    /// The old one goes, and the successor starts meanwhile, as the platform does it.
+    AtOnce,
+}
+
 /// What stays the same through a dyno's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
@@ -103,6 +127,8 @@ pub struct Traits {
     pub class: Class,
     /// Its age at which it is cycled, the random share included; a one-off's time to live when that is shorter.
     pub cycle_after: Duration,
+    /// What comes first when it is replaced; only web dynos overlap.
+    pub handover: Handover,
     /// The node's spans.
     pub timings: Timings,
 }
@@ -116,6 +142,8 @@ pub enum Leave {
     Restart,
     /// A new release or size; another takes its place.
     Outdated,
+    /// Another has taken its place already, or is no longer to take it.
+    Replaced,
 }
 
 /// Where a dyno is in its life.
@@ -144,6 +172,13 @@ pub enum State {
         /// Crashes in a row before.
         crashes: u32,
     },
+    /// Up, and serves until its successor does.
+    Yielding {
+        /// When the process was launched.
+        launched: Moment,
+        /// Crashes in a row before.
+        crashes: u32,
+    },
     /// Nothing runs; waits for its next start.
     Crashed {
         /// Since when.
@@ -162,6 +197,11 @@ pub enum State {
     },
     /// Must go, but the node is still making its container.
     Aborting,
+    /// Gets no more requests, and ends those it has.
+    Draining {
+        /// When SIGTERM follows.
+        until: Moment,
+    },
     /// Has got SIGTERM.
     Stopping {
         /// When SIGKILL follows.
@@ -208,6 +248,8 @@ pub enum Event {
         /// Whether the kernel ended it for want of memory.
         memory: Memory,
     },
+    /// Another shall take its place; it may go first, or serve until then, as its traits say.
+    Relieve(Leave),
     /// It has to go.
     Stop(Leave),
     /// It has to go without grace.
@@ -240,7 +282,7 @@ pub enum Effect {
     Tell(DynoLine),
     /// An error for the app's log.
     Fail(DynoError),
-    /// The name is free: start a successor.
+    /// Start a successor: the name is free, or its holder waits to be relieved.
     Succeed,
     /// The container has ended: clear its remains away.
     Clear,
@@ -254,7 +296,7 @@ pub fn begin(traits: &Traits, origin: Origin, now: Moment) -> (State, Vec<Effect
     let launching = State::Launching { since: now, crashes: 0 };
     match (traits.class, origin) {
         (Class::Web | Class::Worker, Origin::New) => {
-            (launching, vec![changed(DynoState::Down, DynoState::Starting), Effect::Launch])
+            (launching, vec![events::changed(DynoState::Down, DynoState::Starting), Effect::Launch])
         }
         (Class::Web | Class::Worker, Origin::Successor) | (Class::Detached | Class::Attached, _) => {
             (launching, vec![Effect::Launch])
@@ -275,14 +317,17 @@ pub enum Origin {
 #[must_use]
 pub fn step(traits: &Traits, state: State, event: Event, now: Moment) -> (State, Vec<Effect>) {
     match event {
-        Event::ClientGone => client_gone(traits, state, now),
-        Event::Launched => launched(traits, state, now),
-        Event::LaunchFailed => launch_failed(traits, state, now),
-        Event::Listening => listening(state, now),
-        Event::Exited { status, memory } => exited(traits, state, Exit { status, memory, now }),
-        Event::Stop(leave) => stop(traits, state, leave, now),
-        Event::Kill => kill(traits, state, now),
-        Event::Tick => tick(traits, state, now),
+        Event::ClientGone => events::client_gone(traits, state, now),
+        Event::Launched => events::launched(traits, state, now),
+        Event::LaunchFailed => events::launch_failed(traits, state, now),
+        Event::Listening => events::listening(state, now),
+        Event::Exited { status, memory } => {
+            events::exited(traits, state, events::Exit { status, memory, now })
+        }
+        Event::Relieve(leave) => events::relieve(traits, state, leave, now),
+        Event::Stop(leave) => events::stop(traits, state, leave, now),
+        Event::Kill => events::kill(traits, state, now),
+        Event::Tick => events::tick(traits, state, now),
     }
 }
 
@@ -296,9 +341,10 @@ pub fn deadline(traits: &Traits, state: State) -> Option<Moment> {
         State::Up { launched, .. } => Some(launched.plus(traits.cycle_after)),
         State::Crashed { retry, .. } => Some(retry),
         State::HangingUp { next, .. } => Some(next),
+        State::Draining { until } => Some(until),
         State::Stopping { kill } => Some(kill),
         State::Killing { again, .. } => Some(again),
-        State::Launching { .. } | State::Aborting | State::Ended => None,
+        State::Launching { .. } | State::Yielding { .. } | State::Aborting | State::Ended => None,
     }
 }
 
@@ -308,264 +354,11 @@ pub fn shown(state: State) -> Option<DynoState> {
     match state {
         State::Launching { .. } | State::Booting { .. } => Some(DynoState::Starting),
         State::Killing { then: AfterKill::Crash { .. }, .. } => Some(DynoState::Starting),
-        State::Up { .. } | State::HangingUp { .. } => Some(DynoState::Up),
+        State::Up { .. } | State::Yielding { .. } | State::HangingUp { .. } => Some(DynoState::Up),
         State::Crashed { .. } => Some(DynoState::Crashed),
-        State::Aborting | State::Stopping { .. } | State::Ended => None,
+        State::Aborting | State::Draining { .. } | State::Stopping { .. } | State::Ended => None,
         State::Killing { then: AfterKill::Leave, .. } => None,
     }
-}
-
-struct Exit {
-    status: u8,
-    memory: Memory,
-    now: Moment,
-}
-
-fn changed(from: DynoState, to: DynoState) -> Effect {
-    Effect::Tell(DynoLine::StateChanged { from: from.as_str(), to: to.as_str() })
-}
-
-fn ignored(state: State, why: &'static str) -> (State, Vec<Effect>) {
-    (state, vec![Effect::Ignored(why)])
-}
-
-fn client_gone(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
-    match (traits.class, state) {
-        (Class::Attached, State::Launching { .. }) => (State::Aborting, vec![]),
-        (Class::Attached, State::Up { .. }) => {
-            let next = now.plus(traits.timings.hangup);
-            let effects = vec![Effect::Tell(DynoLine::ClientClosed), Effect::HangUp];
-            (State::HangingUp { hangups: 1, next }, effects)
-        }
-        (
-            Class::Attached,
-            State::Booting { .. }
-            | State::Crashed { .. }
-            | State::HangingUp { .. }
-            | State::Aborting
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Ended,
-        ) => ignored(state, "the dyno is on its way out"),
-        (Class::Web | Class::Worker | Class::Detached, _) => ignored(state, "the dyno has no client"),
-    }
-}
-
-fn launched(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
-    match (state, traits.class) {
-        (State::Launching { crashes, .. }, Class::Web) => (State::Booting { launched: now, crashes }, vec![]),
-        (State::Launching { crashes, .. }, Class::Worker | Class::Detached | Class::Attached) => (
-            State::Up { launched: now, since: now, crashes },
-            vec![changed(DynoState::Starting, DynoState::Up)],
-        ),
-        (State::Aborting, _) => terminate(traits, now, vec![]),
-        (
-            State::Booting { .. }
-            | State::Up { .. }
-            | State::Crashed { .. }
-            | State::HangingUp { .. }
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Ended,
-            _,
-        ) => ignored(state, "no launch was under way"),
-    }
-}
-
-fn launch_failed(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
-    match state {
-        State::Launching { crashes, .. } if traits.class.is_formation() => {
-            let retry = now.plus(traits.timings.launch_retry);
-            let effects = vec![changed(DynoState::Starting, DynoState::Crashed)];
-            (State::Crashed { since: now, crashes, retry }, effects)
-        }
-        State::Launching { .. } => (State::Ended, vec![changed(DynoState::Starting, DynoState::Complete)]),
-        State::Aborting => (State::Ended, vec![]),
-        State::Booting { .. }
-        | State::Up { .. }
-        | State::Crashed { .. }
-        | State::HangingUp { .. }
-        | State::Stopping { .. }
-        | State::Killing { .. }
-        | State::Ended => ignored(state, "no launch was under way"),
-    }
-}
-
-fn listening(state: State, now: Moment) -> (State, Vec<Effect>) {
-    match state {
-        State::Booting { launched, crashes } => {
-            (State::Up { launched, since: now, crashes }, vec![changed(DynoState::Starting, DynoState::Up)])
-        }
-        State::Launching { .. }
-        | State::Up { .. }
-        | State::Crashed { .. }
-        | State::HangingUp { .. }
-        | State::Aborting
-        | State::Stopping { .. }
-        | State::Killing { .. }
-        | State::Ended => ignored(state, "the dyno is not booting"),
-    }
-}
-
-/// The end of the process. Every end of a dyno that nobody asked to stop is a crash, status 0 included.
-fn exited(traits: &Traits, state: State, exit: Exit) -> (State, Vec<Effect>) {
-    let mut effects = vec![];
-    if exit.memory == Memory::Exceeded {
-        effects.push(Effect::Fail(DynoError::MEMORY_QUOTA_VASTLY_EXCEEDED));
-        effects.push(Effect::Tell(DynoLine::StoppingProcessWithSigkill));
-    }
-    effects.push(Effect::Tell(DynoLine::ProcessExited { status: exit.status }));
-    let crash = |crashes: u32, from: DynoState, mut effects: Vec<Effect>| {
-        effects.extend([changed(from, DynoState::Crashed), Effect::Clear]);
-        let retry = exit.now.plus(traits.timings.crash_delays.after(crashes));
-        (State::Crashed { since: exit.now, crashes: crashes.saturating_add(1), retry }, effects)
-    };
-    let complete = |from: DynoState, mut effects: Vec<Effect>| {
-        effects.extend([changed(from, DynoState::Complete), Effect::Clear]);
-        (State::Ended, effects)
-    };
-    let formation = traits.class.is_formation();
-    match state {
-        State::Booting { launched, crashes } | State::Up { launched, crashes, .. } => {
-            let from = shown(state).unwrap_or(DynoState::Up);
-            let healthy = exit.now.since(launched) >= traits.timings.healthy;
-            if formation {
-                crash(if healthy { 0 } else { crashes }, from, effects)
-            } else {
-                complete(from, effects)
-            }
-        }
-        State::Killing { then: AfterKill::Crash { crashes }, .. } => {
-            crash(crashes, DynoState::Starting, effects)
-        }
-        State::Stopping { .. } | State::Killing { then: AfterKill::Leave, .. } if formation => {
-            effects.push(Effect::Clear);
-            (State::Ended, effects)
-        }
-        State::HangingUp { .. } | State::Stopping { .. } | State::Killing { .. } => {
-            complete(DynoState::Up, effects)
-        }
-        State::Launching { .. } | State::Crashed { .. } | State::Aborting | State::Ended => {
-            ignored(state, "no process was running")
-        }
-    }
-}
-
-/// SIGTERM to all, after `effects`; the grace time begins.
-fn terminate(traits: &Traits, now: Moment, mut effects: Vec<Effect>) -> (State, Vec<Effect>) {
-    effects.extend([Effect::Tell(DynoLine::StoppingWithSigterm), Effect::Terminate]);
-    (State::Stopping { kill: now.plus(traits.timings.grace) }, effects)
-}
-
-/// The lines that announce a leave, and the call for a successor.
-fn announce_leave(traits: &Traits, state: State, leave: Leave) -> Vec<Effect> {
-    let from = shown(state).filter(|_| traits.class.is_formation());
-    let mut effects = vec![];
-    let to = match leave {
-        Leave::Down => DynoState::Down,
-        Leave::Restart | Leave::Outdated => DynoState::Starting,
-    };
-    if leave == Leave::Restart && traits.class.is_formation() {
-        effects.push(Effect::Tell(DynoLine::Restarting));
-    }
-    if let Some(from) = from.filter(|from| *from != to) {
-        effects.push(changed(from, to));
-    }
-    effects
-}
-
-/// Asks for a successor where the leave is not for good. It comes last, since the log tells the old one's stop first.
-fn succeed(traits: &Traits, leave: Leave, state: State, mut effects: Vec<Effect>) -> (State, Vec<Effect>) {
-    match leave {
-        Leave::Down => {}
-        Leave::Restart | Leave::Outdated if traits.class.is_formation() => effects.push(Effect::Succeed),
-        Leave::Restart | Leave::Outdated => {}
-    }
-    (state, effects)
-}
-
-fn stop(traits: &Traits, state: State, leave: Leave, now: Moment) -> (State, Vec<Effect>) {
-    let told = announce_leave(traits, state, leave);
-    match state {
-        State::Crashed { .. } => succeed(traits, leave, State::Ended, told),
-        State::Launching { .. } => succeed(traits, leave, State::Aborting, told),
-        State::Booting { .. } | State::Up { .. } | State::HangingUp { .. } => {
-            let (state, effects) = terminate(traits, now, told);
-            succeed(traits, leave, state, effects)
-        }
-        State::Killing { then: AfterKill::Crash { .. }, again } => {
-            succeed(traits, leave, State::Killing { then: AfterKill::Leave, again }, told)
-        }
-        State::Aborting
-        | State::Stopping { .. }
-        | State::Killing { then: AfterKill::Leave, .. }
-        | State::Ended => ignored(state, "the dyno is on its way out"),
-    }
-}
-
-fn kill(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
-    let killing = State::Killing { then: AfterKill::Leave, again: now.plus(traits.timings.kill_again) };
-    match state {
-        State::Crashed { .. } => (State::Ended, vec![]),
-        State::Launching { .. } => (State::Aborting, vec![]),
-        State::Booting { .. }
-        | State::Up { .. }
-        | State::HangingUp { .. }
-        | State::Stopping { .. }
-        | State::Killing { .. } => {
-            (killing, vec![Effect::Tell(DynoLine::StoppingRemainingWithSigkill), Effect::Kill])
-        }
-        State::Aborting | State::Ended => ignored(state, "nothing runs yet, or any more"),
-    }
-}
-
-fn tick(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
-    if deadline(traits, state).is_none_or(|due| now < due) {
-        return ignored(state, "nothing is due");
-    }
-    match state {
-        State::Booting { launched, crashes } if now >= launched.plus(traits.timings.boot) => {
-            let effects = vec![
-                Effect::Fail(DynoError::boot_timeout(traits.timings.boot.as_secs())),
-                Effect::Tell(DynoLine::StoppingProcessWithSigkill),
-                Effect::Kill,
-            ];
-            let again = now.plus(traits.timings.kill_again);
-            (State::Killing { then: AfterKill::Crash { crashes }, again }, effects)
-        }
-        State::Booting { .. } | State::Up { .. } => cycle(traits, state, now),
-        State::Crashed { crashes, .. } => (
-            State::Launching { since: now, crashes },
-            vec![changed(DynoState::Crashed, DynoState::Starting), Effect::Launch],
-        ),
-        State::HangingUp { hangups, .. } if hangups < HANGUPS_MAX => {
-            let next = now.plus(traits.timings.hangup);
-            let effects = vec![Effect::Tell(DynoLine::ClientClosed), Effect::HangUp];
-            (State::HangingUp { hangups: hangups + 1, next }, effects)
-        }
-        State::HangingUp { .. } => terminate(traits, now, vec![Effect::Fail(DynoError::DETACHED)]),
-        State::Stopping { .. } => {
-            let effects = vec![
-                Effect::Fail(DynoError::exit_timeout(traits.timings.grace.as_secs())),
-                Effect::Tell(DynoLine::StoppingRemainingWithSigkill),
-                Effect::Kill,
-            ];
-            (State::Killing { then: AfterKill::Leave, again: now.plus(traits.timings.kill_again) }, effects)
-        }
-        State::Killing { then, .. } => {
-            (State::Killing { then, again: now.plus(traits.timings.kill_again) }, vec![Effect::Kill])
-        }
-        State::Launching { .. } | State::Aborting | State::Ended => ignored(state, "nothing is due"),
-    }
-}
-
-/// The age limit: a formation dyno is replaced, a one-off ends.
-fn cycle(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
-    let leave = if traits.class.is_formation() { Leave::Outdated } else { Leave::Down };
-    let mut effects = vec![Effect::Tell(DynoLine::Cycling)];
-    effects.extend(announce_leave(traits, state, leave));
-    let (state, effects) = terminate(traits, now, effects);
-    succeed(traits, leave, state, effects)
 }
 
 #[cfg(test)]

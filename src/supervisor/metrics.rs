@@ -31,16 +31,31 @@ pub(super) struct Sampling {
     pub(super) metrics: RuntimeMetrics,
 }
 
+impl Sampling {
+    /// The same, for an app that has chosen: its figures are logged where it or the node wants them.
+    pub(super) fn chosen(self, app: RuntimeMetrics) -> Self {
+        match app {
+            RuntimeMetrics::On => Self { metrics: RuntimeMetrics::On, ..self },
+            RuntimeMetrics::Off => self,
+        }
+    }
+}
+
 /// Spans of the load averages, seconds.
 const LOAD_SPANS_S: [f64; 3] = [60.0, 300.0, 900.0];
 
-/// Looks at a dyno until it is gone. The task ends with the dyno, or with the runtime.
-pub(super) fn watch(sampling: Sampling, witness: &Arc<Witness>, dyno: &Arc<dyn Running>, logs: LogService) {
+/// Looks at a dyno of this quota until it is gone. The task ends with the dyno, or with the runtime.
+pub(super) fn watch(
+    (sampling, quota): (Sampling, Bytes),
+    witness: &Arc<Witness>,
+    dyno: &Arc<dyn Running>,
+    logs: LogService,
+) {
     // Weak: a dyno that is cleared away is not kept for its figures.
     let dyno = Arc::downgrade(dyno);
     let label = witness.label();
     let of = Measured { app: label.app, id: label.id, name: label.name.clone() };
-    let sampler = Sampler { of, quota: label.size.memory(), sampling, load: [0.0; 3] };
+    let sampler = Sampler { of, quota, sampling, load: [0.0; 3] };
     tokio::spawn(sampler.run(dyno, logs, Arc::clone(witness)));
 }
 

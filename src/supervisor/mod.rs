@@ -29,7 +29,7 @@ pub mod reconcile;
 mod routes;
 
 pub use attach::{Attached, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
-pub use desired::{Connection, DesiredApp, DynoView, OneOff, ReleaseImage, Scope, StackImage};
+pub use desired::{Connection, DesiredApp, DynoView, OneOff, Preferences, ReleaseImage, Scope, StackImage};
 pub use handle::{Supervisor, SupervisorConfig, SupervisorError};
 pub use metrics::RuntimeMetrics;
 pub use moment::Moment;

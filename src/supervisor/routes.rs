@@ -11,11 +11,11 @@ const ERROR_PAGE: &str = "ERROR_PAGE_URL";
 /// Config var: page shown in place of the maintenance page.
 const MAINTENANCE_PAGE: &str = "MAINTENANCE_PAGE_URL";
 
-/// A web dyno that holds its name.
+/// A web dyno that holds its name, or waits to.
 pub(super) struct Web {
     /// What it is doing.
     pub(super) state: DynoState,
-    /// How to reach it; only of use when it is up.
+    /// How to reach it; only of use when it is up, and none while another serves in its place.
     pub(super) backend: Option<Backend>,
 }
 
@@ -83,13 +83,17 @@ mod test {
                 stack,
                 config: ConfigVars::new(config).unwrap(),
                 commands: commands.iter().map(|name| (name.parse().unwrap(), "run".to_owned())).collect(),
+                metadata: BTreeMap::new(),
             })),
             formation: Formation::new([FormationEntry {
                 process_type: ProcessType::web(),
                 quantity,
                 size: DynoSize::Basic,
+                stop_grace: None,
             }]),
             maintenance: false,
+            preferences: Default::default(),
+            earlier: vec![],
         }
     }
 

@@ -12,6 +12,7 @@ pub mod landlock;
 pub mod launch;
 pub mod lock;
 pub mod loopback;
+pub mod memory;
 pub mod message;
 pub mod mount;
 pub mod namespace;

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::domain::{
     AppName, AppNameError, AppRight, Authorization, CadenceError, ConfigVarsError, CustomDomain,
-    CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, Formation, Hostname, Job,
+    CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, Hostname, Job, MemoryShortage,
     OverlapError, ProcessType, PublicKeyError, QuantityChangeError, Scope, SshKey, StackName, UnknownRight,
     UnknownScope, UnknownSize, Version,
 };
@@ -332,16 +332,29 @@ pub enum Refusal {
     #[error("Invalid dyno size: {0}.")]
     Size(#[source] UnknownSize),
     /// More dynos than an app may have.
-    #[error("Cannot run {wanted} dynos: an app has at most {limit}.", limit = Formation::DYNOS_MAX)]
+    #[error("Cannot run {wanted} dynos: an app has at most {limit}.")]
     TooManyDynos {
         /// How many were asked for.
         wanted: u32,
+        /// How many an app may have.
+        limit: u32,
     },
-    /// A size of which a type may have one.
-    #[error("Cannot update to more than 1 {size} size dynos per process type.")]
-    OnePerType {
+    /// More dynos of a size than a type may have.
+    #[error("Cannot update to more than {limit} {size} size dynos per process type.")]
+    TooManyPerType {
+        /// How many a type may have.
+        limit: u32,
         /// The size.
         size: DynoSize,
+    },
+    /// More memory than the node has left.
+    #[error("Not enough memory: {0}. Scale to fewer or smaller dynos, or raise dynos.memory_overcommit.")]
+    Memory(#[source] MemoryShortage),
+    /// A time to stop over the longest.
+    #[error("A stop may take at most {limit_s} seconds.")]
+    StopGrace {
+        /// The longest, seconds.
+        limit_s: u64,
     },
     /// More one-off dynos than an app may have.
     #[error("Cannot run more than {limit} one-off dynos of an app at once.")]
@@ -500,7 +513,9 @@ impl Refusal {
             | Self::Quantity(_)
             | Self::Size(_)
             | Self::TooManyDynos { .. }
-            | Self::OnePerType { .. }
+            | Self::TooManyPerType { .. }
+            | Self::Memory(_)
+            | Self::StopGrace { .. }
             | Self::TooManyOneOffs { .. }
             | Self::ConfigVars(_)
             | Self::DrainUrl(_)
@@ -586,7 +601,7 @@ mod test {
     #[test]
     fn limits_appear_in_their_sentences() {
         assert_eq!(
-            Refusal::TooManyDynos { wanted: 101 }.to_string(),
+            Refusal::TooManyDynos { wanted: 101, limit: 100 }.to_string(),
             "Cannot run 101 dynos: an app has at most 100."
         );
     }

@@ -7,6 +7,7 @@ pub mod codes;
 pub mod credentials;
 pub mod diagnosis;
 pub mod drain;
+pub mod dyno_metadata;
 pub mod event_stream;
 #[cfg(test)]
 mod golden;

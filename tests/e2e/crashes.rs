@@ -15,6 +15,8 @@ fn an_app_that_crashes_is_told_and_started_again_as_documented() {
     let source = node.app("lab", &lab());
     node.deploy(&source);
     eventually("the app answers", || node.get("lab", "/").0 == 200);
+    // As on the platform: a release is switched to whether it comes up or not.
+    node.ok(&["features:disable", "preboot", "-a", "lab"]);
     an_end_with_status_0_is_a_crash(&node);
     a_crash_at_the_start(&node);
     a_web_process_that_never_listens(&node);

@@ -1,7 +1,7 @@
 //! A dyno that takes all it can get: it is stopped at its limits, and its neighbours do not notice.
 
 use crate::support::node::{TestNode, eventually};
-use crate::{is_possible, lab};
+use crate::{is_possible, lab, relieved, web_dynos};
 
 /// More MiB than a dyno of the default size may ever have.
 const TOO_MUCH_MIB: u32 = 1400;
@@ -75,8 +75,9 @@ fn processes_past_the_limit_are_refused(node: &TestNode) {
     let count: u32 = body.split_whitespace().next().unwrap().parse().unwrap();
     assert!((200..256).contains(&count) && body.contains("errno 11"), "256 tasks with its own: {body}");
     neighbour_answers(node);
+    let before = web_dynos(node, "greedy");
     node.ok(&["ps:restart", "-a", "greedy"]);
-    eventually("it serves again", || node.get("greedy", "/").0 == 200);
+    relieved(node, "greedy", &before);
 }
 
 fn spinning_takes_no_more_than_its_share(node: &TestNode) {

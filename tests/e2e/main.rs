@@ -16,12 +16,16 @@ mod release_phase;
 mod scheduler;
 mod scripts;
 mod stock_cli;
+mod switches;
 mod upgrade;
 mod why;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::support::node::stack_dir;
+use serde_json::Value;
+
+use crate::support::node::{TestNode, eventually, stack_dir};
 use crate::support::skip::{is_root_or_skip, skip};
 
 /// Root and a stack, or a skip that is counted.
@@ -34,6 +38,23 @@ fn is_possible(test: &str) -> bool {
         skip(test, "the stack cedar-13 is not built");
     }
     has_stack
+}
+
+/// The web dynos of an app: identity and state.
+fn web_dynos(node: &TestNode, app: &str) -> BTreeSet<(String, String)> {
+    let dynos: Vec<Value> = serde_json::from_str(&node.ok(&["ps", "-a", app, "--json"])).unwrap();
+    let text = |dyno: &Value, key: &str| dyno[key].as_str().unwrap().to_owned();
+    let web = dynos.iter().filter(|dyno| dyno["type"] == "web");
+    web.map(|dyno| (text(dyno, "id"), text(dyno, "state"))).collect()
+}
+
+/// Waits until other web dynos than `before` serve an app, and none of those is left.
+fn relieved(node: &TestNode, app: &str, before: &BTreeSet<(String, String)>) {
+    eventually("others have taken over", || {
+        let now = web_dynos(node, app);
+        let is_new = |id: &String| before.iter().all(|(old, _)| old != id);
+        !now.is_empty() && now.iter().all(|(id, state)| state == "up" && is_new(id))
+    });
 }
 
 /// An example that comes with the project.

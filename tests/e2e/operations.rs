@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::host;
 use crate::support::node::{TestNode, eventually};
-use crate::{is_possible, lab};
+use crate::{is_possible, lab, relieved, web_dynos};
 
 #[test]
 fn an_app_is_run_for_a_day_and_leaves_nothing() {
@@ -23,6 +23,7 @@ fn an_app_is_run_for_a_day_and_leaves_nothing() {
     config_vars(&node);
     releases_and_rollback(&node);
     restart_and_stop(&node);
+    features(&node);
     scaling(&node);
     logs(&node);
     json(&node);
@@ -94,12 +95,29 @@ fn restart_and_stop(node: &TestNode) {
     for command in
         [["ps:restart", "web.1"].as_slice(), &["ps:restart", "web"], &["ps:restart"], &["ps:stop", "web.1"]]
     {
+        let before = web_dynos(node, "lab");
         node.ok(&[command, &["-a", "lab"]].concat());
+        relieved(node, "lab", &before);
         answers(node, "hello from web.1\n");
         assert!(seen.insert(id_of(node, "web.1")), "another dyno has come in its place after {command:?}");
     }
     assert!(node.refused(&["ps:restart", "web.9", "-a", "lab"]).contains("web.9"));
     assert!(node.refused(&["ps:stop", "wbe", "-a", "lab"]).contains("wbe"));
+}
+
+fn features(node: &TestNode) {
+    let listed = node.ok(&["features", "-a", "lab"]);
+    assert!(listed.starts_with("=== App Features ⬢ lab\n\n"), "{listed}");
+    assert!(listed.contains("\n[+] preboot ") && listed.contains("\n[ ] runtime-dyno-metadata "), "{listed}");
+    assert!(node.refused(&["features:enable", "prebot", "-a", "lab"]).contains("Couldn't find that feature"));
+    node.ok(&["features:enable", "runtime-dyno-metadata", "-a", "lab"]);
+    assert!(node.ok(&["features:info", "runtime-dyno-metadata", "-a", "lab"]).contains("Enabled:     true"));
+    let told =
+        node.ok(&["run", "-a", "lab", "echo $HEROKU_APP_NAME $HEROKU_RELEASE_VERSION $HEROKU_DYNO_ID"]);
+    let told: Vec<&str> = told.split_whitespace().collect();
+    assert!(told[..2] == ["lab", "v7"] && told[2].len() == 36, "{told:?}");
+    node.ok(&["features:disable", "runtime-dyno-metadata", "-a", "lab"]);
+    assert_eq!(node.ok(&["run", "-a", "lab", "echo $HEROKU_APP_NAME"]), "\n");
 }
 
 fn scaling(node: &TestNode) {
@@ -114,7 +132,13 @@ fn scaling(node: &TestNode) {
     assert_eq!(node.ok(&["ps:scale", "-a", "lab"]), "web=3:Standard-1X worker=1:Standard-1X\n");
     assert!(node.refused(&["ps:scale", "-a", "lab", "web=2", "workr=1"]).contains("workr"));
     assert!(node.refused(&["ps:scale", "-a", "lab", "web=1000"]).contains("100"));
+    let refused = node.refused(&["ps:scale", "-a", "lab", "web=10:performance-2xl"]);
+    assert!(refused.contains("the formation asks for 1260.5G, other apps for 0B"), "{refused}");
+    assert!(node.refused(&["ps:type", "-a", "lab", "web=huge"]).contains("no such dyno size: huge"));
     assert!(node.ok(&["ps:scale", "-a", "lab"]).starts_with("web=3"), "a refusal changes nothing");
+    let sizes = node.ok(&["ps:type", "-a", "lab", "worker=standard-2x"]);
+    assert!(sizes.contains("\n  web      Standard-1X   3\n  worker   Standard-2X   1\n"), "{sizes}");
+    assert_eq!(node.ok(&["ps:grace", "-a", "lab", "worker=90"]), "web=default worker=90\n");
     node.ok(&["ps:scale", "-a", "lab", "web=0"]);
     eventually("nobody serves it", || node.get("lab", "/").0 == 503);
     let log = node.ok(&["logs", "-a", "lab", "--source", "heroku", "-n", "50"]);
@@ -157,6 +181,7 @@ fn json(node: &TestNode) {
         "info",
         "ps",
         "ps:scale",
+        "features",
         "config",
         "releases",
         "builds",

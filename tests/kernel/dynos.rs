@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dyno::domain::{
-    AppId, ConfigVars, DynoId, DynoSize, DynoState, Formation, FormationEntry, Version, WebState,
+    AppId, ConfigVars, DynoId, DynoSize, DynoState, Formation, FormationEntry, Sizes, Version, WebState,
 };
 use dyno::logs::{Filter, LogService, Tail};
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
@@ -63,6 +63,7 @@ impl Bench {
             index,
             lib_dir: node.dir.path().join("lib"),
             resolvers: vec!["192.0.2.53".parse().unwrap()],
+            sizes: Sizes::default(),
         };
         let engine = NativeEngine::new(node.reconnect().await, network, Slots::new(), config);
         let timings = Timings { sample: Duration::from_secs(1), ..Timings::default() };
@@ -89,6 +90,7 @@ impl Bench {
             },
             config: ConfigVars::new(config).unwrap(),
             commands: BTreeMap::from([("web".parse().unwrap(), WEB.to_owned())]),
+            metadata: BTreeMap::new(),
         })
     }
 
@@ -102,8 +104,11 @@ impl Bench {
                 process_type: "web".parse().unwrap(),
                 quantity,
                 size: DynoSize::Basic,
+                stop_grace: None,
             }]),
             maintenance: false,
+            preferences: Default::default(),
+            earlier: vec![],
         }
     }
 

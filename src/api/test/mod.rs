@@ -26,7 +26,7 @@ use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Control, Death, Desired, DynoView, Dynos,
     DynosError, FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
 };
-use crate::flows::{Node, Parts, Settings};
+use crate::flows::{Node, Parts, Quotas, Settings};
 use crate::logs::LogService;
 use crate::store::Store;
 use crate::sys::peer;
@@ -168,6 +168,7 @@ impl Stage {
             git_address: ([127, 0, 0, 1], 5080).into(),
             default_stack: StackName::default(),
             release_timeout_s: 3600,
+            quotas: Quotas::default(),
         };
         let node = Node::new(parts, settings);
         let api = Api::new(node.clone(), watch::channel(false).0);

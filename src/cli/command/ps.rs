@@ -1,5 +1,6 @@
 //! `dyno ps`
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::cli::Context;
@@ -54,6 +55,7 @@ fn rendered(mut dynos: Vec<Dyno>, now: &Now) -> String {
         }
         text.push('\n');
     }
+    let switching = switching(&others);
     let mut groups: Vec<(&str, Vec<&Dyno>)> = Vec::new();
     for dyno in others {
         match groups.iter_mut().find(|(command, _)| *command == dyno.command) {
@@ -65,11 +67,26 @@ fn rendered(mut dynos: Vec<Dyno>, now: &Now) -> String {
         let (process_type, size) = (&group[0].process_type, &group[0].size);
         text.push_str(&heading(&format!("{process_type} ({size}): {command} ({})", group.len())));
         for dyno in group {
-            let _ = writeln!(text, "{}: {} {}", dyno.name, dyno.state, now.ago(&dyno.updated_at));
+            let at = now.ago(&dyno.updated_at);
+            let release = if switching.contains(&dyno.process_type.as_str()) {
+                format!(", v{}", dyno.release.version)
+            } else {
+                String::new()
+            };
+            let _ = writeln!(text, "{}: {} {at}{release}", dyno.name, dyno.state);
         }
         text.push('\n');
     }
     text
+}
+
+/// The process types of which dynos of several releases run, as while a new one boots behind the old.
+fn switching<'a>(dynos: &[&'a Dyno]) -> BTreeSet<&'a str> {
+    let mut releases = BTreeMap::<&str, BTreeSet<u64>>::new();
+    for dyno in dynos {
+        releases.entry(&dyno.process_type).or_default().insert(dyno.release.version);
+    }
+    releases.into_iter().filter(|(_, releases)| releases.len() > 1).map(|(name, _)| name).collect()
 }
 
 /// `web.10` comes after `web.9`.
@@ -92,6 +109,24 @@ mod test {
             "type": process_type, "updated_at": updated_at,
         });
         serde_json::from_value(body).unwrap()
+    }
+
+    #[test]
+    fn while_a_release_boots_behind_another_each_dyno_is_shown_with_its_own() {
+        let mut new = dyno("web.1", "starting", "npm start", "2026-11-18T01:59:59Z");
+        new.release.version = 4;
+        let worker = dyno("worker.1", "up", "npm run work", "2026-11-18T01:59:59Z");
+        let dynos = vec![dyno("web.1", "up", "npm start", "2026-11-18T01:55:00Z"), new, worker];
+        insta::assert_snapshot!(rendered(dynos, &now()), @r"
+        === web (Standard-1X): npm start (2)
+
+        web.1: up 2026/11/18 01:55:00 +0000 (~ 5m ago), v3
+        web.1: starting 2026/11/18 01:59:59 +0000 (~ 1s ago), v4
+
+        === worker (Standard-1X): npm run work (1)
+
+        worker.1: up 2026/11/18 01:59:59 +0000 (~ 1s ago)
+        ");
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn parse(text: &str) -> Result<FormationUpdate, Failure> {
         process_type: Some(process_type.to_owned()),
         quantity: Some(Quantity::Text(quantity)),
         size,
+        stop_grace_s: None,
     })
 }
 

@@ -8,8 +8,9 @@ use crate::logs::{Filter, Tail};
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::engine::fake::{FakeDyno, FakeEngine, Manners};
 use crate::supervisor::engine::{Reading, Remains};
+use crate::supervisor::lifecycle::Handover;
 use crate::supervisor::postmortem::{Ending, Passage};
-use crate::supervisor::{Connection, ReleaseImage, StackImage, Supervisor, SupervisorConfig};
+use crate::supervisor::{Connection, Preferences, ReleaseImage, StackImage, Supervisor, SupervisorConfig};
 
 const APP: AppId = AppId(Uuid::nil());
 /// How long a test waits for what should happen at once.
@@ -26,6 +27,7 @@ fn short() -> SupervisorConfig {
     let timings = Timings {
         boot: Duration::from_secs(2),
         grace: Duration::from_millis(200),
+        drain: Duration::from_millis(20),
         kill_again: Duration::from_millis(50),
         crash_delays: CrashDelays([
             Duration::ZERO,
@@ -65,6 +67,7 @@ fn image() -> Arc<ReleaseImage> {
         stack,
         config: ConfigVars::default(),
         commands: [("web".parse().unwrap(), "serve".to_owned())].into(),
+        metadata: BTreeMap::new(),
     })
 }
 
@@ -78,8 +81,11 @@ fn app(quantity: u32) -> DesiredApp {
             process_type: "web".parse().unwrap(),
             quantity,
             size: DynoSize::Basic,
+            stop_grace: None,
         }]),
         maintenance: false,
+        preferences: Preferences { handover: Handover::AtOnce, ..Preferences::default() },
+        earlier: vec![],
     }
 }
 
@@ -189,6 +195,31 @@ async fn a_new_supervisor_takes_over_and_starts_nothing_twice() {
     let names: Vec<_> = second.engine.starts()[3..].iter().map(|spec| spec.label.name.to_string()).collect();
     assert_eq!(names, ["web.2"], "only the one that died meanwhile");
     assert!(second.log().await.contains(&"Process exited with status 9".to_owned()));
+}
+
+#[tokio::test]
+async fn a_release_without_a_gap_is_in_the_table_before_the_old_one_is_told_to_end() {
+    let world = world();
+    let overlapping = |version| DesiredApp {
+        preferences: Preferences::default(),
+        release: Some(Arc::new(ReleaseImage { version: Version(version), ..(*image()).clone() })),
+        ..app(1)
+    };
+    world.supervisor.apply(overlapping(1)).await.unwrap();
+    world.up(1).await;
+    let old = world.running(1).await.remove(0).spec().label.id;
+    world.supervisor.apply(overlapping(2)).await.unwrap();
+    let new = world.running(2).await.into_iter().find(|dyno| dyno.spec().label.id != old).unwrap();
+    let leads_to = || match world.web() {
+        WebState::Up(up) => up.into_iter().map(|backend| backend.id).collect::<Vec<_>>(),
+        _ => vec![],
+    };
+    assert_eq!(leads_to(), [old]);
+    new.listen();
+    until("the new one is in the table", || leads_to() == [new.spec().label.id]).await;
+    until("the old one has ended", || world.engine.running().len() == 1).await;
+    assert_eq!(world.engine.signals(), [(old, Signal::TERMINATE)]);
+    assert_eq!(world.supervisor.snapshot(APP).len(), 1);
 }
 
 #[tokio::test]

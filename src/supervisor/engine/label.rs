@@ -42,6 +42,11 @@ struct Record {
     started: SystemTime,
     slot: u32,
     address: Ipv4Addr,
+    /// Left out by earlier nodes, which knew no rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lineage: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    behind: Option<Uuid>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -79,6 +84,8 @@ impl Tag {
             started: label.started,
             slot: self.slot,
             address: self.address,
+            lineage: Some(label.lineage.0),
+            behind: label.behind.map(|lineage| lineage.0),
         };
         Ok(BTreeMap::from([(KEY.to_owned(), serde_json::to_string(&record)?)]))
     }
@@ -103,6 +110,8 @@ impl Tag {
             uid: record.uid,
             crashes: record.crashes,
             cycle_after: Duration::from_millis(record.cycle_after_ms),
+            lineage: DynoId(record.lineage.unwrap_or(record.id)),
+            behind: record.behind.map(DynoId),
             started: record.started,
         };
         Some(Self { label, slot: record.slot, address: record.address })
@@ -116,7 +125,12 @@ mod test {
 
     #[test]
     fn a_label_reads_back_from_a_record() {
-        for class in [Class::Web, Class::Worker, Class::Detached, Class::Attached] {
+        for (class, behind) in [
+            (Class::Web, Some(DynoId(Uuid::from_u128(9)))),
+            (Class::Worker, None),
+            (Class::Detached, None),
+            (Class::Attached, None),
+        ] {
             let label = DynoLabel {
                 app: AppId(Uuid::from_u128(1)),
                 id: DynoId(Uuid::from_u128(2)),
@@ -129,11 +143,23 @@ mod test {
                 uid: 54321,
                 crashes: 4,
                 cycle_after: Duration::from_millis(86_400_123),
+                lineage: DynoId(Uuid::from_u128(8)),
+                behind,
                 started: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_795_415_284_170_873_999),
             };
             let tag = Tag { label, slot: 7, address: Ipv4Addr::new(172, 16, 0, 30) };
             assert_eq!(Tag::read(&tag.labels().unwrap()), Some(tag));
         }
+    }
+
+    #[test]
+    fn a_label_of_an_earlier_node_is_read() {
+        let record = r#"{"app":"00000000-0000-0000-0000-000000000001","id":"00000000-0000-0000-0000-000000000002",
+            "name":"web.1","class":"web","release":3,"command":"serve","size":"Basic","port":12345,"uid":54321,
+            "crashes":0,"cycle_after_ms":86400123,"started":{"secs_since_epoch":1795415284,"nanos_since_epoch":0},
+            "slot":7,"address":"172.16.0.30"}"#;
+        let tag = Tag::read(&BTreeMap::from([(KEY.to_owned(), record.to_owned())])).unwrap();
+        assert_eq!((tag.label.lineage, tag.label.behind), (tag.label.id, None));
     }
 
     #[test]

@@ -67,6 +67,10 @@ pub struct DynoLabel {
     pub crashes: u32,
     /// Its age limit.
     pub cycle_after: Duration,
+    /// The identity of its first start, kept through starts after crashes.
+    pub lineage: DynoId,
+    /// The lineage that served when it was started to take over from it.
+    pub behind: Option<DynoId>,
     /// When it was started.
     pub started: SystemTime,
 }

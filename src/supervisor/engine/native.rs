@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::domain::{AppId, Bytes, NetnsAddress};
+use crate::domain::{AppId, Bytes, NetnsAddress, Sizes};
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::{Slot, Slots};
 use crate::runtime::{self, Adopted, Container, Exit, ExitStatus, Outcome, Runtime, StdioFds};
@@ -44,6 +44,8 @@ pub struct NativeConfig {
     pub lib_dir: PathBuf,
     /// Who answers names for dynos.
     pub resolvers: Vec<IpAddr>,
+    /// What a dyno of each size may use.
+    pub sizes: Sizes,
 }
 
 /// Runs dynos as containers. Clones share it.
@@ -131,7 +133,7 @@ impl Shared {
         let id = id.map_err(|error| failed(format!("name the container of {name}"), chain(&error)))?;
         let layers = spec.release.stack.layers.clone();
         let sandbox = sandbox::sandbox(spec, loan).named(id, layers, labels);
-        prepare(loan, spec.label.size.memory())
+        prepare(loan, loan.size.memory)
             .map_err(|error| failed(format!("make {} for {name}", loan.scratch.display()), chain(&error)))?;
         let started = self
             .runtime
@@ -166,6 +168,7 @@ impl Shared {
         }
         Ok(Loan {
             index: self.config.index,
+            size: self.config.sizes.limits(spec.label.size),
             slot,
             netns,
             address,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use crate::domain::SizeLimits;
 use crate::runtime::{
     Access, Exec, IdMapped, IdRange, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
 };
@@ -42,6 +43,8 @@ exec /bin/bash -c "$__dyno_command"
 pub(super) struct Loan {
     /// Index of the node on its host.
     pub(super) index: u32,
+    /// What a dyno of its size may use.
+    pub(super) size: SizeLimits,
     /// The slot.
     pub(super) slot: u32,
     /// The network namespace to join.
@@ -70,13 +73,13 @@ pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
     let label = &spec.label;
     let uid = label.uid;
     let script = |text: &str| text.to_owned();
-    let tasks = label.size.tasks_max();
+    let size = loan.size;
     let argv = [
         script("/bin/bash"),
         script("-c"),
         script(WRAPPER),
         script("bash"),
-        tasks.to_string(),
+        size.tasks_max.to_string(),
         label.command.clone(),
     ];
     Parts {
@@ -92,14 +95,14 @@ pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
             umask: UMASK,
         },
         limits: Limits {
-            memory_bytes: Some(label.size.memory_max().0),
+            memory_bytes: Some(size.memory_max.0),
             memory_swap_bytes: Some(0),
-            cpu_weight: label.size.cpu_weight(),
-            io_weight: label.size.cpu_weight(),
-            pids: Some(tasks),
+            cpu_weight: size.cpu_weight,
+            io_weight: size.cpu_weight,
+            pids: Some(size.tasks_max),
             nofile: OPEN_FILES_MAX,
             // In memory: a full disk alone then does not bring the dyno to the memory at which it is ended.
-            disk_bytes: Some(label.size.memory().0),
+            disk_bytes: Some(size.memory.0),
             ..Limits::default()
         },
         network: Network::Joined(loan.netns.clone()),

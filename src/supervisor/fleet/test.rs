@@ -1,11 +1,13 @@
 //! The fleet by hand: what one wish or one event leads to.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{ConfigVars, Formation, FormationEntry, NetnsAddress, WebState};
-use crate::supervisor::StackImage;
+use crate::domain::{ConfigVars, DynoSize, Formation, FormationEntry, NetnsAddress, Version, WebState};
 use crate::supervisor::lifecycle::Memory;
+use crate::supervisor::{ReleaseImage, StackImage};
 
 const T0: Moment = Moment(1_795_415_284_000);
 const APP: AppId = AppId(Uuid::nil());
@@ -19,6 +21,7 @@ fn image(version: u64) -> Arc<ReleaseImage> {
         stack,
         config: ConfigVars::default(),
         commands: commands.map(|(name, command)| (name.parse().unwrap(), command.to_owned())).into(),
+        metadata: BTreeMap::new(),
     })
 }
 
@@ -32,9 +35,17 @@ fn app(version: u64, quantities: &[(&str, u32)]) -> DesiredApp {
             process_type: name.parse().unwrap(),
             quantity: *quantity,
             size: DynoSize::Basic,
+            stop_grace: None,
         })),
         maintenance: false,
+        preferences: Preferences { handover: Handover::AtOnce, ..Preferences::default() },
+        earlier: vec![],
     }
+}
+
+/// The same, of an app whose web dynos overlap.
+fn overlapping(version: u64, quantities: &[(&str, u32)]) -> DesiredApp {
+    DesiredApp { preferences: Preferences::default(), ..app(version, quantities) }
 }
 
 fn fleet() -> Fleet {
@@ -137,6 +148,164 @@ fn a_release_replaces_every_dyno_under_its_name_once() {
     );
     assert_eq!(told.len(), 3, "no line of a fresh start: {told:?}");
     assert_eq!(web_state(&fleet), WebState::Booting, "the old one is out of the table before its end");
+}
+
+/// The identities that the router is told of.
+fn routed(fleet: &Fleet) -> Vec<DynoId> {
+    let WebState::Up(up) = web_state(fleet) else { return vec![] };
+    up.into_iter().map(|backend| backend.id).collect()
+}
+
+fn ids(specs: &[DynoSpec]) -> Vec<DynoId> {
+    specs.iter().map(|spec| spec.label.id).collect()
+}
+
+#[test]
+fn without_a_gap_a_release_boots_behind_the_old_and_takes_over_whole() {
+    let mut fleet = fleet();
+    let old = bring_up(&mut fleet, overlapping(1, &[("web", 2), ("worker", 1)]), T0);
+    let _ = fleet.take_actions();
+    fleet.apply(overlapping(2, &[("web", 2), ("worker", 1)]), T0);
+    let actions = fleet.take_actions();
+    let new = launches(&actions);
+    let names: Vec<_> = new.iter().map(|spec| spec.label.name.to_string()).collect();
+    assert_eq!(names, ["web.1", "web.2", "worker.1"]);
+    let behind: Vec<_> = new.iter().map(|spec| spec.label.behind).collect();
+    assert_eq!(behind, [Some(old[0].label.id), Some(old[1].label.id), None]);
+    assert!(actions.contains(&Action::Signal(old[2].label.id, Signal::TERMINATE)), "the worker goes at once");
+    let shown: Vec<_> =
+        fleet.views().iter().map(|view| format!("{} {} {}", view.name, view.state, view.release)).collect();
+    let expected =
+        ["web.1 up v1", "web.1 starting v2", "web.2 up v1", "web.2 starting v2", "worker.1 starting v2"];
+    assert_eq!(shown, expected);
+    for spec in &new[..2] {
+        assert_eq!(routed(&fleet), ids(&old[..2]), "nothing is switched before all are up");
+        fleet.launched(spec.label.id, reach(), T0);
+        fleet.observe(spec.label.id, Event::Listening, T0);
+    }
+    let mut now_routed = routed(&fleet);
+    now_routed.sort();
+    let mut expected = ids(&new[..2]);
+    expected.sort();
+    assert_eq!(now_routed, expected);
+    let signalled = |actions: &[Action]| -> Vec<DynoId> {
+        let signal = |action: &Action| match action {
+            Action::Signal(id, Signal::TERMINATE) => Some(*id),
+            _ => None,
+        };
+        actions.iter().filter_map(signal).collect()
+    };
+    assert_eq!(signalled(&fleet.take_actions()), [], "requests that the old ones have may end");
+    fleet.tick(T0.plus(Timings::default().drain));
+    let mut stopped = signalled(&fleet.take_actions());
+    stopped.sort();
+    let mut expected = ids(&old[..2]);
+    expected.sort();
+    assert_eq!(stopped, expected);
+}
+
+#[test]
+fn a_release_that_does_not_come_up_is_not_switched_to_and_the_log_says_so() {
+    let mut fleet = fleet();
+    let old = bring_up(&mut fleet, overlapping(1, &[("web", 1)]), T0);
+    fleet.apply(overlapping(2, &[("web", 1)]), T0);
+    let new = launches(&fleet.take_actions()).remove(0);
+    fleet.launched(new.label.id, reach(), T0);
+    fleet.observe(new.label.id, Event::Exited { status: 1, memory: Memory::Within }, T0);
+    let told = log(&fleet.take_actions());
+    assert_eq!(
+        told[told.len() - 2..],
+        [
+            "web.1: State changed from starting to crashed",
+            "web.1: Not switched to release v2: it has not come up, and v1 serves on"
+        ]
+    );
+    assert_eq!(routed(&fleet), ids(&old));
+    fleet.tick(T0);
+    let again = launches(&fleet.take_actions()).remove(0);
+    assert_eq!((again.label.crashes, again.label.behind), (1, Some(old[0].label.id)), "its back-off goes on");
+    // The old one crashes as well, and comes back as what it was.
+    fleet.observe(old[0].label.id, Event::Exited { status: 1, memory: Memory::Within }, T0);
+    fleet.tick(T0);
+    let old_again = launches(&fleet.take_actions()).remove(0);
+    assert_eq!((old_again.label.release, old_again.label.lineage), (Version(1), old[0].label.id));
+    fleet.launched(old_again.label.id, reach(), T0);
+    fleet.observe(old_again.label.id, Event::Listening, T0);
+    assert_eq!(routed(&fleet), [old_again.label.id]);
+    // A further release takes the place of the one that did not come up.
+    fleet.apply(overlapping(3, &[("web", 1)]), T0);
+    let actions = fleet.take_actions();
+    assert_eq!(launches(&actions).iter().map(|spec| spec.label.release).collect::<Vec<_>>(), [Version(3)]);
+    assert_eq!(fleet.views().len(), 2);
+    assert_eq!(routed(&fleet), [old_again.label.id]);
+}
+
+#[test]
+fn without_a_gap_a_restart_and_a_cycle_relieve_the_old_one_when_the_new_is_up() {
+    for way in 0..2 {
+        let mut fleet = fleet();
+        let old = bring_up(&mut fleet, overlapping(1, &[("web", 1)]), T0);
+        let _ = fleet.take_actions();
+        let now = T0.plus(old[0].label.cycle_after);
+        match way {
+            0 => fleet.restart(APP, &Scope::All, now).unwrap(),
+            _ => fleet.tick(now),
+        }
+        let actions = fleet.take_actions();
+        let word = if way == 0 { "web.1: Restarting" } else { "web.1: Cycling" };
+        assert_eq!(log(&actions)[0], word);
+        let new = launches(&actions).remove(0);
+        assert_eq!(routed(&fleet), ids(&old));
+        fleet.launched(new.label.id, reach(), now);
+        fleet.observe(new.label.id, Event::Listening, now);
+        assert_eq!(routed(&fleet), [new.label.id]);
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_in_the_middle_of_a_switch_ends_it() {
+    let mut fleet = fleet();
+    let first = bring_up(&mut fleet, overlapping(1, &[("web", 1)]), T0);
+    let _ = fleet.take_actions();
+    fleet.apply(overlapping(2, &[("web", 1)]), T0);
+    let second = launches(&fleet.take_actions());
+    fleet.launched(second[0].label.id, reach(), T0);
+    fleet.observe(second[0].label.id, Event::Listening, T0);
+    fleet.apply(overlapping(3, &[("web", 1)]), T0);
+    let third = launches(&fleet.take_actions());
+    let all = [&first[0], &second[0], &third[0]];
+    let earlier = vec![image(1), image(2)];
+    // Who runs and listens of the three, and who has to serve then.
+    for (found, serves) in [(&all[..2], 0), (&all[..], 1), (&all[1..], 1), (&all[2..], 2)] {
+        let mut next = Fleet::new(Timings::default(), 2);
+        next.expect(vec![DesiredApp { earlier: earlier.clone(), ..overlapping(3, &[("web", 1)]) }]);
+        for spec in found {
+            next.take_over(spec.label.clone(), reach(), T0);
+            if spec.label.release < Version(3) || serves == 2 {
+                next.take_over_up(spec.label.id);
+            }
+        }
+        next.settle(T0);
+        assert_eq!(routed(&next), [all[serves].label.id], "found {}", found.len());
+    }
+}
+
+#[test]
+fn a_type_may_have_its_own_time_to_stop() {
+    let mut fleet = fleet();
+    let workers = |quantity, stop_grace| {
+        let entry = FormationEntry {
+            process_type: "worker".parse().unwrap(),
+            quantity,
+            size: DynoSize::Basic,
+            stop_grace,
+        };
+        DesiredApp { formation: Formation::new([entry]), ..app(1, &[]) }
+    };
+    bring_up(&mut fleet, workers(1, None), T0);
+    let longer = Duration::from_secs(300);
+    fleet.apply(workers(0, Some(longer)), T0);
+    assert_eq!(fleet.deadline(), Some(T0.plus(longer)), "what is set last counts");
 }
 
 #[test]

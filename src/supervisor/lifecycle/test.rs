@@ -8,7 +8,7 @@ const T0: Moment = Moment(1_000_000);
 
 fn traits(class: Class) -> Traits {
     let timings = Timings::default();
-    Traits { class, cycle_after: timings.cycle, timings }
+    Traits { class, cycle_after: timings.cycle, handover: Handover::AtOnce, timings }
 }
 
 fn after(seconds: u64) -> Moment {
@@ -132,6 +132,61 @@ fn a_restart_tells_the_change_stops_and_asks_for_a_successor() {
     ");
 }
 
+/// The same for web dynos that overlap.
+fn play_overlapping(events: &[(u64, Event)]) -> (State, Vec<String>) {
+    let traits = Traits { handover: Handover::Overlap, ..traits(Class::Web) };
+    let (mut state, _) = begin(&traits, Origin::New, T0);
+    let mut effects = vec![];
+    for (at, event) in events {
+        let (next, more) = step(&traits, state, *event, after(*at));
+        state = next;
+        effects.extend(more);
+    }
+    (state, effects.iter().map(print).collect())
+}
+
+#[test]
+fn a_web_dyno_that_overlaps_serves_until_it_is_replaced_and_then_drains() {
+    let (state, told) = play_overlapping(&[
+        (0, Event::Launched),
+        (1, Event::Listening),
+        (9, Event::Relieve(Leave::Restart)),
+        (9, Event::Relieve(Leave::Restart)),
+        (60, Event::Stop(Leave::Replaced)),
+        (61, Event::Tick),
+        (62, Event::Tick),
+        (63, exit(143)),
+    ]);
+    assert_eq!(state, State::Ended);
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    State changed from starting to up
+    Restarting
+    <Succeed>
+    <Ignored("the dyno waits to be relieved")>
+    <Ignored("nothing is due")>
+    Stopping all processes with SIGTERM
+    <Terminate>
+    Process exited with status 143
+    <Clear>
+    "#);
+}
+
+#[test]
+fn a_web_dyno_that_overlaps_and_is_a_day_old_asks_to_be_relieved() {
+    let day = 24 * 60 * 60;
+    let (state, told) =
+        play_overlapping(&[(0, Event::Launched), (1, Event::Listening), (day, Event::Tick), (day, exit(1))]);
+    assert!(matches!(state, State::Crashed { crashes: 1, .. }), "it dies of itself before: {state:?}");
+    assert_eq!(told[1..3], ["Cycling", "<Succeed>"]);
+}
+
+#[test]
+fn what_is_not_up_has_nothing_to_hand_over() {
+    let (state, told) = play_overlapping(&[(0, Event::Launched), (9, Event::Relieve(Leave::Restart))]);
+    assert!(matches!(state, State::Stopping { .. }));
+    assert!(told.contains(&"<Terminate>".to_owned()) && told.contains(&"<Succeed>".to_owned()), "{told:?}");
+}
+
 #[test]
 fn a_dyno_a_day_old_is_cycled_and_a_one_off_ends() {
     let day = 24 * 60 * 60;
@@ -208,6 +263,8 @@ fn events() -> impl Strategy<Value = Event> {
         Just(Event::Stop(Leave::Down)),
         Just(Event::Stop(Leave::Restart)),
         Just(Event::Stop(Leave::Outdated)),
+        Just(Event::Relieve(Leave::Restart)),
+        Just(Event::Stop(Leave::Replaced)),
         Just(Event::Kill),
         Just(Event::Tick),
     ]
@@ -217,12 +274,18 @@ fn classes() -> impl Strategy<Value = Class> {
     prop_oneof![Just(Class::Web), Just(Class::Worker), Just(Class::Detached), Just(Class::Attached)]
 }
 
+fn handovers() -> impl Strategy<Value = Handover> {
+    prop_oneof![Just(Handover::Overlap), Just(Handover::AtOnce)]
+}
+
 /// Whether a container may exist in a state.
 fn runs(state: State) -> bool {
     match state {
         State::Booting { .. }
         | State::Up { .. }
+        | State::Yielding { .. }
         | State::HangingUp { .. }
+        | State::Draining { .. }
         | State::Stopping { .. }
         | State::Killing { .. } => true,
         State::Launching { .. } | State::Crashed { .. } | State::Aborting | State::Ended => false,
@@ -234,9 +297,9 @@ proptest! {
     /// runs, an end clears up once, and a state that runs or waits has a deadline.
     #[test]
     fn any_history_keeps_the_rules(
-        class in classes(), history in proptest::collection::vec((events(), 0u64..100_000), 0..60)
+        class in classes(), handover in handovers(), history in proptest::collection::vec((events(), 0u64..100_000), 0..60)
     ) {
-        let traits = traits(class);
+        let traits = Traits { handover, ..traits(class) };
         let (mut state, _) = begin(&traits, Origin::New, T0);
         let mut now = T0;
         for (event, pause) in history {
@@ -255,13 +318,18 @@ proptest! {
                     }
                     Effect::Clear => prop_assert!(runs(before) && !runs(state)),
                     Effect::Succeed => {
-                        prop_assert!(class.is_formation() && shown(before).is_some() && shown(state).is_none());
+                        let yields = matches!(state, State::Yielding { .. });
+                        prop_assert!(class.is_formation() && shown(before).is_some());
+                        prop_assert!(shown(state).is_none() || (yields && handover == Handover::Overlap));
                     }
                     Effect::Ignored(_) => prop_assert_eq!(before, state),
                     Effect::Tell(_) | Effect::Fail(_) => {}
                 }
             }
-            let waits = matches!(state, State::Launching { .. } | State::Aborting | State::Ended);
+            let waits = matches!(
+                state,
+                State::Launching { .. } | State::Yielding { .. } | State::Aborting | State::Ended
+            );
             prop_assert_eq!(deadline(&traits, state).is_none(), waits);
             prop_assert!(before != State::Ended || state == State::Ended);
             let crashed = matches!(state, State::Crashed { .. });
@@ -271,8 +339,10 @@ proptest! {
 
     /// From any state a stop, with an engine that does what it is told, leads to the end.
     #[test]
-    fn a_stop_always_ends(class in classes(), history in proptest::collection::vec(events(), 0..30)) {
-        let traits = traits(class);
+    fn a_stop_always_ends(
+        class in classes(), handover in handovers(), history in proptest::collection::vec(events(), 0..30)
+    ) {
+        let traits = Traits { handover, ..traits(class) };
         let (mut state, _) = begin(&traits, Origin::New, T0);
         let mut now = T0;
         for event in history {
@@ -289,8 +359,10 @@ proptest! {
                 | State::Launching { .. }
                 | State::Booting { .. }
                 | State::Up { .. }
+                | State::Yielding { .. }
                 | State::Crashed { .. }
                 | State::HangingUp { .. }
+                | State::Draining { .. }
                 | State::Stopping { .. } => Event::Tick,
             };
             now = deadline(&traits, state).unwrap_or(now);

@@ -144,7 +144,7 @@ pub enum Passage {
     Running,
     /// Its client had gone.
     ClientGone,
-    /// It was asked to stop, within its grace time.
+    /// Another had taken its place, or it was asked to stop, within its grace time.
     Asked,
     /// It was asked to stop, and ended by force (R12).
     Forced,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt as _;
 
-use crate::domain::DynoState;
+use crate::domain::{DynoState, SizeLimits};
 use crate::logs::{Filter, LogService, Tail};
 use crate::supervisor::engine::{DynoLabel, End, Reading, Remains, Running};
 use crate::supervisor::lifecycle::{AfterKill, Class, State, shown};
@@ -21,6 +21,7 @@ pub const LAST_LINE_CHARS_MAX: usize = 1000;
 #[derive(Debug)]
 pub(in crate::supervisor) struct Witness {
     label: DynoLabel,
+    limits: SizeLimits,
     seen: Mutex<Seen>,
 }
 
@@ -34,8 +35,9 @@ struct Seen {
 // === impl Witness ===
 
 impl Witness {
-    pub(in crate::supervisor) fn new(label: DynoLabel) -> Arc<Self> {
-        Arc::new(Self { label, seen: Mutex::default() })
+    /// Of a dyno that may use so much.
+    pub(in crate::supervisor) fn new(label: DynoLabel, limits: SizeLimits) -> Arc<Self> {
+        Arc::new(Self { label, limits, seen: Mutex::default() })
     }
 
     /// Whom it looks at.
@@ -78,9 +80,9 @@ impl Witness {
     }
 
     fn death(&self, end: End, remains: Remains, last_lines: Option<Vec<String>>) -> Death {
+        let blank = blank(&self.label, &self.limits);
         let seen = self.see(|seen| seen.clone());
         let Remains { lost, signal, memory_peak, memory_limit_hits, oom_kills, refused_tasks, .. } = remains;
-        let size = self.label.size;
         Death {
             ending: match (lost, signal) {
                 (true, _) => Ending::Lost,
@@ -89,14 +91,13 @@ impl Witness {
             },
             at: end.at,
             memory: MemoryFacts {
-                quota: size.memory().0,
-                limit: size.memory_max().0,
                 peak: memory_peak.0,
                 sampled: seen.memory_bytes,
                 limit_hits: memory_limit_hits,
                 kills: oom_kills.max(u64::from(end.out_of_memory)),
+                ..blank.memory
             },
-            tasks: TaskFacts { limit: size.tasks_max(), refused: refused_tasks },
+            tasks: TaskFacts { refused: refused_tasks, ..blank.tasks },
             pressure: PressureFacts {
                 cpu: remains.waited[0],
                 memory: remains.waited[1],
@@ -104,7 +105,7 @@ impl Witness {
             },
             listened: seen.listening,
             last_lines,
-            ..blank(&self.label)
+            ..blank
         }
     }
 
@@ -122,12 +123,12 @@ impl Witness {
 }
 
 /// A dyno that was never launched, for this reason.
-pub(in crate::supervisor) fn not_started(label: &DynoLabel, reason: String) -> Death {
-    Death { ending: Ending::NotStarted(reason), passage: Passage::Starting, ..blank(label) }
+pub(in crate::supervisor) fn not_started(label: &DynoLabel, limits: &SizeLimits, reason: String) -> Death {
+    Death { ending: Ending::NotStarted(reason), passage: Passage::Starting, ..blank(label, limits) }
 }
 
-/// What the label alone tells.
-fn blank(label: &DynoLabel) -> Death {
+/// What the label and the size's limits alone tell.
+fn blank(label: &DynoLabel, limits: &SizeLimits) -> Death {
     Death {
         id: label.id.0,
         name: label.name.to_string(),
@@ -145,12 +146,8 @@ fn blank(label: &DynoLabel) -> Death {
         at: crate::sys::clock::now(),
         ending: Ending::Lost,
         passage: Passage::Running,
-        memory: MemoryFacts {
-            quota: label.size.memory().0,
-            limit: label.size.memory_max().0,
-            ..MemoryFacts::default()
-        },
-        tasks: TaskFacts { limit: label.size.tasks_max(), refused: 0 },
+        memory: MemoryFacts { quota: limits.memory.0, limit: limits.memory_max.0, ..MemoryFacts::default() },
+        tasks: TaskFacts { limit: limits.tasks_max, refused: 0 },
         pressure: PressureFacts::default(),
         listened: None,
         last_lines: None,
@@ -168,9 +165,9 @@ pub(in crate::supervisor) fn passage(state: State) -> Passage {
         State::Booting { .. } => Passage::Booting,
         State::Killing { then: AfterKill::Crash { .. }, .. } => Passage::BootTimeout,
         State::Killing { then: AfterKill::Leave, .. } => Passage::Forced,
-        State::Stopping { .. } => Passage::Asked,
+        State::Draining { .. } | State::Stopping { .. } => Passage::Asked,
         State::HangingUp { .. } => Passage::ClientGone,
-        State::Up { .. } | State::Crashed { .. } | State::Ended => {
+        State::Up { .. } | State::Yielding { .. } | State::Crashed { .. } | State::Ended => {
             debug_assert!(shown(state) != Some(DynoState::Starting), "what starts has a passage of its own");
             Passage::Running
         }

@@ -22,6 +22,9 @@ pub struct FormationEntry {
     pub quantity: u32,
     /// `Standard-1X`.
     pub size: String,
+    /// How long each dyno may take to stop, seconds; none where the node's own span goes. A field of our own.
+    #[serde(default)]
+    pub stop_grace_s: Option<u64>,
     /// `web`.
     #[serde(rename = "type")]
     pub process_type: String,
@@ -48,6 +51,9 @@ pub struct FormationUpdate {
     /// How large; unchanged when absent.
     #[serde(alias = "dyno_size", default, skip_serializing_if = "Option::is_none")]
     pub size: Option<SizeRef>,
+    /// How long each dyno may take to stop, seconds, 0 for the node's own span; unchanged when absent. A field of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_grace_s: Option<u32>,
 }
 
 /// A quantity as clients send it: `3`, `"3"`, `"+1"`, `"-1"`.

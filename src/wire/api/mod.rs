@@ -4,6 +4,7 @@
 
 mod account;
 mod app;
+mod app_feature;
 mod authorization;
 mod build;
 mod catalog;
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 pub use account::{Account, AccountFeature};
 pub use app::{App, CreateApp, UpdateApp};
+pub use app_feature::{AppFeature, UpdateAppFeature};
 pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED};
 pub use build::{Build, BuildpackInstallation, BuildpackRef, BuildpackUpdate, SourceBlob, UpdateBuildpacks};
 pub use catalog::{DynoSize, Provider, Region};

@@ -57,6 +57,14 @@ pub enum DynoLine {
         /// One clause.
         reason: String,
     },
+    /// What should take over from a web dyno that serves has not come up, so that nothing is switched. A line of our own:
+    /// the platform switches all the same.
+    NotSwitched {
+        /// The release that has not come up.
+        to: Version,
+        /// The release that serves; the same where the dyno was only restarted.
+        serving: Version,
+    },
 }
 
 impl fmt::Display for DynoLine {
@@ -81,6 +89,12 @@ impl fmt::Display for DynoLine {
                 f.write_str("Release command lost: the node went down and did not see how it ended")
             }
             Self::StartFailed { reason } => write!(f, "Failed to start process: {reason}"),
+            Self::NotSwitched { to, serving } if to == serving => {
+                write!(f, "Not restarted: the new process has not come up, and the one before serves on")
+            }
+            Self::NotSwitched { to, serving } => {
+                write!(f, "Not switched to release {to}: it has not come up, and {serving} serves on")
+            }
         }
     }
 }
@@ -316,6 +330,8 @@ mod test {
             DynoLine::ReleaseTimedOut { limit_s: 3600 },
             DynoLine::ReleaseLost,
             DynoLine::StartFailed { reason: "no address is free".to_owned() },
+            DynoLine::NotSwitched { to: Version(5), serving: Version(4) },
+            DynoLine::NotSwitched { to: Version(4), serving: Version(4) },
         ];
         let text: Vec<_> = all.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(text.join("\n"), @r"
@@ -334,6 +350,8 @@ mod test {
         Release command stopped: it took longer than 3600 seconds
         Release command lost: the node went down and did not see how it ended
         Failed to start process: no address is free
+        Not switched to release v5: it has not come up, and v4 serves on
+        Not restarted: the new process has not come up, and the one before serves on
         ");
     }
 
@@ -366,6 +384,7 @@ mod test {
             process_type: name.parse().unwrap(),
             quantity,
             size,
+            stop_grace: None,
         };
         let formation =
             Formation::new([entry("worker", 0, DynoSize::Basic), entry("web", 2, DynoSize::Standard1X)]);
