@@ -41,6 +41,9 @@ pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
     let application: i32 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     if application != APPLICATION_ID {
+        if is_unwritten(&connection).map_err(failed)? && (application, found) == (0, 0) {
+            return Ok(());
+        }
         return Err(StoreError::Foreign { path: path.to_owned() });
     }
     let known = newest(MIGRATIONS);
@@ -75,6 +78,12 @@ fn take(connection: &mut Connection, from: u32, step: &str) -> Result<(), rusqli
     transaction.commit()
 }
 
+/// Whether nobody has put anything into it: a node that was killed at its first start leaves a file that is a database,
+/// and nothing else.
+fn is_unwritten(connection: &Connection) -> Result<bool, rusqlite::Error> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
 fn format_of(connection: &Connection) -> Result<u32, rusqlite::Error> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
@@ -101,6 +110,17 @@ mod test {
             migrate(&mut Connection::open(&path).unwrap(), MIGRATIONS).unwrap();
             assert_eq!(format(&path), newest(MIGRATIONS), "from {older}");
         }
+    }
+
+    #[test]
+    fn a_file_that_was_begun_and_not_written_is_taken_for_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.db");
+        // What is there when a node is killed between this and its first step.
+        Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "WAL").unwrap();
+        assert!(std::fs::metadata(&path).unwrap().len() > 0);
+        drop(crate::store::Store::open(&path).unwrap());
+        assert_eq!(format(&path), newest(MIGRATIONS));
     }
 
     #[test]

@@ -16,6 +16,10 @@ use crate::rules::Memories;
 
 /// A container of the fake world.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two facts of a process, neither of which follows from the other"
+)]
 pub struct Container {
     pub spec: DynoSpec,
     pub phase: Phase,
