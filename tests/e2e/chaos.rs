@@ -4,7 +4,13 @@
 //! A seed decides what happens when; a failure prints it. `DYNO_CHAOS_SEED=N` plays it again, as far as the machine's own
 //! timing lets it.
 
+#[expect(clippy::fn_params_excessive_bools, reason = "what is asked of a line is a yes or no")]
 mod lines;
+#[expect(
+    clippy::fn_params_excessive_bools,
+    clippy::struct_excessive_bools,
+    reason = "books of what was and what was not"
+)]
 mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +32,7 @@ use crate::support::node::{Found, TestNode, eventually};
 use model::App;
 
 /// Kills of one run, in the short and the long form.
-const MOMENTS: u64 = 100;
+const MOMENTS: u64 = 30;
 const MOMENTS_SOAK: u64 = 1000;
 /// Every so many kills nothing is done until all is as it is wanted.
 const SETTLE_EVERY: u64 = 8;

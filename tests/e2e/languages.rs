@@ -303,7 +303,7 @@ fn every_package_manager_of_nodejs_installs_builds_and_prunes() {
         .replace("\"private\"", "\"packageManager\": \"yarn@4.9.1\",\n  \"private\"");
     for (name, files, told) in [
         ("classic", vec![("yarn.lock", node_file("yarn-classic.lock"))], "yarn install (Yarn 1."),
-        ("berry", vec![("yarn.lock", node_file("yarn-berry.lock")), ("package.json", berry)], "(Yarn 4.9.1)"),
+        ("berry", vec![("yarn.lock", node_file("yarn-berry.lock")), ("package.json", berry)], "(Yarn 4.9.1"),
         ("pnpm", vec![("pnpm-lock.yaml", node_file("pnpm-lock.yaml"))], "pnpm install (pnpm 10."),
     ] {
         let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();

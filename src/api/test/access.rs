@@ -20,6 +20,13 @@ use crate::wire::rendezvous::{GREETING, SENTINEL, status_line};
 const TOKEN: &str = "the-nodes-own-token";
 const VERSION_3: &str = "application/vnd.heroku+json; version=3";
 
+/// What a request travels in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    Plain,
+    Tls,
+}
+
 /// The same stage, over TCP as well.
 struct Tcp {
     stage: Stage,
@@ -49,11 +56,11 @@ impl Tcp {
         Self { stage, address, api, connector: TlsConnector::from(Arc::new(config)) }
     }
 
-    /// One request with these headers, as text, over what `tls` says: status, head and body.
-    async fn raw(&self, tls: bool, request: &str) -> (u16, String, Value) {
+    /// One request with these headers, as text: status, head and body.
+    async fn raw(&self, over: Over, request: &str) -> (u16, String, Value) {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let mut answer = Vec::new();
-        if tls {
+        if over == Over::Tls {
             let name = ServerName::try_from("localhost").unwrap();
             let mut stream = self.connector.connect(name, stream).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
@@ -76,7 +83,7 @@ impl Tcp {
             self.address.port(),
             body.len()
         );
-        let (status, _, value) = self.raw(false, &request).await;
+        let (status, _, value) = self.raw(Over::Plain, &request).await;
         (status, value)
     }
 
@@ -312,18 +319,18 @@ async fn one_port_speaks_plain_and_tls_and_answers_are_tagged() {
         )
     };
     let mut tags = Vec::new();
-    for tls in [false, true] {
-        let (status, head, app) = tcp.raw(tls, &ask("")).await;
+    for over in [Over::Plain, Over::Tls] {
+        let (status, head, app) = tcp.raw(over, &ask("")).await;
         assert_eq!((status, &app["name"], &app["generation"]), (200, &json!("example"), &json!("cedar")));
         let line = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
         assert!(head.contains("ratelimit-remaining: "), "{head}");
         tags.push(line);
     }
     assert_eq!(tags[0], tags[1]);
-    let (status, head, body) = tcp.raw(true, &ask(&format!("If-None-Match: {}\r\n", tags[0]))).await;
+    let (status, head, body) = tcp.raw(Over::Tls, &ask(&format!("If-None-Match: {}\r\n", tags[0]))).await;
     assert_eq!((status, body), (304, Value::Null), "{head}");
     let (status, _, _) =
-        tcp.raw(false, "GET /authority.pem HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        tcp.raw(Over::Plain, "GET /authority.pem HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert_eq!(status, 200);
 }
 
