@@ -10,7 +10,7 @@ use dyno::stack::host::HostSettings;
 use dyno::stack::{self, Stack};
 
 use crate::support::inside::{Reach, enter};
-use crate::support::node::{TestNode, git, stack_dir};
+use crate::support::node::{TestNode, eventually, git, stack_dir};
 use crate::{example, is_possible};
 
 /// Which of the tests' nodes the stories here use, one after the other.
@@ -489,11 +489,11 @@ fn php_is_served_behind_apache_and_nginx() {
     answers(&node, "php", "/a/path?b=c", "/a/path?b=c");
     let said = changed(&node, &source, "Procfile", ("heroku-php-apache2", "vendor/bin/heroku-php-nginx"));
     assert!(said.contains("Released v4"), "{said}");
+    // The old front serves until the new one is up.
+    eventually("the front is chosen", || {
+        node.ok(&["logs", "-a", "php", "-n", "200"]).contains("Starting nginx on port")
+    });
     answers(&node, "php", "/other", "/other");
-    assert!(
-        node.ok(&["logs", "-a", "php", "-n", "200"]).contains("Starting nginx on port"),
-        "the front is chosen"
-    );
     let plain = [("index.php", "<?php echo 'plain ' . 6 * 7;")];
     served(&node, "plain", Sketch::new(&plain).path(), "plain 42");
 
