@@ -11,7 +11,7 @@ pub fn traces() -> BTreeSet<String> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     seen.extend(mounts.lines().map(|line| format!("mount {line}")));
     seen.extend(listed("link", "ip", &["-o", "-br", "link"]));
-    seen.extend(listed("rule", "nft", &["list", "ruleset"]));
+    seen.extend(listed("rule", "nft", &["-s", "list", "ruleset"]));
     seen.extend(listed("cgroup", "find", &["/sys/fs/cgroup", "-type", "d", "-name", "dyno*"]));
     seen.extend(listed("lock", "find", &["/run/lock", "-name", "dyno*"]));
     for entry in fs::read_dir("/proc/sys/net/ipv4/conf").unwrap() {
