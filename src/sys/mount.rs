@@ -201,9 +201,28 @@ pub fn set_attributes(
 /// # Errors
 /// The kernel's errno; `ENOENT` where there is nothing.
 pub fn resolve(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    open_in_root(root, path, OFlags::PATH | OFlags::CLOEXEC)
+}
+
+/// Opens what is at `path` below `root` without following anything out of it, the kernel's links in `/proc` included.
+///
+/// # Errors
+/// The kernel's errno; `ENOENT` where there is nothing; `EAGAIN` where the host's mounts change faster than paths are walked.
+pub(super) fn open_in_root(root: &impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    /// How often a walk is tried. The kernel gives up on a `..` whenever anything is mounted or renamed anywhere on the host meanwhile
+    /// (`EAGAIN`, openat2(2)), for it could not tell that the walk stayed inside.
+    const TRIES_MAX: u32 = 128;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    Ok(rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)?)
+    let walk = || rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve);
+    let mut found = walk();
+    for _ in 1..TRIES_MAX {
+        if found.as_ref().err() != Some(&rustix::io::Errno::AGAIN) {
+            break;
+        }
+        rustix::thread::sched_yield();
+        found = walk();
+    }
+    Ok(found?)
 }
 
 /// Whether an open file is a directory.

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
-use crate::sys::mount::resolve;
+use crate::sys::mount::{open_in_root, resolve};
 
 /// Whether only the top of a tree is meant, or all that is mounted below it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -368,10 +368,7 @@ fn copy_directory(from: &Path, to: &Path, depth: u32) -> io::Result<()> {
 /// # Errors
 /// The kernel's errno; `EXDEV`-like refusals as `InvalidInput`.
 pub fn write_proc(root: &impl AsFd, path: &Path, value: &str) -> io::Result<()> {
-    use rustix::fs::ResolveFlags;
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let file = rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)?;
+    let file = open_in_root(root, path, OFlags::WRONLY | OFlags::CLOEXEC)?;
     require_type(&file, rustix::fs::PROC_SUPER_MAGIC)?;
     std::fs::File::from(file).write_all(value.as_bytes())
 }
