@@ -48,4 +48,4 @@ pub use auth::Door;
 pub use authority::{Authority, AuthorityError};
 pub use routes::{Need, Route, router, table};
 pub use server::{Front, serve_tcp, serve_unix};
-pub use state::{Api, ShutdownSignal};
+pub use state::{Api, FiguresSource, ShutdownSignal};

@@ -1,11 +1,13 @@
-//! `/node`: the node itself; not part of the published API.
+//! `/node` and `/metrics`: the node itself; not part of the published API.
 
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use crate::api::state::Api;
+use crate::wire::metrics;
 
 pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
     let settings = api.node.settings();
@@ -18,6 +20,11 @@ pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
         "default_stack": settings.default_stack.to_string(),
         "stacks": api.node.stacks().iter().map(ToString::to_string).collect::<Vec<_>>(),
     }))
+}
+
+pub(super) async fn metrics(State(api): State<Api>) -> ([(http::HeaderName, &'static str); 1], String) {
+    let apps = (api.figures)().await;
+    ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], metrics::Text(&apps).to_string())
 }
 
 /// Stops every dyno and the node, and leaves nothing behind. The answer comes before the end; the end is the process's.

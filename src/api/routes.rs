@@ -102,6 +102,7 @@ fn of_the_node() -> Vec<Route> {
         row(Method::GET, "/stacks/{stack}", Common, catalog::show_stack),
         row(Method::GET, "/dyno-sizes", Common, catalog::list_sizes),
         row(Method::GET, "/dyno-sizes/{size}", Common, catalog::show_size),
+        row(Method::GET, "/metrics", Node, node::metrics),
         row(Method::GET, "/node", Node, node::show),
         row(Method::POST, "/node/actions/shutdown", Node, node::shutdown),
         row(Method::GET, "/node/users", Node, users::list),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -11,9 +12,13 @@ use crate::api::rate::Buckets;
 use crate::api::rendezvous::Guests;
 use crate::domain::App;
 use crate::flows::{self, Node};
+use crate::wire::metrics::AppTraffic;
 
 /// How the node is asked to go: the sender's value becomes true.
 pub type ShutdownSignal = watch::Sender<bool>;
+
+/// Where the router's figures come from.
+pub type FiguresSource = Arc<dyn Fn() -> BoxFuture<'static, Vec<AppTraffic>> + Send + Sync>;
 
 /// What handlers work with; clones share it.
 #[derive(Clone)]
@@ -26,6 +31,7 @@ pub struct Api {
     /// The certificate that clients are to trust, PEM; none where there is no TLS.
     pub(super) authority: Option<Arc<str>>,
     pub(super) shutdown: Arc<ShutdownSignal>,
+    pub(super) figures: FiguresSource,
     closing: CancellationToken,
 }
 
@@ -40,6 +46,7 @@ impl Api {
             buckets: Arc::default(),
             authority: None,
             shutdown: Arc::new(shutdown),
+            figures: Arc::new(|| Box::pin(std::future::ready(Vec::new()))),
             closing: CancellationToken::new(),
         }
     }
@@ -48,6 +55,12 @@ impl Api {
     #[must_use]
     pub fn with_authority(self, pem: &str) -> Self {
         Self { authority: Some(pem.into()), ..self }
+    }
+
+    /// The same, showing the figures of a router.
+    #[must_use]
+    pub fn with_figures(self, figures: FiguresSource) -> Self {
+        Self { figures, ..self }
     }
 
     /// Ends the streams that have no end of their own, wherever they are served.

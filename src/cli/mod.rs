@@ -162,6 +162,8 @@ enum Command {
     Heroku(command::heroku::Args),
     #[command(name = "completions")]
     Completions(command::completions::Args),
+    #[command(name = "metrics")]
+    Metrics(command::metrics::Args),
     #[command(name = "wait")]
     Wait(command::wait::Args),
     #[command(name = "version")]
@@ -310,6 +312,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::UsersDestroy(args) => args.run(&context).await.map(done),
         Command::Heroku(args) => args.run(&context).await,
         Command::Completions(args) => args.run(grammar(roles)).map(done),
+        Command::Metrics(args) => args.run(&context).await.map(done),
         Command::Wait(args) => args.run(&context).await.map(done),
         Command::Version(args) => args.run(&context).map(done),
     }

@@ -182,10 +182,15 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::keep_retention(node.clone()));
     let closed = closing.clone();
+    let figures = router.figures();
     let router = tokio::spawn(router.serve(async move { closed.cancelled().await }));
     let (shutdown, asked_to_stop) = watch::channel(false);
     let doors_closing = CancellationToken::new();
-    let servers = doors(config, Api::new(node, shutdown), (git, binary), &doors_closing)?;
+    let api = Api::new(node, shutdown).with_figures(Arc::new(move || {
+        let figures = figures.clone();
+        Box::pin(async move { figures.read() })
+    }));
+    let servers = doors(config, api, (git, binary), &doors_closing)?;
     Ok(Running { logs, supervisor, runtime, servers, doors_closing, router, closing, asked_to_stop })
 }
 

@@ -22,7 +22,8 @@ use crate::domain::{RouteTable, WebState};
 use crate::router::client::{Client, ClientIo};
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
-use crate::router::counters::{InFlight, Quarantine};
+use crate::router::counters::{Apps, Quarantine};
+use crate::router::figures::Figures;
 use crate::router::observe::RouterLog;
 use crate::router::pool::Pool;
 use crate::router::serve::{Shared, serve};
@@ -94,7 +95,7 @@ impl Router {
             log,
             connector,
             pool: Pool::default(),
-            in_flight: InFlight::default(),
+            apps: Apps::default(),
             quarantine: Quarantine::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -108,6 +109,12 @@ impl Router {
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Reads what the router counts, for as long as there is any use for it.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures::of(&self.shared)
     }
 
     /// Serves until `shutdown` comes; then takes no more connections, gives requests in flight the shutdown time, and
@@ -173,7 +180,7 @@ fn refresh(shared: &Shared) {
     let dynos = backends.map(|backend| backend.id).collect();
     shared.pool.retain(&dynos);
     shared.quarantine.retain(&dynos, Instant::now());
-    shared.in_flight.retain(&apps);
+    shared.apps.retain(&apps);
 }
 
 async fn sweep(shared: Arc<Shared>) {

@@ -15,6 +15,7 @@ mod config;
 mod connect;
 mod counters;
 mod download;
+mod figures;
 mod forward;
 mod intake;
 mod listener;
@@ -31,5 +32,6 @@ mod validate;
 
 pub use config::{Limits, RouterConfig, Timers};
 pub use connect::{Connector, LoopbackConnector, NetnsConnector};
+pub use figures::Figures;
 pub use listener::{ListenError, Router};
 pub use observe::RouterLog;

@@ -1,4 +1,4 @@
-//! The last stage, which always runs: one line for every request of an app, however it ended.
+//! The last stage, which always runs: one line for every request of an app, however it ended, and its place in the figures.
 //!
 //! An [`Observation`] begins with the request and travels with it: through the stages, then with the answer's body or the
 //! tunnel. The line is written when it is dropped; a drop before the end was reached means that the client has gone, since
@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::domain::{AppId, DynoName};
 use crate::router::client::Client;
-use crate::router::counters::Entered;
+use crate::router::counters::{AppFigures, Entered};
 use crate::router::serve::Shared;
 use crate::wire::codes::Code;
 use crate::wire::router_line::{Protocol, RouterLine, Socket, Trouble};
@@ -28,6 +28,7 @@ pub(super) struct Observation {
     shared: Arc<Shared>,
     client: Arc<Client>,
     head: Head,
+    arrived: Instant,
     app: Option<(AppId, Entered)>,
     reached: Option<Reached>,
     status: u16,
@@ -65,6 +66,7 @@ impl Observation {
             shared,
             client,
             head,
+            arrived: Instant::now(),
             app: None,
             reached: None,
             status: 0,
@@ -76,12 +78,12 @@ impl Observation {
 
     /// The request is for `app`; counts it as in flight until the line is written.
     pub(super) fn belongs_to(&mut self, app: AppId) {
-        self.app = Some((app, self.shared.in_flight.enter(app)));
+        self.app = Some((app, self.shared.apps.enter(app)));
     }
 
     /// Requests in flight for the app, this one included.
     pub(super) fn in_flight(&self) -> usize {
-        self.app.as_ref().map_or(0, |(_, entered)| entered.count())
+        self.app.as_ref().map_or(0, |(_, entered)| entered.figures().in_flight())
     }
 
     /// A connection to `dyno` is there since now.
@@ -124,6 +126,20 @@ impl Observation {
         }
     }
 
+    fn count(&self, figures: &AppFigures) {
+        figures.ends(self.status, self.trouble.map(|trouble| trouble.code));
+        let Some(reached) = &self.reached else {
+            figures.queue.takes(self.arrived.elapsed());
+            return;
+        };
+        figures.queue.takes(reached.since.saturating_duration_since(self.arrived));
+        figures.connect.takes(reached.connect);
+        // How long a tunnel was open says nothing of how fast a dyno is.
+        if self.status != StatusCode::SWITCHING_PROTOCOLS.as_u16() {
+            figures.service.takes(reached.since.elapsed());
+        }
+    }
+
     fn line(&self) -> RouterLine {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -152,7 +168,8 @@ impl Drop for Observation {
             self.fails(trouble, trouble.code.status());
         }
         // Nobody reads of a request that was for no app.
-        if let Some((app, _)) = &self.app {
+        if let Some((app, entered)) = &self.app {
+            self.count(entered.figures());
             self.shared.log.line(app, self.line());
         }
     }

@@ -20,7 +20,7 @@ use crate::router::answer::{AnswerBody, Failure, failed};
 use crate::router::client::Client;
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
-use crate::router::counters::{InFlight, Quarantine};
+use crate::router::counters::{Apps, Quarantine};
 use crate::router::download::Download;
 use crate::router::forward::{Ask, ForwardError, Forwarded, forward};
 use crate::router::lookup::lookup;
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     pub(super) log: Arc<dyn RouterLog>,
     pub(super) connector: Arc<dyn Connector>,
     pub(super) pool: Pool,
-    pub(super) in_flight: InFlight,
+    pub(super) apps: Apps,
     pub(super) quarantine: Quarantine,
     /// Connections, tunnels and what they leave behind.
     pub(super) tasks: TaskTracker,

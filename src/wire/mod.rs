@@ -14,6 +14,7 @@ mod golden;
 pub mod headers;
 pub mod hook_text;
 pub mod logline;
+pub mod metrics;
 pub mod pages;
 pub mod procfile;
 pub mod push_text;

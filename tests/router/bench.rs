@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dyno::domain::{AppId, Backend, DynoId, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
-use dyno::router::{Connector, LoopbackConnector, Router, RouterConfig, RouterLog, Timers};
+use dyno::router::{Connector, Figures, LoopbackConnector, Router, RouterConfig, RouterLog, Timers};
 use dyno::wire::router_line::RouterLine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -152,6 +152,7 @@ impl RouterLog for Lines {
 pub(crate) struct Bench {
     pub(crate) address: SocketAddr,
     pub(crate) table: watch::Sender<Arc<RouteTable>>,
+    pub(crate) figures: Figures,
     lines: Arc<Lines>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
@@ -212,9 +213,10 @@ impl Bench {
         let lines = Arc::new(Lines::default());
         let router = Router::bind(config, receiver, Arc::<Lines>::clone(&lines), connector).await.unwrap();
         let address = router.addresses()[0];
+        let figures = router.figures();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(router.serve(async move { drop(stopped.await) }));
-        Self { address, table, lines, stop: Some(stop), served }
+        Self { address, table, figures, lines, stop: Some(stop), served }
     }
 
     pub(crate) fn publish(&self, route: Route) {

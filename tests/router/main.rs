@@ -7,5 +7,6 @@ mod conformance;
 mod connections;
 mod forwarding;
 mod fuzz;
+mod metrics;
 mod script;
 mod tunnels;

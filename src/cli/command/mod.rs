@@ -29,6 +29,7 @@ pub(super) mod git_remote;
 pub(super) mod heroku;
 pub(super) mod info;
 pub(super) mod logs;
+pub(super) mod metrics;
 pub(super) mod ps;
 pub(super) mod ps_grace;
 pub(super) mod ps_restart;
