@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
-use crate::domain::{AppId, AppName, DynoName, Feature, Features, Hostname, Release};
+use crate::domain::{Affinity, AppId, AppName, DynoName, Feature, Features, HostPattern, Release};
 use crate::flows::metadata;
 use crate::flows::ports::{
     Connection, Death, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd,
@@ -95,7 +95,7 @@ impl SupervisedDynos {
 }
 
 /// The name an app is given, and those of its own.
-fn hostnames(app: &AppName, domains: Vec<Hostname>) -> Vec<Hostname> {
+fn hostnames(app: &AppName, domains: Vec<HostPattern>) -> Vec<HostPattern> {
     app.default_domain().parse().into_iter().chain(domains).collect()
 }
 
@@ -228,6 +228,7 @@ fn preferences(features: &Features) -> Preferences {
         } else {
             RuntimeMetrics::Off
         },
+        affinity: if features.has(Feature::HttpSessionAffinity) { Affinity::Cookie } else { Affinity::Off },
     }
 }
 

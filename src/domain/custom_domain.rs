@@ -3,20 +3,20 @@
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{AppId, Hostname};
+use crate::domain::{AppId, HostPattern};
 
 /// The names below this one are the apps' given ones.
 const GIVEN: &str = "localhost";
 
-/// A host name that leads to an app.
+/// A host name, or all below one, that lead to an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomDomain {
     /// Its identity.
     pub id: Uuid,
     /// The app.
     pub app: AppId,
-    /// The name, unique on the node.
-    pub hostname: Hostname,
+    /// The name, or the pattern of them, unique on the node.
+    pub hostname: HostPattern,
     /// Unix time of creation, seconds.
     pub created_at_s: i64,
 }
@@ -25,10 +25,12 @@ pub struct CustomDomain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CustomDomainError {
     /// No host name at all.
-    #[error("a domain is labels of letters, digits and dashes, joined by dots, at most 253 characters")]
+    #[error(
+        "a domain is labels of letters, digits and dashes, joined by dots, at most 253 characters; the first may be a star"
+    )]
     Hostname,
     /// One label, or an address.
-    #[error("a domain has at least two labels, and the last is no number")]
+    #[error("a domain has at least two labels, a star not counted, and the last is no number")]
     NotPublic,
     /// A name that apps are given.
     #[error("names that end with .localhost are the node's own")]
@@ -43,15 +45,16 @@ impl CustomDomain {
     ///
     /// # Errors
     /// The text is no host name, or not one that can be given to an app.
-    pub fn parse(text: &str) -> Result<Hostname, CustomDomainError> {
-        let name: Hostname = text.parse().map_err(|_| CustomDomainError::Hostname)?;
-        let (_, last) = name.as_str().rsplit_once('.').ok_or(CustomDomainError::NotPublic)?;
-        if last == GIVEN {
-            Err(CustomDomainError::Given)
-        } else if last.bytes().all(|b| b.is_ascii_digit()) {
-            Err(CustomDomainError::NotPublic)
-        } else {
-            Ok(name)
+    pub fn parse(text: &str) -> Result<HostPattern, CustomDomainError> {
+        let pattern: HostPattern = text.parse().map_err(|_| CustomDomainError::Hostname)?;
+        let name = pattern.name().as_str();
+        let last = name.rsplit_once('.').map(|(_, last)| last);
+        if last == Some(GIVEN) || (name == GIVEN && matches!(pattern, HostPattern::Wildcard(_))) {
+            return Err(CustomDomainError::Given);
+        }
+        match last {
+            Some(last) if !last.bytes().all(|b| b.is_ascii_digit()) => Ok(pattern),
+            Some(_) | None => Err(CustomDomainError::NotPublic),
         }
     }
 }
@@ -62,13 +65,19 @@ mod test {
 
     #[test]
     fn a_domain_is_a_name_that_nobody_is_given() {
-        assert_eq!(CustomDomain::parse("WWW.Example.com.").unwrap().as_str(), "www.example.com");
+        assert_eq!(CustomDomain::parse("WWW.Example.com.").unwrap().to_string(), "www.example.com");
+        assert_eq!(CustomDomain::parse("*.Example.com").unwrap().to_string(), "*.example.com");
         for (text, error) in [
             ("example", CustomDomainError::NotPublic),
             ("127.0.0.1", CustomDomainError::NotPublic),
             ("other.localhost", CustomDomainError::Given),
             ("a b.example", CustomDomainError::Hostname),
-            ("*.example.com", CustomDomainError::Hostname),
+            ("*.localhost", CustomDomainError::Given),
+            ("*.other.localhost", CustomDomainError::Given),
+            ("*.com", CustomDomainError::NotPublic),
+            ("*.0.0.1", CustomDomainError::NotPublic),
+            ("*.*.example.com", CustomDomainError::Hostname),
+            ("www.*.com", CustomDomainError::Hostname),
             ("", CustomDomainError::Hostname),
         ] {
             assert_eq!(CustomDomain::parse(text), Err(error), "{text}");

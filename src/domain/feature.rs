@@ -42,6 +42,7 @@ macro_rules! features {
 features! {
     Preboot "preboot" true, "New web dynos boot while the old ones serve, and take over once all of them are up.";
     RuntimeDynoMetadata "runtime-dyno-metadata" false, "Dynos are told of their app and release in HEROKU_ variables, from their next start on.";
+    HttpSessionAffinity "http-session-affinity" false, "Clients come back to the web dyno that answered them before, led by a cookie, from the next request on.";
     LogRuntimeMetrics "log-runtime-metrics" false, "Load and memory of dynos go to the app's log every 20 seconds, from their next start on.";
 }
 

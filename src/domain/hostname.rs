@@ -1,4 +1,4 @@
-//! A host name a request can be for.
+//! A host name a request can be for, and patterns of such.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,6 +9,15 @@ use thiserror::Error;
 /// A DNS host name in lower case, without port and trailing dot (RFC 1123 section 2.1, RFC 1035 section 2.3.4).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hostname(String);
+
+/// The host names that lead to an app.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostPattern {
+    /// This one.
+    Exact(Hostname),
+    /// Those with one label in front of this one, where nobody has them exactly; written `*.example.com`.
+    Wildcard(Hostname),
+}
 
 /// The text is no host name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -58,9 +67,60 @@ impl FromStr for Hostname {
     }
 }
 
+// === impl HostPattern ===
+
+impl HostPattern {
+    /// What stands before the name in a wildcard.
+    const STAR: &str = "*.";
+
+    /// The name itself, or what follows the star.
+    #[must_use]
+    pub fn name(&self) -> &Hostname {
+        match self {
+            Self::Exact(name) | Self::Wildcard(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => name.fmt(f),
+            Self::Wildcard(name) => write!(f, "{}{name}", Self::STAR),
+        }
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = HostnameError;
+
+    fn from_str(text: &str) -> Result<Self, HostnameError> {
+        let Some(name) = text.strip_prefix(Self::STAR) else { return text.parse().map(Self::Exact) };
+        let name: Hostname = name.parse()?;
+        // What it stands for is a name too, of one letter more at least.
+        if name.as_str().len() + Self::STAR.len() > Hostname::LENGTH_MAX {
+            return Err(HostnameError);
+        }
+        Ok(Self::Wildcard(name))
+    }
+}
+
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn a_star_stands_for_the_first_label_alone() {
+        let wildcard: HostPattern = "*.Example.com.".parse().unwrap();
+        assert_eq!(wildcard, HostPattern::Wildcard("example.com".parse().unwrap()));
+        assert_eq!(wildcard.to_string(), "*.example.com");
+        assert_eq!("a.b".parse(), Ok(HostPattern::Exact("a.b".parse().unwrap())));
+        let longest = format!("*.{}aa", "a.".repeat(125));
+        for bad in ["*", "*.", "*.*.com", "a.*.com", "a*.com", "**.com", &longest] {
+            assert_eq!(bad.parse::<HostPattern>(), Err(HostnameError), "{bad}");
+        }
+        assert!(format!("*.{}a", "a.".repeat(125)).parse::<HostPattern>().is_ok());
+    }
 
     #[test]
     fn names_are_lowered_and_lose_their_dot() {

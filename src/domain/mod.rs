@@ -36,7 +36,7 @@ pub use drain::{Drain, DrainId, DrainUrl, DrainUrlError, Transport, Verification
 pub use dyno::{DynoId, DynoName, DynoNameError, DynoState};
 pub use feature::{Feature, FeatureRow, Features, Switch, UnknownFeature};
 pub use formation::{Formation, FormationEntry, QuantityChange, QuantityChangeError};
-pub use hostname::{Hostname, HostnameError};
+pub use hostname::{HostPattern, Hostname, HostnameError};
 pub use job::{Cadence, CadenceError, Job, JobId, JobRun, Overlap, OverlapError, RunState};
 pub use node_memory::{MemoryShortage, NodeMemory};
 pub use process_type::{ProcessType, ProcessTypeError};

@@ -19,7 +19,7 @@ pub async fn domains(node: &Node, app: &App) -> Result<Vec<CustomDomain>, FlowEr
 /// There is none, or the node fails.
 pub async fn domain(node: &Node, app: &App, key: &str) -> Result<CustomDomain, FlowError> {
     let is_named = |found: &CustomDomain| {
-        found.hostname.as_str().eq_ignore_ascii_case(key) || found.id.to_string().eq_ignore_ascii_case(key)
+        found.hostname.to_string().eq_ignore_ascii_case(key) || found.id.to_string().eq_ignore_ascii_case(key)
     };
     let found = domains(node, app).await?.into_iter().find(is_named);
     found.ok_or_else(|| Refusal::NotFound(Missing::Domain).into())

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, Hostname,
+    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, HostPattern,
     ProcessType, Release, Slug, StackName, Version,
 };
 
@@ -28,7 +28,7 @@ pub struct Desired {
     /// How many of what.
     pub formation: Formation,
     /// The names the app answers to besides its given one.
-    pub domains: Vec<Hostname>,
+    pub domains: Vec<HostPattern>,
     /// What the app has switched on or off.
     pub features: Features,
     /// Earlier releases that dynos may still run when they are taken over; of use at the start of the node alone.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode, params};
 use uuid::Uuid;
 
-use crate::domain::{AppId, CustomDomain, Hostname};
+use crate::domain::{AppId, CustomDomain, HostPattern};
 use crate::store::apps::require;
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::all;
@@ -16,7 +16,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DomainTaken`], [`StoreError::TooManyDomains`], [`StoreError::NoSuchApp`], or the database fails.
-    pub async fn add_domain(&self, app: AppId, hostname: Hostname) -> Result<CustomDomain, StoreError> {
+    pub async fn add_domain(&self, app: AppId, hostname: HostPattern) -> Result<CustomDomain, StoreError> {
         self.call(move |connection| {
             let transaction = connection.transaction().attempt("begin to add a domain")?;
             require(&transaction, app)?;
@@ -25,8 +25,8 @@ impl Store {
             }
             let added = CustomDomain { id: Uuid::new_v4(), app, hostname, created_at_s: now_s() };
             let sql = "INSERT INTO domains (id, app_id, hostname, created_at_s) VALUES (?1, ?2, ?3, ?4)";
-            let id = added.id.to_string();
-            let values = params![id, app.to_string(), added.hostname.as_str(), added.created_at_s];
+            let (id, hostname) = (added.id.to_string(), added.hostname.to_string());
+            let values = params![id, app.to_string(), hostname, added.created_at_s];
             match transaction.execute(sql, values) {
                 Err(failed) if failed.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                     return Err(StoreError::DomainTaken(added.hostname));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{AppId, AppName, CustomDomain, Email, Hostname, SshKey, Version};
+use crate::domain::{AppId, AppName, CustomDomain, Email, HostPattern, SshKey, Version};
 
 /// Why a call on the store failed. Nothing was changed.
 #[derive(Debug, Error)]
@@ -55,7 +55,7 @@ pub enum StoreError {
     CollaboratorExists(Email),
     /// Another app, or the same, has the domain.
     #[error("the domain {0} is taken")]
-    DomainTaken(Hostname),
+    DomainTaken(HostPattern),
     /// The app has as many domains as it may.
     #[error("an app has at most {max} domains", max = CustomDomain::PER_APP_MAX)]
     TooManyDomains,

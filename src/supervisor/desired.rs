@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::domain::{
-    AppId, AppName, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, Hostname, ProcessType,
-    SlugDigest, StackName, Version,
+    Affinity, AppId, AppName, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, HostPattern,
+    ProcessType, SlugDigest, StackName, Version,
 };
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::lifecycle::Handover;
@@ -50,7 +50,7 @@ pub struct DesiredApp {
     /// Its name.
     pub name: AppName,
     /// The host names its web dynos answer for.
-    pub hostnames: Vec<Hostname>,
+    pub hostnames: Vec<HostPattern>,
     /// What it runs; none before the first deploy.
     pub release: Option<Arc<ReleaseImage>>,
     /// How many dynos of which type and size.
@@ -78,6 +78,8 @@ pub struct Preferences {
     pub handover: Handover,
     /// Whether figures of its dynos go to its log, whatever the node's own setting.
     pub metrics: RuntimeMetrics,
+    /// Whether clients come back to the web dyno that answered them before.
+    pub affinity: Affinity,
 }
 
 /// Which dynos of a formation.

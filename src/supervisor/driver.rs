@@ -413,7 +413,7 @@ impl Driver {
     fn publish(&mut self) {
         let routes = self.fleet.routes();
         self.outside.routes.send_if_modified(|published| {
-            let changed = published.routes != routes.routes;
+            let changed = published.routes != routes.routes || published.wildcards != routes.wildcards;
             if changed {
                 *published = Arc::new(routes);
             }

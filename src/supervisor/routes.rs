@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::{Backend, DynoState, ProcessType, Route, RouteOptions, RouteTable, WebState};
+use crate::domain::{
+    Backend, DynoState, HostPattern, ProcessType, Route, RouteOptions, RouteTable, WebState,
+};
 use crate::supervisor::DesiredApp;
 
 /// Config var: page shown in place of the error page (platform reference 4.9).
@@ -21,7 +23,7 @@ pub(super) struct Web {
 
 /// The table of these apps, each with its web dynos.
 pub(super) fn table<'a>(apps: impl Iterator<Item = (&'a DesiredApp, Vec<Web>)>) -> RouteTable {
-    let mut routes = HashMap::new();
+    let (mut routes, mut wildcards) = (HashMap::new(), HashMap::new());
     for (app, web) in apps {
         let config =
             |name: &str| app.release.as_ref().and_then(|release| release.config.get(name)).map(str::to_owned);
@@ -32,11 +34,17 @@ pub(super) fn table<'a>(apps: impl Iterator<Item = (&'a DesiredApp, Vec<Web>)>) 
             maintenance_page: config(MAINTENANCE_PAGE),
             error_page: config(ERROR_PAGE),
             web: web_state(app, web),
-            options: RouteOptions::default(),
+            options: RouteOptions { affinity: app.preferences.affinity },
         });
-        routes.extend(app.hostnames.iter().map(|host| (host.clone(), route.clone())));
+        for host in &app.hostnames {
+            let (names, name) = match host {
+                HostPattern::Exact(name) => (&mut routes, name),
+                HostPattern::Wildcard(name) => (&mut wildcards, name),
+            };
+            names.insert(name.clone(), Arc::clone(&route));
+        }
     }
-    RouteTable { routes, wildcards: HashMap::new() }
+    RouteTable { routes, wildcards }
 }
 
 fn web_state(app: &DesiredApp, web: Vec<Web>) -> WebState {
@@ -65,7 +73,8 @@ mod test {
 
     use super::*;
     use crate::domain::{
-        AppId, ConfigVars, DynoId, DynoName, DynoSize, Formation, FormationEntry, NetnsAddress, Version,
+        Affinity, AppId, ConfigVars, DynoId, DynoName, DynoSize, Formation, FormationEntry, NetnsAddress,
+        Version,
     };
     use crate::supervisor::{ReleaseImage, StackImage};
 
@@ -122,6 +131,18 @@ mod test {
         assert_eq!(state_of(&one, &[Crashed, Starting]), WebState::Booting);
         assert_eq!(state_of(&one, &[Crashed, Crashed]), WebState::Crashed);
         assert!(matches!(state_of(&one, &[Crashed, Up, Starting]), WebState::Up(up) if up.len() == 1));
+    }
+
+    #[test]
+    fn a_wildcard_and_what_an_app_prefers_are_told_to_the_router() {
+        let mut one = app(1, &["web"]);
+        one.hostnames.push("*.example.com".parse().unwrap());
+        one.preferences.affinity = Affinity::Cookie;
+        let table = table([(&one, vec![])].into_iter());
+        assert_eq!((table.routes.len(), table.wildcards.len()), (2, 1));
+        let route = &table.wildcards["example.com"];
+        assert!(Arc::ptr_eq(route, &table.routes["www.example.com"]));
+        assert_eq!(route.options.affinity, Affinity::Cookie);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::domain::{
     AppName, AppNameError, AppRight, Authorization, CadenceError, ConfigVarsError, CustomDomain,
-    CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, Hostname, Job, MemoryShortage,
+    CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage,
     OverlapError, ProcessType, PublicKeyError, QuantityChangeError, Scope, SshKey, StackName, UnknownRight,
     UnknownScope, UnknownSize, Version,
 };
@@ -286,7 +286,7 @@ pub enum Refusal {
     Domain(#[source] CustomDomainError),
     /// Another app answers to the name.
     #[error("{0} is currently in use by another app.")]
-    DomainTaken(Hostname),
+    DomainTaken(HostPattern),
     /// The app has as many domains as it may.
     #[error("You have added the maximum number of domains ({max}).", max = CustomDomain::PER_APP_MAX)]
     TooManyDomains,

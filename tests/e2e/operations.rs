@@ -1,10 +1,11 @@
 //! A day with an app: configured, scaled, restarted, rolled back, read about, and destroyed.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::host;
 use crate::support::node::{TestNode, eventually};
@@ -120,6 +121,38 @@ fn features(node: &TestNode) {
     assert_eq!(node.ok(&["run", "-a", "lab", "echo $HEROKU_APP_NAME"]), "\n");
 }
 
+/// With three dynos: who keeps the cookie comes back to one of them, by a name that a wildcard stands for.
+fn affinity_and_wildcards(node: &TestNode) {
+    let ask = |cookie: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", node.router_port)).unwrap();
+        write!(
+            stream,
+            "GET / HTTP/1.1\r\nHost: any.lab.example\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let set = head.lines().find_map(|line| line.strip_prefix("Set-Cookie: "));
+        let pair = set.map(|set| set.split(';').next().unwrap().to_owned());
+        (head.split(' ').nth(1).unwrap().to_owned(), pair, body.to_owned())
+    };
+    assert_eq!(ask("").0, "404", "no app has the name yet");
+    let body = json!({"hostname": "*.lab.example"}).to_string();
+    assert_eq!(node.api("POST /apps/lab/domains", "", &body).0, 201);
+    eventually("the wildcard leads to the app", || ask("").0 == "200");
+    assert_eq!(ask("").1, None, "nobody is bound to a dyno before the app asks for it");
+    node.ok(&["features:enable", "http-session-affinity", "-a", "lab"]);
+    eventually("clients are bound to dynos", || ask("").1.is_some());
+    let (_, cookie, first) = ask("");
+    for _ in 0..20 {
+        assert_eq!(ask(cookie.as_ref().unwrap()), ("200".to_owned(), None, first.clone()));
+    }
+    node.ok(&["features:disable", "http-session-affinity", "-a", "lab"]);
+    assert_eq!(node.api("DELETE /apps/lab/domains/*.lab.example", "", "").0, 200);
+    eventually("the wildcard leads nowhere", || ask("").0 == "404");
+}
+
 fn scaling(node: &TestNode) {
     let first = id_of(node, "web.1");
     node.ok(&["ps:scale", "-a", "lab", "web=3", "worker=1"]);
@@ -129,6 +162,7 @@ fn scaling(node: &TestNode) {
         answered.len() == 3
     });
     assert_eq!(id_of(node, "web.1"), first, "what stays is not restarted");
+    affinity_and_wildcards(node);
     assert_eq!(node.ok(&["ps:scale", "-a", "lab"]), "web=3:Standard-1X worker=1:Standard-1X\n");
     assert!(node.refused(&["ps:scale", "-a", "lab", "web=2", "workr=1"]).contains("workr"));
     assert!(node.refused(&["ps:scale", "-a", "lab", "web=1000"]).contains("100"));
