@@ -22,6 +22,7 @@ pub mod stack;
 pub mod supervisor;
 
 pub mod flows;
+pub mod local;
 
 pub mod api;
 pub mod git;

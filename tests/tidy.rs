@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("oci", &["runtime", "sys"]),
     ("supervisor", &["domain", "wire", "runtime", "logs", "sys"]),
     ("flows", &["domain", "wire", "runtime", "build", "stack", "supervisor", "store", "logs", "sys"]),
+    ("local", &["domain", "wire", "router", "supervisor", "sys"]),
     ("api", &["domain", "wire", "flows", "logs", "sys"]),
     ("git", &["domain", "wire", "flows", "sys"]),
     (
@@ -43,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "api",
             "git",
             "oci",
+            "local",
         ],
     ),
 ];
@@ -81,6 +83,7 @@ const PURE: &[&str] = &[
     "router/lookup",
     "router/admit",
     "router/pick",
+    "local/formation",
 ];
 
 struct Source {

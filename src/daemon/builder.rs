@@ -43,22 +43,9 @@ impl Sink for Lines {
 impl SandboxedBuilder {
     /// A builder beside the dynos, with whom it shares network and slots.
     pub(super) fn new(config: &Config, runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots) -> Self {
-        let host = HostSettings::collect();
-        let mut files = host.files;
-        files.push((PathBuf::from(RESOLV_CONF), resolv_conf(config, &host.resolvers).into_bytes()));
-        let sandboxes = Sandboxes {
-            runtime,
-            slots,
-            network: Some(network),
-            node_index: config.index,
-            lib_dir: config.lib_dir.clone(),
-            env: host.env,
-            files,
-            binds: host.binds,
-        };
         Self {
             lib_dir: config.lib_dir.clone(),
-            sandboxes,
+            sandboxes: sandboxes(config, runtime, network, slots),
             limits: config.build,
             known_buildpacks: config.buildpacks.clone(),
         }
@@ -79,6 +66,28 @@ impl SandboxedBuilder {
             cache: order.cache,
             limits: self.limits,
         }
+    }
+}
+
+/// Where builds run, with this host's way to registries.
+pub(super) fn sandboxes(
+    config: &Config,
+    runtime: Runtime,
+    network: Arc<NodeNetwork>,
+    slots: Slots,
+) -> Sandboxes {
+    let host = HostSettings::collect();
+    let mut files = host.files;
+    files.push((PathBuf::from(RESOLV_CONF), resolv_conf(config, &host.resolvers).into_bytes()));
+    Sandboxes {
+        runtime,
+        slots,
+        network: Some(network),
+        node_index: config.index,
+        lib_dir: config.lib_dir.clone(),
+        env: host.env,
+        files,
+        binds: host.binds,
     }
 }
 

@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::api::AuthorityError;
+use crate::build::BuildFailure;
 use crate::daemon::{ConfigError, InstanceError};
+use crate::domain::UnknownSize;
 use crate::flows::{FlowError, TokenError};
+use crate::local::LocalError;
 use crate::logs::LogError;
 use crate::router::ListenError;
 use crate::runtime::cgroup::CgroupError;
 use crate::runtime::client::RuntimeError;
 use crate::runtime::container::ContainerError;
 use crate::runtime::network::NetworkError;
+use crate::stack::StackError;
 use crate::store::StoreError;
 
 /// Why a node does not start, or does not end in order.
@@ -69,6 +73,24 @@ pub(super) enum DaemonError {
     /// The start of the apps.
     #[error("taking up the apps")]
     Resume(#[from] FlowError),
+    /// The app of a working directory.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// Its build.
+    #[error(transparent)]
+    Build(#[from] BuildFailure),
+    /// Its stack.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// A size that this node has not.
+    #[error(transparent)]
+    Size(#[from] UnknownSize),
+    /// There is no index left.
+    #[error(
+        "every index of this machine that could be had is taken, or its addresses are in use: end another node or `dyno local`, or name an \
+         index with --index"
+    )]
+    NoIndex,
     /// Signals cannot be received.
     #[error("cannot wait for signals")]
     Signals {

@@ -21,14 +21,31 @@ const INDEX_FILE: &str = "index";
 #[derive(Debug)]
 pub struct Instance {
     _root: Lock,
-    _index: Trace,
+    _index: IndexClaim,
 }
 
-/// A lock whose file goes with it, since it lies outside of the node's directory.
+/// The claim on an index: what is on the host under its number is the holder's. Its file goes with it, since it lies outside of the
+/// node's directory.
 #[derive(Debug)]
-struct Trace(Option<Lock>);
+pub(super) struct IndexClaim(Option<Lock>);
 
-impl Drop for Trace {
+impl IndexClaim {
+    /// Claims the index of `config`; nothing when another process has it.
+    ///
+    /// # Errors
+    /// [`InstanceError::Prepare`]: the lock cannot be made.
+    pub(super) fn take(config: &Config) -> Result<Option<Self>, InstanceError> {
+        Self::take_in(config, Path::new(INDEX_LOCKS_DIR))
+    }
+
+    fn take_in(config: &Config, locks: &Path) -> Result<Option<Self>, InstanceError> {
+        let path = locks.join(format!("{}.lock", config.host_name()));
+        let taken = try_lock(&path).map_err(|source| InstanceError::Prepare { path, source })?;
+        Ok(taken.map(|lock| Self(Some(lock))))
+    }
+}
+
+impl Drop for IndexClaim {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.0.take().map(Lock::remove) {
             tracing::warn!(%error, "the lock of the node's index could not be removed");
@@ -93,8 +110,8 @@ impl Instance {
         let lock = |path: PathBuf| try_lock(&path).map_err(|source| InstanceError::Prepare { path, source });
         let root = lock(config.lib_dir.join("lock"))?
             .ok_or_else(|| InstanceError::RootTaken { run_dir: config.run_dir.clone() })?;
-        let index = lock(index_locks.join(format!("{}.lock", config.host_name())))?
-            .ok_or(InstanceError::IndexTaken { index: config.index })?;
+        let index = IndexClaim::take_in(config, index_locks)?;
+        let index = index.ok_or(InstanceError::IndexTaken { index: config.index })?;
         match Self::recorded_index(&config.run_dir) {
             Some(recorded) if recorded != config.index => {
                 return Err(InstanceError::OtherIndex { recorded, index: config.index });
@@ -106,7 +123,7 @@ impl Instance {
                     .map_err(|source| InstanceError::Prepare { path, source })?;
             }
         }
-        Ok(Self { _root: root, _index: Trace(Some(index)) })
+        Ok(Self { _root: root, _index: index })
     }
 }
 
@@ -114,7 +131,8 @@ fn advice(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied { ": a node is run by root" } else { "" }
 }
 
-fn private_dir(dir: &Path) -> io::Result<()> {
+/// Makes a directory that its owner alone may look into.
+pub(super) fn private_dir(dir: &Path) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     // Config vars, slugs and logs are nobody else's; containers are given what they need as mounts.
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700))

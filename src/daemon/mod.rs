@@ -12,6 +12,7 @@ mod dynos;
 mod error;
 mod instance;
 mod layers;
+mod local;
 mod notify;
 mod role;
 mod serve;

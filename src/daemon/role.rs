@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::daemon::error::DaemonError;
-use crate::daemon::{Config, ServeArgs, debug, doctor, down, serve, telemetry};
+use crate::daemon::{Config, ServeArgs, debug, doctor, down, local, serve, telemetry};
 use crate::oci;
 
 /// A subcommand and what plays it with its arguments.
@@ -39,6 +39,10 @@ pub fn roles() -> Vec<Role> {
         (Down::augment_args(Command::new("down")), |matches| {
             parsed(matches, |args: Down| play(args.node, async |args| down::down(Config::load(&args)?).await))
         }),
+        (local::Local::augment_args(Command::new("local")), |matches| parsed(matches, local::local)),
+        (local::LocalRun::augment_args(Command::new("local:run")), |matches| {
+            parsed(matches, local::local_run)
+        }),
         (doctor::Doctor::augment_args(Command::new("doctor")), |matches| parsed(matches, doctor::doctor)),
         (debug::Debug::augment_args(Command::new("debug")), |matches| parsed(matches, debug::debug)),
         // Played by the binary before this grammar is made; here for the help.
@@ -60,7 +64,7 @@ fn parsed<A: FromArgMatches>(matches: &ArgMatches, play: impl FnOnce(A) -> ExitC
 }
 
 fn play(args: ServeArgs, role: impl AsyncFnOnce(ServeArgs) -> Result<(), DaemonError>) -> ExitCode {
-    telemetry::start(args.log_format);
+    telemetry::start(args.log_format, telemetry::SERVING);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
@@ -75,7 +79,7 @@ fn play(args: ServeArgs, role: impl AsyncFnOnce(ServeArgs) -> Result<(), DaemonE
 }
 
 /// The failure with all its causes, one a line.
-fn fail(error: &dyn Error) -> ExitCode {
+pub(super) fn fail(error: &dyn Error) -> ExitCode {
     let mut text = format!(" ›   Error: {error}\n");
     let mut cause = error.source();
     while let Some(error) = cause {

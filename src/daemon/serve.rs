@@ -31,6 +31,7 @@ use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::Slots;
 use crate::runtime::spawner::LimitsPolicy;
 use crate::store::Store;
+use crate::supervisor::engine::Home;
 use crate::supervisor::engine::native::{NativeConfig, NativeEngine};
 use crate::supervisor::postmortem::Deaths;
 use crate::supervisor::{Supervisor, SupervisorConfig};
@@ -150,6 +151,7 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
         index: config.index,
         resolvers,
         sizes: config.sizes.clone(),
+        home: Home::Slug,
     };
     let engine = NativeEngine::new(runtime.clone(), Arc::clone(&network), slots.clone(), native);
     let supervisor = Supervisor::start(

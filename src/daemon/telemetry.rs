@@ -5,12 +5,14 @@ use tracing_subscriber::EnvFilter;
 use crate::daemon::config::LogFormat;
 use crate::sys::tty;
 
-/// What is logged when `DYNO_LOG` says nothing.
-const FILTER: &str = "info";
+/// What a node logs when `DYNO_LOG` says nothing.
+pub(super) const SERVING: &str = "info";
+/// The same for a command that shows something else on its terminal.
+pub(super) const WARNINGS: &str = "warn";
 
-/// Starts the log; once a process.
-pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("DYNO_LOG").unwrap_or_else(|_| EnvFilter::new(FILTER));
+/// Starts the log; once a process. `usual` is what is logged when `DYNO_LOG` says nothing.
+pub(super) fn start(format: LogFormat, usual: &str) {
+    let filter = EnvFilter::try_from_env("DYNO_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

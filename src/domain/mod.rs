@@ -6,6 +6,7 @@ mod access;
 mod app;
 mod build;
 mod bytes;
+mod command_line;
 mod config_vars;
 mod cron;
 mod custom_domain;
@@ -29,6 +30,7 @@ pub use access::{
 pub use app::{App, AppId, AppName, AppNameError};
 pub use build::{Build, BuildStatus, Slug};
 pub use bytes::Bytes;
+pub use command_line::command_line;
 pub use config_vars::{ConfigVars, ConfigVarsError};
 pub use cron::{CronError, CronExpression};
 pub use custom_domain::{CustomDomain, CustomDomainError};

@@ -47,6 +47,12 @@ pub struct SlugDigest(String);
 pub struct SlugDigestError;
 
 impl SlugDigest {
+    /// The address of no slug: no archive is known that has it.
+    #[must_use]
+    pub fn none() -> Self {
+        Self("0".repeat(64))
+    }
+
     /// The digest as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

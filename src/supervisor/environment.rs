@@ -15,7 +15,8 @@ const PS1: &str = r"\[\033[01;34m\]\w\[\033[00m\] \[\033[01;32m\]$ \[\033[00m\]"
 
 /// The environment, whole. Later layers win: defaults, the stack's, config vars, the dyno's own, and last what the
 /// platform alone may say (platform reference 1.4).
-pub(super) fn environment(
+#[must_use]
+pub fn environment(
     release: &ReleaseImage,
     own: &BTreeMap<String, String>,
     (id, dyno): (DynoId, &DynoName),
@@ -37,7 +38,8 @@ pub(super) fn environment(
 }
 
 /// A one-off's command: a first word that names a process type stands for that type's command.
-pub(super) fn resolve(command: &str, commands: &BTreeMap<ProcessType, String>) -> String {
+#[must_use]
+pub fn resolve(command: &str, commands: &BTreeMap<ProcessType, String>) -> String {
     let (first, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
     match first.parse::<ProcessType>().ok().and_then(|name| commands.get(&name)) {
         Some(known) if rest.is_empty() => known.clone(),

@@ -18,7 +18,7 @@ pub mod backoff;
 mod desired;
 mod driver;
 pub mod engine;
-mod environment;
+pub mod environment;
 pub mod fleet;
 mod handle;
 pub mod lifecycle;

@@ -56,6 +56,19 @@ pub fn parse(bytes: &[u8]) -> Result<BTreeMap<ProcessType, String>, ProcfileErro
     }
 }
 
+/// The types that a Procfile declares, each once, in the order of their first lines.
+#[must_use]
+pub fn in_order(bytes: &[u8]) -> Vec<ProcessType> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut types: Vec<ProcessType> = Vec::new();
+    for (name, _) in bytes.split(|byte| *byte == b'\n').filter_map(declaration) {
+        if !types.contains(&name) {
+            types.push(name);
+        }
+    }
+    types
+}
+
 /// The numbers of the lines, from 1, that [`parse`] ignored although they are neither blank nor comments.
 #[must_use]
 pub fn ignored(bytes: &[u8]) -> Vec<usize> {
@@ -113,6 +126,17 @@ mod test {
     fn what_was_ignored_is_known_by_its_line() {
         assert_eq!(ignored(b"\xef\xbb\xbfweb: run\r\n\r\n# comment: yes\nweb run\nworker:\n"), [4, 5]);
         assert!(ignored(b"").is_empty());
+    }
+
+    #[test]
+    fn types_keep_their_order() {
+        let names =
+            |text: &str| in_order(text.as_bytes()).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            names("\u{feff}worker: a\n# x: y\nweb: b\nclock: c\nworker: d\n"),
+            ["worker", "web", "clock"]
+        );
+        assert!(names("").is_empty());
     }
 
     #[test]

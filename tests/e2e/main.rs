@@ -9,6 +9,7 @@ mod crashes;
 mod first_push;
 mod languages;
 mod limits;
+mod local;
 mod one_off;
 mod operations;
 mod pushes;

@@ -17,7 +17,7 @@ use dyno::logs::{Filter, LogService, Tail};
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 use dyno::runtime::slots::Slots;
 use dyno::supervisor::engine::fake::FakeEngine;
-use dyno::supervisor::engine::{NativeConfig, NativeEngine, STORE_ID, Streams};
+use dyno::supervisor::engine::{Home, NativeConfig, NativeEngine, STORE_ID, Streams};
 use dyno::supervisor::lifecycle::Timings;
 use dyno::supervisor::{
     Connection, DesiredApp, OneOff, ReleaseImage, RuntimeMetrics, Scope, StackImage, Supervisor,
@@ -64,6 +64,7 @@ impl Bench {
             lib_dir: node.dir.path().join("lib"),
             resolvers: vec!["192.0.2.53".parse().unwrap()],
             sizes: Sizes::default(),
+            home: Home::Slug,
         };
         let engine = NativeEngine::new(node.reconnect().await, network, Slots::new(), config);
         let timings = Timings { sample: Duration::from_secs(1), ..Timings::default() };

@@ -10,6 +10,7 @@ use crate::cli::app::AppArgs;
 use crate::cli::attached::{self, Terminal};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
+use crate::domain::command_line;
 use crate::sys::tty;
 use crate::wire::api::{CreateDyno, Dyno};
 
@@ -141,33 +142,9 @@ fn add_terminal(env: &mut BTreeMap<String, String>) {
     }
 }
 
-/// One word is a command line as it stands; of several, those that a shell would split or change are quoted.
-fn command_line(words: &[String]) -> String {
-    let quoted = |word: &String| {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&b);
-        if !word.is_empty() && word.bytes().all(plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    };
-    match words {
-        [one] => one.clone(),
-        several => several.iter().map(quoted).collect::<Vec<_>>().join(" "),
-    }
-}
-
 #[cfg(test)]
 mod test {
     use super::*;
-
-    #[test]
-    fn words_reach_the_command_as_they_were_typed() {
-        let line = |words: &[&str]| command_line(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
-        assert_eq!(line(&["id; cat /proc/self/status"]), "id; cat /proc/self/status");
-        assert_eq!(line(&["ls", "-la", "/app"]), "ls -la /app");
-        assert_eq!(line(&["echo", "it's $HOME", ""]), r"echo 'it'\''s $HOME' ''");
-    }
 
     #[test]
     fn an_app_named_behind_the_command_is_found_and_taken_out() {

@@ -20,12 +20,14 @@ use crate::wire::codes::DynoError;
 use crate::wire::logline::MemoryFigures;
 
 pub mod fake;
+mod home;
 mod label;
 pub mod native;
 mod networks;
 mod sandbox;
 mod slugs;
 
+pub use home::{Home, WorkingDirectory};
 pub use native::{NativeConfig, NativeEngine};
 pub use sandbox::STORE_ID;
 
@@ -170,6 +172,8 @@ pub struct EngineError {
 pub enum Fault {
     /// The platform's (R99).
     Platform,
+    /// The file system's that a working directory is on: it cannot be shown as the dyno's own.
+    Directory,
     /// The slug's files are not those that were released (R17).
     Slug {
         /// Their fingerprint at the release.
@@ -184,7 +188,7 @@ impl EngineError {
     #[must_use]
     pub fn told(&self) -> DynoError {
         match &self.fault {
-            Fault::Platform => DynoError::not_started(&self.to_string()),
+            Fault::Platform | Fault::Directory => DynoError::not_started(&self.to_string()),
             Fault::Slug { expected, actual } => DynoError::checksum(expected, actual),
         }
     }

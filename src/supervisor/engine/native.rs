@@ -13,15 +13,16 @@ use futures_util::future::BoxFuture;
 use crate::domain::{AppId, Bytes, NetnsAddress, Sizes};
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::{Slot, Slots};
-use crate::runtime::{self, Adopted, Container, Exit, ExitStatus, Outcome, Runtime, StdioFds};
+use crate::runtime::spawner::Side;
+use crate::runtime::{self, Adopted, Container, Exit, ExitStatus, Outcome, Runtime, StartError, StdioFds};
 use crate::supervisor::Connection;
 use crate::supervisor::engine::label::Tag;
 use crate::supervisor::engine::networks::{Berth, Networks};
 use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT};
 use crate::supervisor::engine::slugs::Slugs;
 use crate::supervisor::engine::{
-    DynoSpec, End, Engine, EngineError, Fault, Found, Reach, Reading, Remains, Running, Signal, Started,
-    Streams,
+    DynoSpec, End, Engine, EngineError, Fault, Found, Home, Reach, Reading, Remains, Running, Signal,
+    Started, Streams,
 };
 use crate::sys::fs;
 use crate::sys::process::runnable_threads;
@@ -46,6 +47,8 @@ pub struct NativeConfig {
     pub resolvers: Vec<IpAddr>,
     /// What a dyno of each size may use.
     pub sizes: Sizes,
+    /// What dynos see as `/app`.
+    pub home: Home,
 }
 
 /// Runs dynos as containers. Clones share it.
@@ -103,7 +106,9 @@ impl Engine for NativeEngine {
 impl Shared {
     async fn start(&self, spec: DynoSpec) -> Result<Started, EngineError> {
         let name = spec.label.name.to_string();
-        self.slugs.check(&spec.release.slug)?;
+        if self.config.home.has_slug() {
+            self.slugs.check(&spec.release.slug)?;
+        }
         let Berth { slot, lease } = self.networks.take(&name).await?;
         let scratch = self.scratch(&spec.label.id.to_string());
         let loan = self.loan(&spec, slot.number(), (lease.netns.clone(), lease.address), scratch.clone())?;
@@ -135,11 +140,10 @@ impl Shared {
         let sandbox = sandbox::sandbox(spec, loan).named(id, layers, labels);
         prepare(loan, loan.size.memory)
             .map_err(|error| failed(format!("make {} for {name}", loan.scratch.display()), chain(&error)))?;
-        let started = self
-            .runtime
-            .start(sandbox)
-            .await
-            .map_err(|error| failed(format!("start {name}"), chain(&error)))?;
+        let started = self.runtime.start(sandbox).await.map_err(|error| EngineError {
+            fault: self.fault(&error),
+            ..failed(format!("start {name}"), chain(&error))
+        })?;
         let streams = match started.stdio {
             StdioFds::Log => Streams::Log,
             StdioFds::Terminal { master } => Streams::Terminal(master),
@@ -162,7 +166,7 @@ impl Shared {
                 failed(format!("read {name} of the stack {}", spec.release.stack.name), chain(&error))
             })
         };
-        if !slug.is_dir() {
+        if self.config.home.has_slug() && !slug.is_dir() {
             let attempt = format!("find the slug of release {}", spec.release.version);
             return Err(failed(attempt, format!("{} is not there; deploy again", slug.display())));
         }
@@ -173,11 +177,25 @@ impl Shared {
             netns,
             address,
             resolvers: self.config.resolvers.clone(),
+            home: self.config.home.clone(),
             slug,
             scratch,
             passwd: read("etc/passwd")?,
             group: read("etc/group")?,
         })
+    }
+
+    /// Whose fault it is that a container did not start.
+    fn fault(&self, error: &StartError) -> Fault {
+        match (error, &self.config.home) {
+            // The step tells what it was about to mount.
+            (StartError::Step { source, .. }, Home::Directory(directory))
+                if source.side == Side::Host && source.step.contains(&format!("{:?}", directory.path)) =>
+            {
+                Fault::Directory
+            }
+            _ => Fault::Platform,
+        }
     }
 
     fn scratch(&self, container: &str) -> PathBuf {

@@ -8,7 +8,7 @@ use crate::runtime::{
     Access, Exec, IdMapped, IdRange, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
 };
 use crate::supervisor::Connection;
-use crate::supervisor::engine::DynoSpec;
+use crate::supervisor::engine::{DynoSpec, Home};
 
 /// The unprivileged host id that owns slugs and scratch files on disk; mounts show them as the dyno's own.
 pub const STORE_ID: u32 = 0x6FFF_0000;
@@ -53,7 +53,9 @@ pub(super) struct Loan {
     pub(super) address: Ipv4Addr,
     /// Who answers names.
     pub(super) resolvers: Vec<IpAddr>,
-    /// The unpacked slug.
+    /// Where `/app` comes from.
+    pub(super) home: Home,
+    /// The unpacked slug, where something of it is seen.
     pub(super) slug: PathBuf,
     /// The dyno's scratch directory; its directories for mounts exist.
     pub(super) scratch: PathBuf,
@@ -155,13 +157,8 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
     };
     let hostname = spec.label.id.to_string();
     let resolvers: String = loan.resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
-    vec![
-        SandboxMount::Overlay {
-            lowers: vec![stored(loan.slug.clone())],
-            scratch: loan.scratch.clone(),
-            target: "/app".into(),
-            owner: (uid, uid),
-        },
+    let mut mounts = loan.home.mounts(uid, (&loan.slug, &loan.scratch), stored);
+    mounts.extend([
         scratch("tmp", "/tmp"),
         scratch("vartmp", "/var/tmp"),
         SandboxMount::Bind {
@@ -181,7 +178,8 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
         ),
         file("/etc/hostname", format!("{hostname}\n")),
         file("/etc/resolv.conf", resolvers),
-    ]
+    ]);
+    mounts
 }
 
 /// Permission bits of the directories for temporary files.
