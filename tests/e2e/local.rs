@@ -19,7 +19,7 @@ const OWNER: u32 = 12_345;
 const NUMBERS: (u32, u32) = (4, 5);
 /// Processes that end in one way or another.
 const ENDS: &str = "web: exec python3 app.py\nquitter: until [ -e go ]; do sleep 0.1; done; exit 3\n\
-                    stubborn: trap '' TERM; echo stays; while :; do sleep 1; done\n";
+                    stubborn: trap '' TERM; echo stays; touch go; while :; do sleep 1; done\n";
 
 /// A working directory, and a directory that takes the place of a node's.
 struct Desk {
@@ -180,6 +180,7 @@ fn one_that_ends_takes_the_others_along(desk: &Desk) {
 }
 
 fn one_that_does_not_end_is_killed(desk: &Desk) {
+    fs::remove_file(desk.dir.join("go")).unwrap();
     let (status, lines, notes) = desk.call(&["local", "-f", "Procfile.ends", "stubborn,quitter"]);
     assert_eq!(status, Some(3), "{lines}{notes}");
     assert!(
