@@ -63,8 +63,8 @@ fn binds_show_files_and_directories_and_hold_their_options() {
         .refused(&["run", "a"], "could not open the mount source /nowhere/at/all: no such file or directory");
 }
 
-/// Mounts made for a test in a mount namespace of its own, in which the runtime is then called.
-fn in_own_mounts(bundle: &Bundle, prepare: &str) -> crate::bundle::Said {
+/// Mounts made for a test in a mount namespace of its own, in which the runtime is then called, and looked around afterwards.
+fn in_own_mounts(bundle: &Bundle, prepare: &str, after: &str) -> crate::bundle::Said {
     let call = bundle.command(&["run", &bundle.id("own")]);
     let words: Vec<_> = std::iter::once(call.get_program())
         .chain(call.get_args())
@@ -72,7 +72,8 @@ fn in_own_mounts(bundle: &Bundle, prepare: &str) -> crate::bundle::Said {
         .collect();
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c"]);
-    command.arg(format!("{prepare}\nexec {}", words.join(" "))).current_dir(bundle.dir.path());
+    let script = format!("{prepare}\n{} || exit\n{after}", words.join(" "));
+    command.arg(script).current_dir(bundle.dir.path());
     bundle.finish(command)
 }
 
@@ -91,7 +92,7 @@ fn recursive_options_reach_what_is_mounted_below_and_others_do_not() {
         "for d in top all; do touch /t/$d/x 2>/dev/null || echo $d ro; touch /t/$d/below/x 2>/dev/null || echo $d below ro; done; \
          grep -c ' /t/' /proc/self/mounts; grep ' /t/all/below ' /proc/self/mounts",
     );
-    let said = in_own_mounts(&bundle, "mount -t tmpfs tmpfs tree/below");
+    let said = in_own_mounts(&bundle, "mount -t tmpfs tmpfs tree/below", "");
     assert!(said.out.starts_with("top ro\nall ro\nall below ro\n5\n"), "{said:?}");
     assert!(said.out.contains("noexec"), "{said:?}");
 }
@@ -113,20 +114,36 @@ fn propagation_is_as_asked_and_nothing_comes_back_to_the_host() {
         bundle.mounts().push(mount(target, "bind", share.to_str().unwrap(), options));
     }
     bundle.config["process"]["capabilities"] = all_sets(&["CAP_SYS_ADMIN"]);
-    bundle.script("grep ' /p/' /proc/self/mountinfo | while read a b c d e f g h; do echo $e $g; done; mount -t tmpfs t /p/shared/in");
-    let prepare =
-        "mount --bind share share; mount --make-shared share; trap 'grep share/in /proc/self/mounts' EXIT";
-    let said = in_own_mounts(&bundle, prepare);
-    let lines: Vec<_> = said.out.lines().map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!(lines[..4], ["/p/plain -", "/p/private -", "/p/slave master", "/p/shared shared"], "{said:?}");
-    for (wanted, expected) in
-        [("private", "-"), ("slave", "-"), ("shared", "shared"), ("unbindable", "unbindable")]
-    {
-        let mut bundle = Bundle::new();
-        bundle.config["linux"]["rootfsPropagation"] = json!(wanted);
-        let said = bundle.say("grep ' / / \\| / rw' /proc/self/mountinfo | head -n1");
-        let word = said.split(' ').nth(6).unwrap();
-        assert!(word.starts_with(expected), "{wanted}: {said}");
+    for (places, comes_back) in [("plain private slave", "0"), ("shared", "1")] {
+        bundle.script(&format!(
+            "grep ' /p/' /proc/self/mountinfo | while read a b c d e f g h; do echo $e $g; done; \
+             for place in {places}; do mount -t tmpfs t /p/$place/in || exit; done"
+        ));
+        let prepare = "mount --bind share share; mount --make-shared share";
+        let said = in_own_mounts(&bundle, prepare, "grep -c share/in /proc/self/mounts");
+        let lines: Vec<_> = said.out.lines().map(|line| line.split(':').next().unwrap()).collect();
+        let expected = ["/p/plain -", "/p/private -", "/p/slave master", "/p/shared shared", comes_back];
+        assert_eq!(lines, expected, "{said:?}");
+    }
+}
+
+#[test]
+fn the_root_shares_with_the_host_what_is_asked_and_the_host_shares() {
+    if !can_run("the_root_shares_with_the_host_what_is_asked_and_the_host_shares") {
+        return;
+    }
+    // Under systemd a host shares its mounts; others keep them.
+    for (host, slave) in [("private", "-"), ("shared", "master")] {
+        for (wanted, expected) in
+            [("private", "-"), ("slave", slave), ("shared", "shared"), ("unbindable", "unbindable")]
+        {
+            let mut bundle = Bundle::new();
+            bundle.config["linux"]["rootfsPropagation"] = json!(wanted);
+            bundle.script("grep ' / / \\| / rw' /proc/self/mountinfo | head -n1");
+            let said = in_own_mounts(&bundle, &format!("mount --make-r{host} /"), "");
+            let word = said.out.split(' ').nth(6).unwrap_or_default();
+            assert!(word.starts_with(expected), "{wanted} on a {host} host: {said:?}");
+        }
     }
 }
 
