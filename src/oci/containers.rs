@@ -243,6 +243,37 @@ impl<'a> State<'a> {
     }
 }
 
+/// What an agent for system calls is told of a process (runtime-spec, "The Container Process State").
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProcessState<'a> {
+    oci_version: &'a str,
+    fds: [&'a str; 1],
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+    state: State<'a>,
+}
+
+impl<'a> ProcessState<'a> {
+    /// Of the process `pid` of a container in this state.
+    pub(super) fn new(pid: u32, state: State<'a>, spec: &'a Spec) -> ProcessState<'a> {
+        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let metadata = seccomp.and_then(|seccomp| seccomp.listener_metadata().as_deref());
+        ProcessState { oci_version: OCI_VERSION, fds: ["seccompFd"], pid, metadata, state }
+    }
+
+    /// As text.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Where the agent of a configuration waits.
+pub(super) fn agent_path(spec: &Spec) -> Option<&Path> {
+    spec.linux().as_ref()?.seccomp().as_ref()?.listener_path().as_deref()
+}
+
 #[cfg(test)]
 mod test {
     use super::*;

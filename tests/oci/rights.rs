@@ -145,9 +145,6 @@ fn the_filter_answers_as_the_configuration_says() {
         bundle.must(&["run", "-d", &id]);
         bundle.refused(&["exec", &id, "mkdir", "/tmp/x"], "No space left on device");
     }
-    let mut bundle = Bundle::new();
-    bundle.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NOTIFY"});
-    bundle.refused(&["run", "a"], "SCMP_ACT_ERRNO");
 }
 
 /// Takes the terminal that is sent to a console socket.

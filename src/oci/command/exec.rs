@@ -7,11 +7,11 @@ use oci_spec::runtime::{Capability, LinuxCapabilitiesBuilder, Process, Spec, Use
 
 use crate::oci::arguments::{Arguments, Known, flag, value};
 use crate::oci::command::launch::{preserved, seal_program};
-use crate::oci::containers::Status;
+use crate::oci::containers::{ProcessState, State, Status, agent_path};
 use crate::oci::error::OciError;
 use crate::oci::face::Call;
 use crate::oci::foreground;
-use crate::runtime::bundle::{self, Born, Entry};
+use crate::runtime::bundle::{self, Agent, Born, Entry};
 use crate::runtime::plan::PlanError;
 use crate::sys::namespace::{self, Kind};
 use crate::sys::process::{self, SingleThreaded};
@@ -67,6 +67,10 @@ pub(in crate::oci) fn exec(call: &Call<'_>) -> Result<u8, OciError> {
     }
     let single = SingleThreaded::claim()
         .ok_or_else(|| OciError::Usage("this process has more than one thread".to_owned()))?;
+    let message = |pid: u32| {
+        let state = State::new(&id, status, record.pid, &record.bundle, &spec);
+        ProcessState::new(pid, state, &spec).text()
+    };
     let entry = Entry {
         process: &process,
         plan: &plan,
@@ -76,6 +80,7 @@ pub(in crate::oci) fn exec(call: &Call<'_>) -> Result<u8, OciError> {
         kinds,
         console,
         preserved: preserved(&arguments)?,
+        agent: agent_path(&spec).map(|path| Agent { path, message: &message }),
     };
     let mut born = bundle::enter(entry, single)?;
     if let Err(error) = begin(&arguments, &born) {

@@ -7,12 +7,12 @@ use oci_spec::runtime::Spec;
 
 use crate::oci::arguments::{Arguments, Known, flag, value};
 use crate::oci::command::delete::remove;
-use crate::oci::containers::{Container, Record, State, Status, parse};
+use crate::oci::containers::{Container, ProcessState, Record, State, Status, agent_path, parse};
 use crate::oci::error::OciError;
 use crate::oci::face::Call;
 use crate::oci::foreground;
 use crate::runtime::bundle::{
-    self, Born, BundleCgroup, BundlePlan, Devices, Filter, Request, RootChange, Step, run_hooks,
+    self, Agent, Born, BundleCgroup, BundlePlan, Devices, Filter, Request, RootChange, Step, run_hooks,
 };
 use crate::runtime::plan::PlanError;
 use crate::sys::message::Listener;
@@ -185,6 +185,10 @@ fn bring_up(
         let status = if status == "creating" { Status::Creating } else { Status::Created };
         State::new(&container.id, status, pid, &bundle.path, &bundle.spec).text()
     };
+    let message = |pid: u32| {
+        let state = State::new(&container.id, Status::Creating, pid, &bundle.path, &bundle.spec);
+        ProcessState::new(pid, state, &bundle.spec).text()
+    };
     let request = Request {
         spec: &bundle.spec,
         plan: &bundle.plan,
@@ -194,6 +198,7 @@ fn bring_up(
         console,
         preserved,
         state: &state,
+        agent: agent_path(&bundle.spec).map(|path| Agent { path, message: &message }),
     };
     let born = bundle::create(request, single)?;
     record.pid = born.pid;

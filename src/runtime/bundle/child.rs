@@ -19,7 +19,7 @@ use crate::sys::mount::{self, Attributes};
 use crate::sys::namespace::{self, Kind};
 use crate::sys::process::SingleThreaded;
 use crate::sys::tree::{self, Change, Extent, attribute};
-use crate::sys::{credentials, handover, loopback, process, rights, terminal};
+use crate::sys::{credentials, handover, loopback, process, rights, seccomp, terminal};
 
 /// Names in the mount of covers.
 pub(super) const COVER_FILE: &str = "file";
@@ -196,6 +196,7 @@ impl Child<'_> {
                 self.program = Some(program::find(self.process, directory)?);
                 Ok(())
             }
+            Step::EngageAgent => self.engage_agent(),
             Step::AwaitStart => self.await_start(),
             Step::StartHooks => {
                 hooks::run_all("startContainer", self.start_hooks, &(self.state)("created", self.host_pid))
@@ -206,7 +207,7 @@ impl Child<'_> {
                 Ok(())
             }
             Step::InstallSeccomp => match self.filter {
-                Some(filter) => crate::sys::seccomp::install_with(&filter.program, filter.flags),
+                Some(filter) => seccomp::install_with(&filter.program, filter.flags),
                 None => Ok(()),
             },
             Step::Bound(keep) => rights::bound(*keep),
@@ -215,7 +216,7 @@ impl Child<'_> {
                 rights::become_user(*uid, *gid, groups)
             }
             Step::SetCapabilities(wanted) => set_capabilities(wanted),
-            Step::NoNewPrivileges => crate::sys::seccomp::set_no_new_privs(),
+            Step::NoNewPrivileges => seccomp::set_no_new_privs(),
             Step::Exec => match &self.program {
                 Some(program) => Err(program.execute()),
                 None => Err(missing("program")),
@@ -361,6 +362,13 @@ impl Child<'_> {
             tree::attach(&mount::copy_at(&slave, "")?, &console)?;
         }
         Ok(())
+    }
+
+    fn engage_agent(&self) -> io::Result<()> {
+        let notices = self.filter.and_then(|filter| filter.notices.as_ref());
+        let notices = notices.ok_or_else(|| missing("filter for an agent"))?;
+        let said = serde_json::to_vec(&ChildSays::Noticed)?;
+        seccomp::install_and_hand_over(&notices.program, notices.flags, &self.channel, &said)
     }
 
     fn await_start(&mut self) -> io::Result<()> {

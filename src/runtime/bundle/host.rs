@@ -1,11 +1,14 @@
 //! The starter's part: what takes the host's rights, in the order in which the container's process needs it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{Hook, Process, Spec};
 
+use super::admission::Admission;
+use super::agent::Agent;
 use super::cgroup::BundleCgroup;
 use super::child::{self, Child, Joined};
 use super::plan::{BundlePlan, Prepare, Rlimit, Slot, Step, Turns};
@@ -17,7 +20,7 @@ use crate::runtime::spawner::protocol::{hear, say};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::namespace::{self, Kind};
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
-use crate::sys::{credentials, rights, scheduling, tree};
+use crate::sys::{credentials, handover, rights, scheduling, tree};
 
 /// The container's process must be ready by then; hooks have their own time.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -42,6 +45,8 @@ pub struct Request<'a> {
     pub preserved: u32,
     /// The state for its hooks, by status and process id.
     pub state: &'a dyn Fn(&str, u32) -> String,
+    /// Needed where the filter has notices.
+    pub agent: Option<Agent<'a>>,
 }
 
 /// A process that waits to be settled.
@@ -66,6 +71,7 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
         request.spec.process().as_ref().ok_or(crate::runtime::plan::PlanError::Missing("process"))?;
     let (ours, theirs) = Channel::pair().map_err(BundleError::host("open a channel"))?;
     let users = if request.plan.ids.is_some() { Users::ItsOwn } else { Users::TheHosts };
+    let admission = Admission::to(request.cgroup, request.plan)?;
     let joined = join(request.plan)?;
     let mut prepared = Vec::new();
     let is_able = users == Users::TheHosts && joined.users.is_none();
@@ -110,9 +116,9 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
         caller: None,
         heard: None,
     };
-    let (pid, pidfd) = born(child, &ours, request.cgroup, single, new_namespaces(request.plan))?;
+    let (pid, pidfd) = born(child, &ours, admission.group(), single, new_namespaces(request.plan))?;
     let mut born = Born { pid, pidfd, terminal: None, channel: ours };
-    let settled = born.bring_up(request.plan, Some(request.cgroup), |born| {
+    let run_all = |born: &Born| {
         let Some(hooks) = all_hooks else { return Ok(()) };
         let state = (request.state)("creating", born.pid);
         let run = |point, list: &Option<Vec<Hook>>| {
@@ -121,7 +127,10 @@ pub fn create(request: Request<'_>, single: SingleThreaded) -> Result<Born, Bund
         };
         run("prestart", hooks.prestart())?;
         run("createRuntime", hooks.create_runtime())
-    });
+    };
+    let settled = admission
+        .admit(pid)
+        .and_then(|()| born.bring_up(request.plan, Some(request.cgroup), request.agent, run_all));
     match settled {
         Ok(()) => Ok(born),
         Err(error) => {
@@ -197,6 +206,8 @@ pub struct Entry<'a> {
     pub console: Option<OwnedFd>,
     /// See `Request`.
     pub preserved: u32,
+    /// See `Request`.
+    pub agent: Option<Agent<'a>>,
 }
 
 /// Makes a further process in a running container, up to the point where it waits to be settled.
@@ -240,9 +251,11 @@ pub fn enter(entry: Entry<'_>, single: SingleThreaded) -> Result<Born, BundleErr
         caller: None,
         heard: None,
     };
-    let (pid, pidfd) = born(child, &ours, entry.cgroup, single, Namespaces::NONE)?;
+    let group = entry.cgroup.unified_group()?;
+    let group = group.as_ref().map(AsFd::as_fd);
+    let (pid, pidfd) = born(child, &ours, group, single, Namespaces::NONE)?;
     let mut born = Born { pid, pidfd, terminal: None, channel: ours };
-    match born.bring_up(entry.plan, Some(entry.cgroup), |_| Ok(())) {
+    match born.bring_up(entry.plan, Some(entry.cgroup), entry.agent, |_| Ok(())) {
         Ok(()) => Ok(born),
         Err(error) => {
             born.kill();
@@ -264,7 +277,7 @@ fn join(plan: &BundlePlan) -> Result<JoinedFiles, BundleError> {
     let mut opened = Vec::new();
     for (kind, path) in &plan.namespaces.joined {
         let attempt = || BundleError::host(format!("join the {} namespace {}", kind.file(), path.display()));
-        let file: OwnedFd = std::fs::File::open(path).map_err(attempt())?.into();
+        let file: OwnedFd = File::open(path).map_err(attempt())?.into();
         if !namespace::is_of_kind(&file, *kind).map_err(attempt())? {
             let error = std::io::Error::other("it is a namespace of another kind");
             return Err(attempt()(error));
@@ -309,14 +322,12 @@ fn new_namespaces(plan: &BundlePlan) -> Namespaces {
 fn born(
     child: Child<'_>,
     ours: &Channel,
-    cgroup: &BundleCgroup,
+    group: Option<BorrowedFd<'_>>,
     single: SingleThreaded,
     namespaces: Namespaces,
 ) -> Result<(u32, OwnedFd), BundleError> {
     // Whoever shares a process namespace with the child must not be able to look into it before its exec: it begins as this process is.
     credentials::hide_from_debuggers().map_err(BundleError::host("hide from debuggers"))?;
-    let group = cgroup.unified_group()?;
-    let group = group.as_ref().map(AsFd::as_fd);
     if child.users.is_none() {
         return match single
             .clone(namespaces, group)
@@ -370,6 +381,7 @@ impl Born {
         &mut self,
         plan: &BundlePlan,
         cgroup: Option<&BundleCgroup>,
+        agent: Option<Agent<'_>>,
         run_hooks: impl Fn(&Born) -> Result<(), BundleError>,
     ) -> Result<(), BundleError> {
         if let Some(ids) = &plan.ids {
@@ -391,6 +403,11 @@ impl Born {
                     self.say(HostSays::Hooked)?;
                 }
                 Some((ChildSays::Terminal, mut given)) => self.terminal = given.pop(),
+                Some((ChildSays::Noticed, given)) => {
+                    let agent = agent
+                        .ok_or(crate::runtime::plan::PlanError::Missing("linux.seccomp.listenerPath"))?;
+                    agent.engage(self.pid, given)?;
+                }
                 Some((ChildSays::Ready, _)) => break,
                 Some((ChildSays::Failed(complaint), _)) => return Err(complaint.into()),
                 Some((ChildSays::Executing, _)) | None => return Err(ended_early()),
@@ -456,7 +473,7 @@ impl Born {
 /// Why it does not.
 pub fn start(socket: &Path) -> Result<(), BundleError> {
     let attempt = || BundleError::host("reach the waiting container");
-    let (_open, short) = crate::sys::handover::shortened(socket).map_err(attempt())?;
+    let (_open, short) = handover::shortened(socket).map_err(attempt())?;
     await_exec(&Channel::connect(&short).map_err(attempt())?)
 }
 
@@ -466,7 +483,7 @@ fn await_exec(channel: &Channel) -> Result<(), BundleError> {
         match hear(channel, CHILD_TIMEOUT).map_err(BundleError::host("hear of the container's process"))? {
             Some((ChildSays::Executing, _)) => is_executing = true,
             Some((ChildSays::Failed(complaint), _)) => return Err(complaint.into()),
-            Some((ChildSays::Mounted | ChildSays::Terminal | ChildSays::Ready, _)) => {}
+            Some((ChildSays::Mounted | ChildSays::Terminal | ChildSays::Noticed | ChildSays::Ready, _)) => {}
             None if is_executing => return Ok(()),
             None => return Err(ended_early()),
         }

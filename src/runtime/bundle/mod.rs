@@ -5,6 +5,8 @@
 //! host's rights (`host`, `prepare`), and the container's process does the rest (`child`). Kernel calls, control group files and
 //! seccomp tables are shared with them.
 
+mod admission;
+mod agent;
 mod cgroup;
 mod child;
 mod hooks;
@@ -17,6 +19,7 @@ mod seccomp;
 
 use std::io;
 
+pub use agent::Agent;
 pub use cgroup::{BundleCgroup, Devices, Frozen};
 pub use hooks::run_all as run_hooks;
 pub use host::{Born, Entry, Request, create, enter, start};
@@ -25,7 +28,7 @@ pub use plan::{
     Turns, capability_names, capability_number, known_mount_options, plan, plan_process,
 };
 pub use protocol::Complaint;
-pub use seccomp::{Filter, compile};
+pub use seccomp::{Filter, Notices, compile};
 
 use crate::runtime::cgroup::CgroupError;
 use crate::runtime::plan::PlanError;

@@ -11,6 +11,8 @@ pub(super) enum ChildSays {
     Mounted,
     /// Descriptor: the controlling end of the terminal.
     Terminal,
+    /// Descriptor: where an agent takes the system calls that it decides on. The last that is said without its leave.
+    Noticed,
     /// What is left waits for the start.
     Ready,
     /// The start is under way: the channel closes with the exec.

@@ -19,9 +19,21 @@ use crate::sys::seccomp::{Flags, Instruction};
 /// A program, and how it is to be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// The program.
+    /// The program. Calls that an agent decides on are allowed in it.
     pub program: Vec<Instruction>,
     /// How.
+    pub flags: Flags,
+    /// What is passed on to an agent.
+    pub notices: Option<Notices>,
+}
+
+/// A program for the calls that an agent decides on, everything else allowed. Of two programs the kernel takes the stricter answer, so
+/// this one can be there before the one that forbids calls which the container's process still has to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notices {
+    /// The program.
+    pub program: Vec<Instruction>,
+    /// How it is to be installed.
     pub flags: Flags,
 }
 
@@ -49,28 +61,93 @@ const OFFSET_NUMBER: u32 = 0;
 const OFFSET_ARCHITECTURE: u32 = 4;
 const OFFSET_ARGUMENTS: u32 = 16;
 const RETURN_KILL_PROCESS: u32 = 0x8000_0000;
+const RETURN_NOTIFY: u32 = 0x7fc0_0000;
+const RETURN_ALLOW: u32 = 0x7fff_0000;
+/// The call by which the container's process hands the agent's descriptor over, while nobody answers yet.
+const HANDS_OVER: &str = "sendmsg";
 
 /// Compiles a configuration's filter.
 ///
 /// # Errors
 /// `PlanError` for what no filter can do, or this runtime does not.
 pub fn compile(wanted: &LinuxSeccomp) -> Result<Filter, PlanError> {
-    let default = answer(wanted.default_action(), wanted.default_errno_ret())?;
+    let mut notices = None;
+    if notifies(wanted) {
+        check_agent(wanted)?;
+        let waits = LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv;
+        let does_wait = wanted.flags().iter().flatten().any(|flag| *flag == waits);
+        let waiting = if does_wait { Flags::WAIT_KILLABLE } else { Flags::default() };
+        notices =
+            Some(Notices { program: program(wanted, View::Notices)?, flags: flags(wanted).and(waiting) });
+    }
+    Ok(Filter { program: program(wanted, View::Answers)?, flags: flags(wanted), notices })
+}
+
+/// Whether an agent is to decide on any call.
+pub(super) fn notifies(wanted: &LinuxSeccomp) -> bool {
+    let listed = wanted.syscalls().iter().flatten().map(LinuxSyscall::action);
+    listed.chain([wanted.default_action()]).any(|action| action == LinuxSeccompAction::ScmpActNotify)
+}
+
+fn check_agent(wanted: &LinuxSeccomp) -> Result<(), PlanError> {
+    let path = wanted.listener_path().as_ref().ok_or(PlanError::Missing(
+        "linux.seccomp.listenerPath, the socket of the agent that SCMP_ACT_NOTIFY asks",
+    ))?;
+    if !path.is_absolute() {
+        return Err(refused("linux.seccomp.listenerPath", &path.display(), "give an absolute path"));
+    }
+    for target in architectures(wanted)?.into_iter().take(1) {
+        let rules = rules(wanted.syscalls().as_deref().unwrap_or_default(), target)?;
+        let entries = numbers::all(target.architecture).get(HANDS_OVER).and_then(|number| rules.get(number));
+        let entries = entries.map(Vec::as_slice).unwrap_or_default();
+        let reaches_default = !entries.iter().any(|(tests, _)| tests.is_empty());
+        let default = answer(wanted.default_action(), wanted.default_errno_ret())?;
+        let answers = entries.iter().map(|(_, answer)| *answer);
+        if answers.chain(reaches_default.then_some(default)).any(|answer| answer == RETURN_NOTIFY) {
+            return Err(refused(
+                "SCMP_ACT_NOTIFY for the system call",
+                &HANDS_OVER,
+                "the runtime itself makes it to give the agent its descriptor, and nobody would answer: list it with another action",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Which part of a filter a program has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// All but what an agent decides on.
+    Answers,
+    /// That alone.
+    Notices,
+}
+
+impl View {
+    fn of(self, answer: u32) -> u32 {
+        if (answer == RETURN_NOTIFY) == (self == View::Notices) { answer } else { RETURN_ALLOW }
+    }
+}
+
+fn program(wanted: &LinuxSeccomp, view: View) -> Result<Vec<Instruction>, PlanError> {
+    let default = view.of(answer(wanted.default_action(), wanted.default_errno_ret())?);
+    let foreign = view.of(RETURN_KILL_PROCESS);
     let mut program = vec![load(OFFSET_ARCHITECTURE)];
     for target in architectures(wanted)? {
         let Target { architecture, has_x32 } = target;
-        let rules = rules(wanted.syscalls().as_deref().unwrap_or_default(), target)?;
+        let mut rules = rules(wanted.syscalls().as_deref().unwrap_or_default(), target)?;
+        rules.values_mut().flatten().for_each(|(_, answer)| *answer = view.of(*answer));
         let mut body = vec![load(OFFSET_NUMBER)];
         if architecture == Architecture::X86_64 && !has_x32 {
             // The other calling convention of the same architecture is an architecture that was not listed.
-            body.extend([jump(JUMP_GREATER_EQUAL, X32_BIT, 0, 1), give(RETURN_KILL_PROCESS)]);
+            body.extend([jump(JUMP_GREATER_EQUAL, X32_BIT, 0, 1), give(foreign)]);
         }
         search(&mut body, &stretches(&rules, default), default);
         program.push(jump(JUMP_EQUAL, architecture.audit_number(), 1, 0));
         program.push(jump_far(body.len()));
         program.extend(body);
     }
-    program.push(give(RETURN_KILL_PROCESS));
+    program.push(give(foreign));
     if program.len() > PROGRAM_MAX {
         return Err(refused(
             "the system call filter",
@@ -78,7 +155,7 @@ pub fn compile(wanted: &LinuxSeccomp) -> Result<Filter, PlanError> {
             "it has more instructions than the kernel takes: list fewer calls",
         ));
     }
-    Ok(Filter { program, flags: flags(wanted)? })
+    Ok(program)
 }
 
 /// A numbering of calls that a filter knows.
@@ -153,11 +230,6 @@ fn alternatives(tests: &[LinuxSeccompArg]) -> impl Iterator<Item = Vec<LinuxSecc
 
 fn answer(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32, PlanError> {
     match action {
-        LinuxSeccompAction::ScmpActNotify => Err(refused(
-            "the system call action",
-            &action,
-            "a supervisor for system calls is not supported: use SCMP_ACT_ERRNO",
-        )),
         LinuxSeccompAction::ScmpActErrno | LinuxSeccompAction::ScmpActTrace => {
             let errno = errno.unwrap_or(EPERM);
             if errno > ERRNO_MAX {
@@ -170,6 +242,7 @@ fn answer(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32, PlanErr
         | LinuxSeccompAction::ScmpActKillProcess
         | LinuxSeccompAction::ScmpActTrap
         | LinuxSeccompAction::ScmpActLog
+        | LinuxSeccompAction::ScmpActNotify
         | LinuxSeccompAction::ScmpActAllow => match errno {
             Some(errno) if errno != 0 => {
                 Err(refused("errnoRet", &errno, "only SCMP_ACT_ERRNO and SCMP_ACT_TRACE have one"))
@@ -179,18 +252,18 @@ fn answer(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32, PlanErr
     }
 }
 
-fn flags(wanted: &LinuxSeccomp) -> Result<Flags, PlanError> {
+fn flags(wanted: &LinuxSeccomp) -> Flags {
     let mut flags = Flags::default();
     for flag in wanted.flags().iter().flatten() {
         match flag {
             LinuxSeccompFilterFlag::SeccompFilterFlagLog => flags = flags.and(Flags::LOG),
             LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => flags = flags.and(Flags::SPECULATE),
-            // The process has one thread, and no supervisor.
+            // The process has one thread; the other is for an agent's program alone.
             LinuxSeccompFilterFlag::SeccompFilterFlagTsync
             | LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => {}
         }
     }
-    Ok(flags)
+    flags
 }
 
 /// The calls from one number to the next entry's, which all get the same.

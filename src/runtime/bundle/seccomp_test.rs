@@ -142,9 +142,45 @@ fn architectures_that_are_not_listed_are_killed() {
 }
 
 #[test]
+fn what_an_agent_decides_on_is_a_program_of_its_own_and_allowed_in_the_other() {
+    let wanted = filter(
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "listenerPath": "/agent", "syscalls": [
+            {"names": ["read", "sendmsg"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["ptrace"], "action": "SCMP_ACT_KILL_PROCESS"},
+            {"names": ["mount"], "action": "SCMP_ACT_NOTIFY"},
+            {"names": ["kill"], "action": "SCMP_ACT_NOTIFY", "args": [{"index": 1, "value": 9, "op": "SCMP_CMP_EQ"}]}]}"#,
+    );
+    let compiled = compile(&wanted).unwrap();
+    let notices = compiled.notices.unwrap().program;
+    let (native, audit) = native();
+    let asked = |program: &[Instruction], name: &str, argument: u32| {
+        let mut data = [0; 16];
+        (data[0], data[1], data[6]) = (numbers::all(native)[name], audit, argument);
+        run(program, &data)
+    };
+    let answers =
+        |name, argument| [&notices, &compiled.program].map(|program| asked(program, name, argument));
+    assert_eq!(answers("read", 0), [ALLOW, ALLOW]);
+    assert_eq!(answers("ptrace", 0), [ALLOW, KILL]);
+    assert_eq!(answers("close", 0), [ALLOW, ERRNO | 1]);
+    assert_eq!(answers("mount", 0), [RETURN_NOTIFY, ALLOW]);
+    assert_eq!(answers("kill", 9), [RETURN_NOTIFY, ALLOW]);
+    assert_eq!(answers("kill", 15), [ALLOW, ERRNO | 1]);
+    // Calls of an architecture that is not listed end as they would without an agent.
+    let mut foreign = [0; 16];
+    foreign[1] = 1;
+    assert_eq!([&notices, &compiled.program].map(|program| run(program, &foreign)), [ALLOW, KILL]);
+}
+
+#[test]
 fn what_no_filter_can_do_is_refused() {
     for bad in [
         r#"{"defaultAction": "SCMP_ACT_NOTIFY"}"#,
+        r#"{"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "/a"}"#,
+        r#"{"defaultAction": "SCMP_ACT_NOTIFY", "listenerPath": "a", "syscalls": [
+            {"names": ["sendmsg"], "action": "SCMP_ACT_ALLOW"}]}"#,
+        r#"{"defaultAction": "SCMP_ACT_ERRNO", "listenerPath": "/a", "syscalls": [{"names": ["sendmsg"],
+            "action": "SCMP_ACT_NOTIFY", "args": [{"index": 0, "value": 7, "op": "SCMP_CMP_EQ"}]}]}"#,
         r#"{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}"#,
         r#"{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}"#,
         r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO",

@@ -6,6 +6,7 @@ mod devices;
 mod settings;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
@@ -121,6 +122,19 @@ impl BundleCgroup {
     /// It is gone.
     pub fn unified_group(&self) -> Result<Option<Group>, CgroupError> {
         self.unified.as_deref().map(|dir| Group::open(dir).map_err(access("open", dir))).transpose()
+    }
+
+    /// The version 2 group's way in for one who will be in another control group namespace by then: the kernel judges by the namespace in
+    /// which this was opened, and a clone straight into a group outside of the own namespace it refuses (cgroups(7), `nsdelegate`).
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn entrance(&self) -> Result<Option<File>, CgroupError> {
+        let open = |dir: &Path| {
+            let path = dir.join("cgroup.procs");
+            File::options().write(true).open(&path).map_err(access("open", &path))
+        };
+        self.unified.as_deref().map(open).transpose()
     }
 
     /// Moves a process that was cloned into the version 2 group into the others: a burst of writes, because only the first of them waits

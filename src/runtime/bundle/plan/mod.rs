@@ -13,6 +13,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Hook, Linux, LinuxIdMapping, LinuxNamespaceType, LinuxSeccomp, Process, Spec};
 
+use super::seccomp::notifies;
 use crate::runtime::plan::PlanError;
 use crate::sys::namespace::Kind;
 
@@ -111,7 +112,7 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
         steps.push(Step::SetDomainName(name.clone()));
     }
     steps.extend(process::personality(spec).map(Step::SetPersonality));
-    steps.extend([Step::FindProgram(process.cwd().clone()), Step::AwaitStart]);
+    steps.extend(await_start(process, linux.seccomp().as_ref()));
     if has(spec, |hooks| hooks.start_container()) {
         steps.push(Step::StartHooks);
     }
@@ -138,7 +139,7 @@ pub fn plan_process(process: &Process, filter: Option<&LinuxSeccomp>) -> Result<
     if process.terminal() == Some(true) {
         steps.push(terminal(process));
     }
-    steps.extend([Step::FindProgram(process.cwd().clone()), Step::AwaitStart]);
+    steps.extend(await_start(process, filter));
     steps.extend(process::rights(process, filter));
     Ok(BundlePlan {
         namespaces: NamespacePlan::default(),
@@ -188,6 +189,16 @@ fn cover(steps: &mut Vec<Step>, wish: &Wish<'_>) -> Result<(), PlanError> {
         steps.push(Step::Mask(mounts::target(Path::new(path))?));
     }
     Ok(())
+}
+
+/// An agent is engaged when a container is created, as other runtimes do it, so that one that is missing is missed then.
+fn await_start(process: &Process, filter: Option<&LinuxSeccomp>) -> Vec<Step> {
+    let mut steps = vec![Step::FindProgram(process.cwd().clone())];
+    if filter.is_some_and(notifies) {
+        steps.push(Step::EngageAgent);
+    }
+    steps.push(Step::AwaitStart);
+    steps
 }
 
 fn terminal(process: &Process) -> Step {

@@ -171,6 +171,8 @@ pub enum Step {
     SetPersonality(u32),
     /// Find the program and the working directory.
     FindProgram(PathBuf),
+    /// Install the filter for the system calls that an agent decides on, and hand over where it takes them.
+    EngageAgent,
     /// All is ready: say so, and wait for the start.
     AwaitStart,
     /// Run the hooks of this point.
@@ -287,6 +289,7 @@ impl fmt::Display for Step {
             Step::PivotRoot | Step::ChangeRoot => out.write_str("change to the root file system"),
             Step::OpenTerminal { .. } => out.write_str("open the terminal"),
             Step::InstallSeccomp => out.write_str("install the system call filter"),
+            Step::EngageAgent => out.write_str("install the filter of system calls that an agent decides on"),
             Step::SetCapabilities(_) | Step::Bound(_) => out.write_str("set the capabilities"),
             Step::ContainerHooks | Step::StartHooks => out.write_str("run the hooks"),
             Step::Exec => out.write_str("run the program"),
