@@ -6,6 +6,7 @@ mod support;
 mod agent;
 mod bundle;
 mod config;
+mod containerd;
 mod devices;
 mod hooks;
 mod hostile;
