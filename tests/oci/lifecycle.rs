@@ -45,8 +45,14 @@ fn a_container_goes_through_all_its_states() {
     bundle.refused(&["exec", &id, "true"], "it is paused");
     bundle.refused(&["start", &id], "it is paused");
     bundle.refused(&["pause", &id], "it is paused");
+    let mut joins =
+        bundle.command(&["exec", "--ignore-paused", &id, "touch", "/tmp/joined"]).spawn().expect("it runs");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(!bundle.root().join("tmp/joined").exists(), "who joins is paused, too");
     bundle.must(&["resume", &id]);
     assert_eq!(bundle.status(&id), "running");
+    assert!(joins.wait().expect("it ends").success());
+    assert!(bundle.root().join("tmp/joined").exists());
     assert!(bundle.root().join("tmp/mark").exists());
 
     bundle.must(&["kill", &id, "KILL"]);

@@ -40,8 +40,14 @@ pub(in crate::oci) fn exec(call: &Call<'_>) -> Result<u8, OciError> {
     let container = call.containers.named(&id)?;
     let record = container.record()?;
     let status = container.status(&record);
-    if !matches!(status, Status::Created | Status::Running) {
-        let hint = if status == Status::Paused { "; resume it first" } else { "; start it first" };
+    // A process that joins a paused container is stopped with the others, until somebody resumes them.
+    let may_wait = status == Status::Paused && arguments.has("ignore-paused");
+    if !matches!(status, Status::Created | Status::Running) && !may_wait {
+        let hint = if status == Status::Paused {
+            "; resume it first, or use --ignore-paused"
+        } else {
+            "; start it first"
+        };
         return Err(OciError::State { verb: "exec in", id, status, hint });
     }
     let spec = container.config()?;
