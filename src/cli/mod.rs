@@ -42,6 +42,8 @@ enum Command {
     Apps(command::apps::Args),
     #[command(name = "apps:destroy", visible_alias = "destroy")]
     AppsDestroy(command::apps_destroy::Args),
+    #[command(name = "apps:rename", visible_alias = "rename")]
+    AppsRename(command::apps_rename::Args),
     #[command(name = "info", visible_alias = "apps:info")]
     Info(command::info::Args),
     #[command(name = "ps")]
@@ -94,6 +96,24 @@ enum Command {
     ReleasesOutput(command::releases_output::Args),
     #[command(name = "rollback", visible_alias = "releases:rollback")]
     Rollback(command::rollback::Args),
+    #[command(name = "domains")]
+    Domains(command::domains::Args),
+    #[command(name = "domains:add")]
+    DomainsAdd(command::domains::AddArgs),
+    #[command(name = "domains:info")]
+    DomainsInfo(command::domains::InfoArgs),
+    #[command(name = "domains:remove")]
+    DomainsRemove(command::domains::RemoveArgs),
+    #[command(name = "domains:clear")]
+    DomainsClear(command::domains::ClearArgs),
+    #[command(name = "domains:wait")]
+    DomainsWait(command::domains::WaitArgs),
+    #[command(name = "maintenance")]
+    Maintenance(command::maintenance::Args),
+    #[command(name = "maintenance:on")]
+    MaintenanceOn(command::maintenance::OnArgs),
+    #[command(name = "maintenance:off")]
+    MaintenanceOff(command::maintenance::OffArgs),
     #[command(name = "buildpacks")]
     Buildpacks(command::buildpacks::Args),
     #[command(name = "buildpacks:add")]
@@ -150,6 +170,14 @@ enum Command {
     AuthorizationsInfo(command::authorizations::InfoArgs),
     #[command(name = "authorizations:revoke", visible_alias = "authorizations:destroy")]
     AuthorizationsRevoke(command::authorizations::RevokeArgs),
+    #[command(name = "keys")]
+    Keys(command::keys::Args),
+    #[command(name = "keys:add")]
+    KeysAdd(command::keys::AddArgs),
+    #[command(name = "keys:remove")]
+    KeysRemove(command::keys::RemoveArgs),
+    #[command(name = "keys:clear")]
+    KeysClear(command::keys::ClearArgs),
     #[command(name = "users")]
     Users(command::users::Args),
     #[command(name = "users:create")]
@@ -252,6 +280,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::Create(args) => args.run(&context).await.map(done),
         Command::Apps(args) => args.run(&context).await.map(done),
         Command::AppsDestroy(args) => args.run(&context).await.map(done),
+        Command::AppsRename(args) => args.run(&context).await.map(done),
         Command::Info(args) => args.run(&context).await.map(done),
         Command::Ps(args) => args.run(&context).await.map(done),
         Command::PsScale(args) => args.run(&context).await.map(done),
@@ -278,6 +307,15 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::ReleasesInfo(args) => args.run(&context).await.map(done),
         Command::ReleasesOutput(args) => args.run(&context).await.map(done),
         Command::Rollback(args) => args.run(&context).await.map(done),
+        Command::Domains(args) => args.run(&context).await.map(done),
+        Command::DomainsAdd(args) => args.run(&context).await.map(done),
+        Command::DomainsInfo(args) => args.run(&context).await.map(done),
+        Command::DomainsRemove(args) => args.run(&context).await.map(done),
+        Command::DomainsClear(args) => args.run(&context).await.map(done),
+        Command::DomainsWait(args) => args.run(&context).await.map(done),
+        Command::Maintenance(args) => args.run(&context).await.map(done),
+        Command::MaintenanceOn(args) => args.run(&context).await.map(done),
+        Command::MaintenanceOff(args) => args.run(&context).await.map(done),
         Command::Buildpacks(args) => args.run(&context).await.map(done),
         Command::BuildpacksAdd(args) => args.run(&context).await.map(done),
         Command::BuildpacksSet(args) => args.run(&context).await.map(done),
@@ -306,6 +344,10 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::AuthorizationsCreate(args) => args.run(&context).await.map(done),
         Command::AuthorizationsInfo(args) => args.run(&context).await.map(done),
         Command::AuthorizationsRevoke(args) => args.run(&context).await.map(done),
+        Command::Keys(args) => args.run(&context).await.map(done),
+        Command::KeysAdd(args) => args.run(&context).await.map(done),
+        Command::KeysRemove(args) => args.run(&context).await.map(done),
+        Command::KeysClear(args) => args.run(&context).await.map(done),
         Command::Users(args) => args.run(&context).await.map(done),
         Command::UsersCreate(args) => args.run(&context).await.map(done),
         Command::UsersPassword(args) => args.run(&context).await.map(done),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::host;
 use crate::support::node::{TestNode, eventually};
@@ -26,6 +26,8 @@ fn an_app_is_run_for_a_day_and_leaves_nothing() {
     restart_and_stop(&node);
     features(&node);
     scaling(&node);
+    names_and_maintenance(&node);
+    keys(&node);
     logs(&node);
     json(&node);
     let plan = node.ok(&["debug", "plan", "--size", "standard-2x", "python3 app.py"]);
@@ -138,8 +140,8 @@ fn affinity_and_wildcards(node: &TestNode) {
         (head.split(' ').nth(1).unwrap().to_owned(), pair, body.to_owned())
     };
     assert_eq!(ask("").0, "404", "no app has the name yet");
-    let body = json!({"hostname": "*.lab.example"}).to_string();
-    assert_eq!(node.api("POST /apps/lab/domains", "", &body).0, 201);
+    let added = node.ok(&["domains:add", "*.lab.example", "-a", "lab"]);
+    assert!(added.contains("*.lab.example now leads to ⬢ lab"), "{added}");
     eventually("the wildcard leads to the app", || ask("").0 == "200");
     assert_eq!(ask("").1, None, "nobody is bound to a dyno before the app asks for it");
     node.ok(&["features:enable", "http-session-affinity", "-a", "lab"]);
@@ -149,7 +151,7 @@ fn affinity_and_wildcards(node: &TestNode) {
         assert_eq!(ask(cookie.as_ref().unwrap()), ("200".to_owned(), None, first.clone()));
     }
     node.ok(&["features:disable", "http-session-affinity", "-a", "lab"]);
-    assert_eq!(node.api("DELETE /apps/lab/domains/*.lab.example", "", "").0, 200);
+    node.ok(&["domains:remove", "*.lab.example", "-a", "lab"]);
     eventually("the wildcard leads nowhere", || ask("").0 == "404");
 }
 
@@ -179,6 +181,44 @@ fn scaling(node: &TestNode) {
     assert!(log.contains("heroku[router]: at=error code=H14 desc=\"No web processes running\""), "{log}");
     node.ok(&["ps:scale", "-a", "lab", "web+1"]);
     answers(node, "hello from web.1\n");
+}
+
+fn names_and_maintenance(node: &TestNode) {
+    let domains = |command: &str, more: &[&str]| node.ok(&[&[command, "-a", "lab"], more].concat());
+    domains("domains:add", &["lab.example"]);
+    domains("domains:add", &["www.lab.example"]);
+    domains("domains:wait", &["www.lab.example"]);
+    assert!(node.refused(&["domains:add", "www.lab.example", "-a", "lab"]).contains("www.lab.example"));
+    let listed = domains("domains", &[]);
+    assert!(listed.contains("\n  lab.example       ALIAS or ANAME "), "{listed}");
+    assert!(domains("domains:info", &["lab.example"]).contains("\nKind:       custom\n"));
+    domains("domains:remove", &["lab.example"]);
+    assert!(
+        node.refused(&["domains:info", "lab.example", "-a", "lab"]).contains("Couldn't find that domain")
+    );
+    domains("domains:clear", &[]);
+    assert!(!domains("domains", &[]).contains("Custom Domains"));
+
+    node.ok(&["maintenance:on", "-a", "lab"]);
+    assert_eq!(node.ok(&["maintenance", "-a", "lab"]), "on\n");
+    eventually("visitors get the page", || node.get("lab", "/").0 == 503);
+    node.ok(&["maintenance:off", "-a", "lab"]);
+    assert_eq!(node.ok(&["maintenance", "-a", "lab"]), "off\n");
+    answers(node, "hello from web.1\n");
+}
+
+fn keys(node: &TestNode) {
+    let file = node.root.join("key.pub");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@laptop\n";
+    std::fs::write(&file, key).unwrap();
+    node.ok(&["keys:add", file.to_str().unwrap()]);
+    assert!(node.ok(&["keys"]).ends_with("ssh-ed25519 AAAAC3NzaC...0dh2l9GKJl me@laptop\n"));
+    assert!(node.refused(&["keys:remove", "you@laptop"]).contains("Found keys: me@laptop"));
+    node.ok(&["keys:remove", "me@laptop"]);
+    node.ok(&["keys:add", file.to_str().unwrap()]);
+    node.ok(&["keys:clear"]);
+    assert_eq!(node.ok(&["keys"]), "");
+    std::fs::remove_file(&file).unwrap();
 }
 
 fn logs(node: &TestNode) {
@@ -213,6 +253,8 @@ fn logs(node: &TestNode) {
 fn json(node: &TestNode) {
     for command in [
         "info",
+        "domains",
+        "maintenance",
         "ps",
         "ps:scale",
         "features",
@@ -227,7 +269,7 @@ fn json(node: &TestNode) {
         let printed = value(node, &words);
         assert!(printed.is_array() || printed.is_object(), "{command}: {printed}");
     }
-    for command in ["apps", "stacks", "version"] {
+    for command in ["apps", "keys", "stacks", "version"] {
         value(node, &[command]);
     }
     for command in ["config:set A=b", "config:unset A", "run:detached true", "ps:scale web=1"] {
@@ -236,7 +278,9 @@ fn json(node: &TestNode) {
         value(node, &words);
     }
     assert_eq!(value(node, &["create", "other", "--no-remote"])["name"], "other");
-    assert_eq!(value(node, &["apps:destroy", "-a", "other", "--confirm", "other"])["name"], "other");
+    assert_eq!(value(node, &["apps:rename", "-a", "other", "another"])["name"], "another");
+    assert!(node.refused(&["info", "-a", "other"]).contains("Couldn't find that app"));
+    assert_eq!(value(node, &["apps:destroy", "-a", "another", "--confirm", "another"])["name"], "another");
 }
 
 fn destroyed(node: &TestNode, before: &BTreeSet<String>) {
