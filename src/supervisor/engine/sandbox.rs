@@ -27,7 +27,8 @@ const OPEN_FILES_MAX: u64 = 10_000;
 
 /// The start wrapper (platform reference 1.6): profile scripts may change the environment, or end the dyno; a failing
 /// command in them does not. The task limit is set as a limit of the user as well, because start scripts of buildpacks
-/// read `ulimit -u`. The command comes as an argument, so that nothing in it is interpreted twice.
+/// read `ulimit -u`; it is never the one that refuses (`own_tasks_max`). The command comes as an argument, so that nothing in
+/// it is interpreted twice.
 const WRAPPER: &str = r#"ulimit -u "$1" 2>/dev/null
 __dyno_command=$2
 set --
@@ -37,6 +38,12 @@ done
 unset __dyno_file
 exec /bin/bash -c "$__dyno_command"
 "#;
+
+/// What the control group grants of a size's tasks: init is one of them, and in a group of its own. So the user has one fewer
+/// than its own limit, which the kernel looks at first (fork(2)) and whose refusals nobody counts: those of the group are.
+fn own_tasks_max(tasks_max: u64) -> u64 {
+    tasks_max.saturating_sub(1).max(1)
+}
 
 /// What the node lends to one dyno.
 #[derive(Clone, Debug)]
@@ -101,7 +108,7 @@ pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
             memory_swap_bytes: Some(0),
             cpu_weight: size.cpu_weight,
             io_weight: size.cpu_weight,
-            pids: Some(size.tasks_max),
+            pids: Some(own_tasks_max(size.tasks_max)),
             nofile: OPEN_FILES_MAX,
             // In memory: a full disk alone then does not bring the dyno to the memory at which it is ended.
             disk_bytes: Some(size.memory.0),
@@ -222,6 +229,11 @@ mod test {
         assert_eq!(ids(1, 0).host_base, ids(0, SLOTS - 1).host_base + IDS_LEN);
         assert!(last.host_base.checked_add(IDS_LEN).is_some(), "the last id is one");
         const { assert!(STORE_ID < IDS_BASE) };
+    }
+
+    #[test]
+    fn the_group_refuses_before_the_users_limit_and_lets_something_run() {
+        assert_eq!([1, 2, 256].map(own_tasks_max), [1, 1, 255]);
     }
 
     #[test]

@@ -125,8 +125,7 @@ fn shown(socket: &SocketAddr) -> String {
     if everywhere.contains(&socket.ip()) { format!("port {}", socket.port()) } else { socket.to_string() }
 }
 
-/// Complained of, for a program may well live with a refusal; and counted by the kernel where the words are not plain. Newer
-/// kernels count nothing in version 1 groups.
+/// Complained of, for a program may well live with a refusal; and counted by the kernel where the words are not plain.
 fn out_of_tasks(death: &Death) -> Option<Diagnosis> {
     let failed = death.ending != Ending::Code(0);
     let is_it = match said::of_tasks(lines(death)) {
