@@ -5,13 +5,16 @@ mod listening;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::runtime::cgroup::{CgroupError, Cgroups, ContainerCgroup, Usage};
 use crate::runtime::client::Outcome;
 use crate::runtime::exit::{Exit, ExitStatus};
+use crate::runtime::init::FILES_FD;
+use crate::runtime::plan::file_name;
 use crate::runtime::record::{ContainerDir, Record};
 use crate::runtime::spec::{ContainerId, ListeningSocket};
 use crate::sys::netns::NetnsRef;
@@ -283,6 +286,26 @@ impl Container {
     /// Its control group cannot be read.
     pub fn usage(&self) -> Result<Usage, ContainerError> {
         self.cgroup().and_then(|group| group.usage()).map_err(self.cgroup_error("measure"))
+    }
+
+    /// Has generated files say something else, each named by its target. In place: who has one open reads on in it, and for a moment
+    /// may find some of the old and some of the new.
+    ///
+    /// # Errors
+    /// It has ended, was started by a program that did not offer this, or never had such a file.
+    pub fn rewrite(&self, files: &[(&Path, String)]) -> Result<(), ContainerError> {
+        let (pid, failed) = (self.init_pid(), self.kernel_error("rewrite files of"));
+        let place = PathBuf::from(format!("/proc/{pid}/fd/{FILES_FD}"));
+        let rewritten = files.iter().try_for_each(|(target, text)| {
+            let file = std::fs::File::options().write(true).open(place.join(file_name(target)))?;
+            // If it is init's after the opening, it was before.
+            if process::start_time(pid)? != self.inner.record.start_time {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            file.write_all_at(text.as_bytes(), 0)?;
+            file.set_len(u64::try_from(text.len()).unwrap_or(u64::MAX))
+        });
+        rewritten.map_err(failed)
     }
 
     /// Its control groups, for what is not offered here.

@@ -74,8 +74,16 @@ impl Sampler {
             tokio::time::sleep(self.sampling.every).await;
             let Some(dyno) = dyno.upgrade() else { return };
             // Files of the kernel: quick, but not for an async thread.
-            let look = move || (dyno.reading(), dyno.listening());
-            let Ok((Some(reading), sockets)) = tokio::task::spawn_blocking(look).await else { return };
+            let mut load = self.load;
+            let every = self.sampling.every;
+            let look = move || {
+                let reading = dyno.reading()?;
+                average(&mut load, every, reading.runnable);
+                dyno.show(&reading, load);
+                Some((reading, load, dyno.listening()))
+            };
+            let Ok(Some((reading, load, sockets))) = tokio::task::spawn_blocking(look).await else { return };
+            self.load = load;
             witness.saw_memory(&reading);
             witness.saw_listening(sockets.unwrap_or_default());
             for line in self.lines(&reading) {
@@ -85,11 +93,7 @@ impl Sampler {
     }
 
     /// What one reading has to say.
-    fn lines(&mut self, reading: &Reading) -> Vec<LogLine> {
-        for (average, span) in self.load.iter_mut().zip(LOAD_SPANS_S) {
-            let kept = (-self.sampling.every.as_secs_f64() / span).exp();
-            *average = *average * kept + f64::from(reading.runnable) * (1.0 - kept);
-        }
+    fn lines(&self, reading: &Reading) -> Vec<LogLine> {
         let now = clock::now();
         let mut lines = Vec::new();
         if self.sampling.metrics == RuntimeMetrics::On {
@@ -104,6 +108,14 @@ impl Sampler {
             lines.push(LogLine::dyno(now, &self.of.name, DynoError::MEMORY_QUOTA_EXCEEDED));
         }
         lines
+    }
+}
+
+/// Takes what runs now into load averages that are told so often.
+fn average(load: &mut [f64; 3], every: Duration, runnable: u32) {
+    for (average, span) in load.iter_mut().zip(LOAD_SPANS_S) {
+        let kept = (-every.as_secs_f64() / span).exp();
+        *average = *average * kept + f64::from(runnable) * (1.0 - kept);
     }
 }
 
@@ -123,12 +135,13 @@ mod test {
     }
 
     fn reading(mib: u64, runnable: u32) -> Reading {
-        Reading { memory: MemoryFigures { rss: Bytes::mib(mib), ..MemoryFigures::default() }, runnable }
+        let memory = MemoryFigures { rss: Bytes::mib(mib), ..MemoryFigures::default() };
+        Reading { memory, runnable, ..Reading::default() }
     }
 
     #[test]
     fn a_dyno_over_its_quota_is_told_so_and_one_within_is_not() {
-        let mut sampler = sampler(RuntimeMetrics::Off);
+        let sampler = sampler(RuntimeMetrics::Off);
         assert!(sampler.lines(&reading(512, 0)).is_empty());
         let told: Vec<_> = sampler.lines(&reading(600, 0)).iter().map(|line| line.message.clone()).collect();
         let expected = ["Process running mem=600M(117.2%)", "Error R14 (Memory quota exceeded)"];
@@ -137,14 +150,15 @@ mod test {
 
     #[test]
     fn load_nears_what_runs_the_shorter_span_first() {
-        let mut sampler = sampler(RuntimeMetrics::On);
-        assert_eq!(sampler.lines(&reading(1, 4)).len(), 2);
+        assert_eq!(sampler(RuntimeMetrics::On).lines(&reading(1, 4)).len(), 2);
+        let (mut load, every) = ([0.0; 3], Duration::from_secs(20));
+        average(&mut load, every, 4);
         let first = 4.0 * (1.0 - (-20.0_f64 / 60.0).exp());
-        assert!((sampler.load[0] - first).abs() < 1e-9, "{:?}", sampler.load);
+        assert!((load[0] - first).abs() < 1e-9, "{load:?}");
         for _ in 0..30 {
-            sampler.lines(&reading(1, 4));
+            average(&mut load, every, 4);
         }
-        let [one, five, fifteen] = sampler.load;
-        assert!(one > 3.99 && one > five && five > fifteen && fifteen > 1.0, "{:?}", sampler.load);
+        let [one, five, fifteen] = load;
+        assert!(one > 3.99 && one > five && five > fifteen && fifteen > 1.0, "{load:?}");
     }
 }

@@ -20,6 +20,7 @@ pub mod netns;
 pub mod peer;
 pub mod privilege;
 pub mod process;
+pub mod processors;
 pub mod rights;
 pub mod ring;
 pub mod scheduling;

@@ -439,6 +439,16 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// A copy of a descriptor under this number, so that others can be told where it is; closed at exec.
+///
+/// # Errors
+/// `AlreadyExists` if the number is taken; the kernel's errno: `EMFILE` at the limit of descriptors.
+pub fn hold_at(descriptor: &OwnedFd, number: u32) -> io::Result<OwnedFd> {
+    let number = RawFd::try_from(number).map_err(io::Error::other)?;
+    let copy = rustix::io::fcntl_dupfd_cloexec(descriptor, number)?;
+    if copy.as_raw_fd() == number { Ok(copy) } else { Err(io::ErrorKind::AlreadyExists.into()) }
+}
+
 /// Closes all descriptors but the standard streams and those listed. For a forked child that keeps only what it owns: every
 /// value that owns another descriptor must be forgotten, not dropped.
 ///

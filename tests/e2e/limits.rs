@@ -21,6 +21,7 @@ fn an_app_that_takes_all_it_can_get_disturbs_nobody() {
     memory_past_the_limit_ends_the_dyno(&node);
     memory_past_the_limit_in_a_child_ends_the_whole_dyno(&node);
     processes_past_the_limit_are_refused(&node);
+    figures_are_the_dynos_own(&node);
     spinning_takes_no_more_than_its_share(&node);
 }
 
@@ -78,6 +79,19 @@ fn processes_past_the_limit_are_refused(node: &TestNode) {
     let before = web_dynos(node, "greedy");
     node.ok(&["ps:restart", "-a", "greedy"]);
     relieved(node, "greedy", &before);
+}
+
+/// What programs are told of the machine: the quota is the memory, and what a dyno uses shows when it is next looked at.
+fn figures_are_the_dynos_own(node: &TestNode) {
+    let told =
+        node.ok(&["run", "-a", "quiet", "free -m; nproc; grep -c ^cpu[0-9] /proc/stat; cat /proc/swaps"]);
+    let rows: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((rows[1][0], rows[1][1]), ("Mem:", "512"), "{told}");
+    assert_eq!((rows[2][0], rows[2][1]), ("Swap:", "0"), "{told}");
+    assert_eq!((rows[3].len(), &rows[3]), (1, &rows[4]), "as many processors as rows of their time: {told}");
+    assert_eq!(rows.len(), 5, "no swap is listed: {told}");
+    let told = node.ok(&["run", "-a", "quiet", "timeout 60 python3 misdeeds.py watch_figures"]);
+    assert_eq!(told, "memory, time and load are told\n");
 }
 
 fn spinning_takes_no_more_than_its_share(node: &TestNode) {

@@ -227,6 +227,9 @@ echo \"$DYNO $STACK $GREETING $FROM_STACK $FROM_SLUG pwd $PWD\"
 touch /app/new /tmp/new /var/tmp/new && echo owner $(stat -c %U /app /app/look /app/new /tmp/new /var/tmp/new)
 cat /etc/resolv.conf
 echo quota $(cat /sys/fs/cgroup/memory/memory.limit_in_bytes)
+echo memory $(cat /proc/meminfo)
+while read -r name rest; do case $name in cpu) echo time $rest;; esac; done < /proc/stat
+echo load $(cat /proc/loadavg) swaps $(cat /proc/swaps /proc/vmstat) end
 touch /etc/new 2>/dev/null || echo the stack is read-only
 ";
     fs::write(app.join("look"), look).unwrap();
@@ -271,6 +274,9 @@ async fn a_dyno_boots_serves_survives_its_node_crashes_and_stops() {
         "web.1 heroku-24 hello $HOME 1 2 pwd /app",
         "nameserver 192.0.2.53",
         "quota 536870912",
+        "memory MemTotal: 524288 kB MemFree: 524288 kB MemAvailable: 524288 kB",
+        "time 0 0 0 0",
+        "load 0.00 0.00 0.00 0/1 0 swaps end",
         "the stack is read-only",
         "State changed from starting to up",
     ] {

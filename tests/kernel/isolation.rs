@@ -131,6 +131,35 @@ async fn a_generated_file_is_laid_over_the_root() {
     );
 }
 
+#[tokio::test]
+async fn generated_files_are_rewritten_from_outside_and_from_nowhere_else() {
+    if !can_run("generated_files_are_rewritten_from_outside_and_from_nowhere_else") {
+        return;
+    }
+    let node = Node::start().await;
+    let script = "cat /proc/meminfo; echo x 2>/dev/null > /proc/meminfo; ls /proc/1/fd 2>/dev/null; \
+                  until grep -q later /proc/meminfo; do sleep 0.05; done; cat /proc/meminfo /etc/hosts; \
+                  grep meminfo /proc/self/mountinfo";
+    let mut sandbox = node.shell(script);
+    for (target, contents) in [("/proc/meminfo", "at first, and long\n"), ("/etc/hosts", "localhost\n")] {
+        let (target, contents) = (target.into(), contents.as_bytes().to_vec());
+        sandbox.mounts.push(SandboxMount::File { target, contents, mode: 0o444 });
+    }
+    let container = node.run(sandbox).await.container;
+    said(&container, "at first, and long\n").await;
+    let wrong = container.rewrite(&[("/proc/stat".as_ref(), String::new())]);
+    assert!(wrong.is_err(), "no such file was made");
+    // Whoever comes after a restart of the node can, too.
+    let adopted = node.reconnect().await.adopt_all().unwrap().remove(0).container;
+    adopted.rewrite(&[("/proc/meminfo".as_ref(), "later\n".to_owned())]).unwrap();
+    let exit = wait(&container).await;
+    let said = output(&container);
+    assert!(said.starts_with("at first, and long\nlater\nlocalhost\n"), "{said}");
+    assert!(exit.is_success() && said.contains(" /proc-meminfo /proc/meminfo ro,"), "{said}");
+    assert!(container.rewrite(&[("/proc/meminfo".as_ref(), String::new())]).is_err(), "it has ended");
+    container.remove().await.unwrap();
+}
+
 /// A second root layer and a layer over two others.
 fn layered(node: &Node) -> Sandbox {
     let dirs = ["upper-root", "one", "two"].map(|name| node.dir.path().join(name));

@@ -117,6 +117,7 @@ impl LegacyGroups {
             memory_bytes: single(&self.read("memory", "/app", "memory.usage_in_bytes")?),
             memory_anonymous_bytes: keyed(&statistics, "total_rss"),
             memory_cache_bytes: keyed(&statistics, "total_cache"),
+            memory_shared_bytes: keyed(&statistics, "total_shmem"),
             memory_peak_bytes: single(&self.read("memory", "/app", "memory.max_usage_in_bytes")?),
             swap_bytes: keyed(&statistics, "total_swap"),
             pages_in: keyed(&statistics, "total_pgpgin"),

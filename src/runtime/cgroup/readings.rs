@@ -11,6 +11,8 @@ pub struct Usage {
     pub memory_anonymous_bytes: u64,
     /// The part of it that is page cache, tmpfs included, in bytes.
     pub memory_cache_bytes: u64,
+    /// The part of that which no file on a disk stands behind: tmpfs and shared memory, in bytes.
+    pub memory_shared_bytes: u64,
     /// The most that was ever charged to the application at once, page cache included, in bytes; 0 where the kernel does not
     /// keep it (version 2 before Linux 5.19).
     pub memory_peak_bytes: u64,

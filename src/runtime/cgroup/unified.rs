@@ -129,6 +129,7 @@ impl UnifiedGroups {
             memory_bytes: single(&self.read(&self.app, "memory.current")?),
             memory_anonymous_bytes: keyed(&statistics, "anon"),
             memory_cache_bytes: keyed(&statistics, "file"),
+            memory_shared_bytes: keyed(&statistics, "shmem"),
             memory_peak_bytes: single(&self.read(&self.app, "memory.peak")?),
             swap_bytes: single(&self.read(&self.app, "memory.swap.current")?),
             pages_in: 0,

@@ -23,6 +23,8 @@ use crate::sys::{credentials, launch, loopback, terminal};
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Directory of the host's root over which the masks are attached until the pivot, seen by init alone.
 const MASKS_PLACE: &str = "/sys";
+/// Number of the descriptor by which init holds the generated files' file system: beyond all that it has meanwhile.
+pub(in crate::runtime) const FILES_FD: u32 = 500;
 /// Exit code of a process that could not say what went wrong.
 const CODE_FAILED: u8 = 125;
 
@@ -36,6 +38,8 @@ struct Init<'a> {
     masks: Option<OwnedFd>,
     root: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
+    /// The generated files' file system, held for the host.
+    files: Option<OwnedFd>,
     /// Made and not attached yet, in the plan's order.
     made: VecDeque<(KernelFs, OwnedFd)>,
     signals: Option<ChildSignals>,
@@ -67,6 +71,7 @@ fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStre
         masks: None,
         root: None,
         devpts: None,
+        files: None,
         made: VecDeque::new(),
         signals: None,
         application: None,
@@ -85,7 +90,7 @@ fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStre
             return init.failed(StepFailed::new(Side::Init, index, step, &error));
         }
     }
-    let Init { channel, streams, signals, application, .. } = init;
+    let Init { channel, streams, signals, application, files: _held, .. } = init;
     // The channel is the application's now, until its exec.
     drop(channel);
     match (signals, application) {
@@ -123,6 +128,10 @@ impl Init<'_> {
             }
             InitStep::Make { kind, options } => self.make(*kind, options),
             InitStep::ReceiveMounts => self.receive_mounts(),
+            InitStep::HoldFiles(slot) => {
+                self.files = Some(process::hold_at(&self.take(*slot)?, FILES_FD)?);
+                Ok(())
+            }
             InitStep::AttachMasks(slot) => {
                 let masks = self.take(*slot)?;
                 // Somewhere in the old root, with which they go. Not over its top: there they would lie between the two roots.

@@ -16,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use crate::runtime::facts::Facts;
 use crate::runtime::spec::{ContainerId, ContainerSpec, IdRange, Network, StdioKind};
 
+pub(in crate::runtime) use mounts::file_name;
 pub use step::{GeneratedFile, HostStep, InitStep, KernelFs, Limited, ProcessStep, Slot};
 
 /// Version of the plan's form; a spawner of another version is replaced before it is asked for anything.
-pub const PLAN_FORMAT: u32 = 5;
+pub const PLAN_FORMAT: u32 = 6;
 
 /// All that is done to start one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,7 +64,9 @@ pub(super) fn plan(spec: &ContainerSpec, ids: IdRange, facts: &Facts) -> Result<
         build.init.push(InitStep::MakeReadOnly(target(path.as_ref())?));
     }
     if !build.files.is_empty() {
-        build.host.push(HostStep::PrepareFiles(build.files));
+        let all = build.slot();
+        build.init.push(InitStep::HoldFiles(all));
+        build.host.push(HostStep::PrepareFiles { all, files: build.files });
     }
     Ok(Mounts { host: build.host, made: build.made, init: build.init })
 }
@@ -190,8 +192,9 @@ impl Builder<'_> {
                 let (size_bytes, mode, exec) = (*size_bytes, *mode, *exec);
                 self.host.push(HostStep::PrepareTmpfs { slot, size_bytes, mode, owner, exec });
             }
-            SandboxMount::File { contents, mode, .. } => {
-                self.files.push(GeneratedFile { slot, contents: contents.clone(), mode: *mode });
+            SandboxMount::File { target, contents, mode } => {
+                let (name, contents) = (file_name(target), contents.clone());
+                self.files.push(GeneratedFile { slot, name, contents, mode: *mode });
             }
         }
         self.attach(slot, mount.target())
@@ -213,6 +216,12 @@ impl Builder<'_> {
         }
         Ok(checked)
     }
+}
+
+/// The name that a generated file has in its file system: its target in one word. Two targets with one name are refused when
+/// the second is made.
+pub(in crate::runtime) fn file_name(target: &std::path::Path) -> String {
+    target.to_string_lossy().trim_start_matches('/').replace('/', "-")
 }
 
 /// The kernel takes the writable layer's directories as text in which these two separate.

@@ -97,7 +97,12 @@ pub enum HostStep {
         by: OverlayLayers,
     },
     /// Small generated files, in one memory file system.
-    PrepareFiles(Vec<GeneratedFile>),
+    PrepareFiles {
+        /// Where the file system is kept, in which they can be written anew.
+        all: Slot,
+        /// The files.
+        files: Vec<GeneratedFile>,
+    },
     /// Hand the prepared mounts to init.
     SendMounts,
     /// Write down what was started, so that it can be found again. While init is at work, and before the application can be.
@@ -115,6 +120,8 @@ pub enum HostStep {
 pub struct GeneratedFile {
     /// Where it is kept.
     pub slot: Slot,
+    /// Its name in the file system.
+    pub name: String,
     /// What it holds.
     pub contents: Vec<u8>,
     /// Permission bits.
@@ -139,6 +146,8 @@ pub enum InitStep {
     },
     /// Wait for the prepared mounts.
     ReceiveMounts,
+    /// Hold the generated files' file system open for as long as init lives, at a number that the host knows.
+    HoldFiles(Slot),
     /// Attach the masks where only init can reach them.
     AttachMasks(Slot),
     /// Attach the root.
@@ -263,10 +272,11 @@ pub enum ProcessStep {
 
 impl fmt::Display for HostStep {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HostStep::PrepareFiles(files) = self else { return write!(out, "{self:?}") };
+        let HostStep::PrepareFiles { all, files } = self else { return write!(out, "{self:?}") };
         // The contents may be secret.
-        let sizes: Vec<_> = files.iter().map(|file| (file.slot.0, file.contents.len(), file.mode)).collect();
-        write!(out, "PrepareFiles (slot, bytes, mode) {sizes:?}")
+        let shown: Vec<_> =
+            files.iter().map(|file| (file.slot.0, &file.name, file.contents.len(), file.mode)).collect();
+        write!(out, "PrepareFiles {all:?} (slot, name, bytes, mode) {shown:?}")
     }
 }
 

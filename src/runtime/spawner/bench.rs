@@ -1,13 +1,14 @@
 //! The spawner's workbench: a tmpfs in its private mount namespace with what all containers share, and room to attach a mount for
 //! a moment where the kernel wants one attached. Nobody else sees it; it ends with the spawner.
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::runtime::devices::{self, Device};
 use crate::runtime::facts::OverlayLayers;
+use crate::runtime::plan::GeneratedFile;
 use crate::runtime::spec::Exec;
 use crate::sys::mount::{self, Attributes, Layers};
 
@@ -113,26 +114,32 @@ impl Bench {
         }
     }
 
-    /// Each of these `(contents, mode)` as a mount of its own, owned by `owner`, in one memory file system.
-    pub(super) fn files(&self, files: &[(&[u8], u32)], owner: (u32, u32)) -> io::Result<Vec<OwnedFd>> {
+    /// Each file as a read-only mount of its own, owned by `owner`, in one memory file system; that comes first, and can be
+    /// written to.
+    pub(super) fn files(
+        &self,
+        files: &[GeneratedFile],
+        owner: (u32, u32),
+    ) -> io::Result<(OwnedFd, Vec<OwnedFd>)> {
         // Whole pages for each, and some for the directory.
-        let bytes: usize = files.iter().map(|(contents, _)| contents.len() + 8192).sum();
+        let bytes: usize = files.iter().map(|file| file.contents.len() + 8192).sum();
         let size = (bytes + 65_536).to_string();
-        let made = mount::filesystem("tmpfs", &[("size", &size)], SAFE.and(Attributes::NO_EXEC))?;
+        let all = mount::filesystem("tmpfs", &[("size", &size)], SAFE.and(Attributes::NO_EXEC))?;
         let place = self.at.join("files");
-        mount::attach_at(&made, &place)?;
+        mount::attach_at(&all, &place)?;
         let _attached = Attached(vec![place.clone()]);
         let mut copies = Vec::new();
-        for (number, (contents, mode)) in files.iter().enumerate() {
-            let path = place.join(number.to_string());
-            std::fs::write(&path, contents)?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(*mode))?;
+        for file in files {
+            let path = place.join(&file.name);
+            let mut made = std::fs::File::create_new(&path).map_err(|error| name(&path, error))?;
+            made.write_all(&file.contents)?;
+            made.set_permissions(std::fs::Permissions::from_mode(file.mode))?;
             mount::give_to(&path, owner.0, owner.1)?;
             let copy = mount::copy(&path)?;
             mount::set_attributes(&copy, SAFE.and(Attributes::NO_EXEC).and(Attributes::READ_ONLY), None)?;
             copies.push(copy);
         }
-        Ok(copies)
+        Ok((all, copies))
     }
 }
 

@@ -244,7 +244,7 @@ impl Start<'_> {
                 mount::set_attributes(&copy, Attributes::NO_SETUID.and(Attributes::NO_DEVICES), None)?;
                 self.keep(*slot, copy)
             }
-            HostStep::PrepareFiles(files) => self.files(files),
+            HostStep::PrepareFiles { all, files } => self.files(*all, files),
             HostStep::SendMounts => {
                 self.timings.mounts_us = self.lap();
                 Ok(self.send_mounts()?)
@@ -464,14 +464,13 @@ impl Start<'_> {
         Ok(place)
     }
 
-    fn files(&mut self, files: &[GeneratedFile]) -> Result<(), Failed> {
+    fn files(&mut self, all: Slot, files: &[GeneratedFile]) -> Result<(), Failed> {
         let root = self.ids.ok_or_else(out_of_order)?.host_base;
-        let wanted: Vec<_> = files.iter().map(|file| (file.contents.as_slice(), file.mode)).collect();
-        let made = self.spawner.bench.files(&wanted, (root, root))?;
+        let (whole, made) = self.spawner.bench.files(files, (root, root))?;
         for (file, mount) in files.iter().zip(made) {
             self.keep(file.slot, mount)?;
         }
-        Ok(())
+        self.keep(all, whole)
     }
 
     fn write_record(&mut self) -> io::Result<()> {

@@ -16,12 +16,15 @@ use serde::{Deserialize, Serialize};
 use crate::runtime::limits::Limits;
 use crate::runtime::spec::{ContainerId, IdRange, Network, Process, Sandbox, SandboxMount, StdioKind};
 
-/// Files and directories of the kernel that tell about the host or its other tenants, covered by something empty.
+/// Files and directories of the kernel that tell about the host or its other tenants, and how busy both are, covered by something
+/// empty.
 const MASKED_PATHS: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
+    "/proc/buddyinfo",
     "/proc/cmdline",
     "/proc/config.gz",
+    "/proc/diskstats",
     "/proc/interrupts",
     "/proc/kallsyms",
     "/proc/kcore",
@@ -30,13 +33,20 @@ const MASKED_PATHS: &[&str] = &[
     "/proc/kmsg",
     "/proc/latency_stats",
     "/proc/pagetypeinfo",
+    "/proc/pressure",
     "/proc/sched_debug",
+    "/proc/schedstat",
     "/proc/scsi",
     "/proc/slabinfo",
+    "/proc/softirqs",
+    "/proc/swaps",
     "/proc/timer_list",
     "/proc/timer_stats",
     "/proc/vmallocinfo",
+    "/proc/vmstat",
+    "/proc/zoneinfo",
     "/sys/class/dmi",
+    "/sys/devices/system/node",
     "/sys/devices/virtual/dmi",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",

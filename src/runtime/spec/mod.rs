@@ -109,7 +109,7 @@ pub enum SandboxMount {
         /// Whether the container may run programs from it.
         exec: Exec,
     },
-    /// A small generated file, read-only and owned by the container's root.
+    /// A small generated file, read-only and owned by the container's root. `Container::rewrite` changes what it says.
     File {
         /// Where, inside; an existing file.
         target: PathBuf,

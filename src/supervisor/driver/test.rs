@@ -271,7 +271,7 @@ async fn a_dyno_over_its_memory_quota_is_told_of_again_and_again() {
     world.supervisor.apply(app(1)).await.unwrap();
     let memory =
         crate::wire::logline::MemoryFigures { swap: crate::domain::Bytes::mib(528), ..Default::default() };
-    world.running(1).await[0].read(Reading { memory, runnable: 0 });
+    world.running(1).await[0].read(Reading { memory, ..Reading::default() });
     let start = Instant::now();
     loop {
         let log = world.log().await;

@@ -184,6 +184,9 @@ impl Running for FakeDyno {
         *lock(&self.reading)
     }
 
+    /// It does not look.
+    fn show(&self, _: &Reading, _: [f64; 3]) {}
+
     fn remains(&self) -> Remains {
         *lock(&self.remains)
     }

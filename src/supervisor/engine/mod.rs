@@ -20,6 +20,7 @@ use crate::wire::codes::DynoError;
 use crate::wire::logline::MemoryFigures;
 
 pub mod fake;
+mod figures;
 mod home;
 mod label;
 pub mod native;
@@ -104,6 +105,14 @@ pub struct Reading {
     pub memory: MemoryFigures,
     /// Its threads that run or wait for a processor.
     pub runnable: u32,
+    /// All memory that counts against its limits: that of the kernel in its name, too.
+    pub used: Bytes,
+    /// The part of the cache that no file on a disk stands behind: what it wrote, and shared memory.
+    pub shared: Bytes,
+    /// Processor time since its start.
+    pub cpu: Duration,
+    /// Its processes and threads.
+    pub tasks: u64,
 }
 
 /// What is left of a dyno that has ended and is not cleared away: what only its container can tell.
@@ -242,6 +251,9 @@ pub trait Running: Send + Sync {
     fn reach(&self) -> Option<Reach>;
     /// What it uses; `None` when that cannot be told, as when it is gone. Reads files.
     fn reading(&self) -> Option<Reading>;
+    /// Shows the dyno what it uses, as a reading has it, and its load averages over 1, 5 and 15 minutes. Writes files; where that
+    /// fails the dyno goes on with what it was shown before.
+    fn show(&self, reading: &Reading, load: [f64; 3]);
     /// What is left of it, once it has ended and until it is cleared away. Reads files.
     fn remains(&self) -> Remains;
     /// The ring its output is in; `None` when it is attached.

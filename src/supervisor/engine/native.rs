@@ -16,6 +16,7 @@ use crate::runtime::slots::{Slot, Slots};
 use crate::runtime::spawner::Side;
 use crate::runtime::{self, Adopted, Container, Exit, ExitStatus, Outcome, Runtime, StartError, StdioFds};
 use crate::supervisor::Connection;
+use crate::supervisor::engine::figures::{self, Machine, Moment};
 use crate::supervisor::engine::label::Tag;
 use crate::supervisor::engine::networks::{Berth, Networks};
 use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT};
@@ -24,8 +25,8 @@ use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Fault, Found, Home, Reach, Reading, Remains, Running, Signal,
     Started, Streams,
 };
-use crate::sys::fs;
 use crate::sys::process::runnable_threads;
+use crate::sys::{clock, fs, processors};
 use crate::wire::logline::MemoryFigures;
 
 /// How often a dyno is looked at for a process that died for want of memory.
@@ -63,6 +64,7 @@ struct Shared {
     networks: Arc<Networks>,
     config: NativeConfig,
     slugs: Arc<Slugs>,
+    machine: Arc<Machine>,
 }
 
 /// A dyno in its container.
@@ -70,6 +72,9 @@ struct NativeDyno {
     container: Container,
     address: Ipv4Addr,
     connection: Output,
+    /// Its memory quota.
+    quota: Bytes,
+    machine: Arc<Machine>,
     /// Free again when the last holder of the dyno lets go, after its container is cleared away.
     _slot: Option<Slot>,
 }
@@ -85,7 +90,8 @@ impl NativeEngine {
     #[must_use]
     pub fn new(runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots, config: NativeConfig) -> Self {
         let slugs = Arc::new(Slugs::under(config.lib_dir.join("slugs")));
-        Self { shared: Arc::new(Shared { runtime, networks: Networks::new(network, slots), config, slugs }) }
+        let (networks, machine) = (Networks::new(network, slots), Arc::new(machine()));
+        Self { shared: Arc::new(Shared { runtime, networks, config, slugs, machine }) }
     }
 }
 
@@ -126,7 +132,9 @@ impl Shared {
         // The namespace lives in its processes from here on.
         drop(lease);
         let connection = if spec.connection == Connection::Log { Output::Ring } else { Output::Client };
-        let dyno = NativeDyno { container, address: loan.address, connection, _slot: Some(slot) };
+        let (quota, machine) = (loan.size.memory, Arc::clone(&self.machine));
+        let dyno =
+            NativeDyno { container, address: loan.address, connection, quota, machine, _slot: Some(slot) };
         Ok(Started { dyno: Arc::new(dyno), streams })
     }
 
@@ -180,6 +188,7 @@ impl Shared {
             home: self.config.home.clone(),
             slug,
             scratch,
+            machine: Arc::clone(&self.machine),
             passwd: read("etc/passwd")?,
             group: read("etc/group")?,
         })
@@ -231,7 +240,14 @@ impl Shared {
                 Outcome::Alive => None,
                 Outcome::Gone(exit) => Some(end_of(exit)),
             };
-            let dyno = NativeDyno { container, address: tag.address, connection: output, _slot: slot };
+            let dyno = NativeDyno {
+                container,
+                address: tag.address,
+                connection: output,
+                quota: self.config.sizes.limits(tag.label.size).memory,
+                machine: Arc::clone(&self.machine),
+                _slot: slot,
+            };
             found.push(Found { label: tag.label, dyno: Arc::new(dyno), end });
         }
         self.sweep(&present);
@@ -252,6 +268,23 @@ impl Shared {
                 tracing::warn!(path = %entry.path().display(), %error, "a scratch directory is left over");
             }
         }
+    }
+}
+
+/// What dynos are told of the machine.
+fn machine() -> Machine {
+    let told = |what: &str, error: std::io::Error| {
+        tracing::warn!(%error, "dynos are not told {what}");
+    };
+    Machine {
+        processors: processors::allowed().unwrap_or_else(|error| {
+            told("their processors", error);
+            vec![]
+        }),
+        booted_at_s: processors::booted_at_s().unwrap_or_else(|error| {
+            told("when the machine was started", error);
+            0
+        }),
     }
 }
 
@@ -368,7 +401,24 @@ impl Running for NativeDyno {
             pages_out: usage.pages_out,
         };
         let runnable = group.app_pids().ok()?.into_iter().map(runnable_threads).sum();
-        Some(Reading { memory, runnable })
+        Some(Reading {
+            memory,
+            runnable,
+            used: Bytes(usage.memory_bytes),
+            shared: Bytes(usage.memory_shared_bytes),
+            cpu: Duration::from_nanos(usage.cpu_ns),
+            tasks: usage.pids,
+        })
+    }
+
+    fn show(&self, reading: &Reading, load: [f64; 3]) {
+        let lived = clock::now().duration_since(self.container.started_at()).unwrap_or_default();
+        let files = figures::files(&self.machine, self.quota, &Moment { reading: *reading, lived, load });
+        let files = files.map(|(target, text)| (Path::new(target), text));
+        // A dyno that an earlier version started has none, and one that ends has no more.
+        if let Err(error) = self.container.rewrite(&files) {
+            tracing::debug!(container = %self.container.id(), error = chain(&error), "a dyno is not shown its figures");
+        }
     }
 
     fn remains(&self) -> Remains {

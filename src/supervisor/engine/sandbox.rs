@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::domain::SizeLimits;
 use crate::runtime::{
     Access, Exec, IdMapped, IdRange, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
 };
 use crate::supervisor::Connection;
+use crate::supervisor::engine::figures::{self, Machine, Moment};
 use crate::supervisor::engine::{DynoSpec, Home};
 
 /// The unprivileged host id that owns slugs and scratch files on disk; mounts show them as the dyno's own.
@@ -20,6 +22,8 @@ const IDS_LEN: u32 = 65_536;
 const SLOTS: u32 = crate::runtime::slots::SLOTS;
 /// Permission bits of generated files.
 const FILE_MODE: u32 = 0o644;
+/// Permission bits of those that stand for the kernel's.
+const FIGURES_MODE: u32 = 0o444;
 /// File mode creation mask of a dyno.
 const UMASK: u32 = 0o022;
 /// Open files of one process.
@@ -66,6 +70,8 @@ pub(super) struct Loan {
     pub(super) slug: PathBuf,
     /// The dyno's scratch directory; its directories for mounts exist.
     pub(super) scratch: PathBuf,
+    /// The machine it shares.
+    pub(super) machine: Arc<Machine>,
     /// The stack's `/etc/passwd`.
     pub(super) passwd: String,
     /// The stack's `/etc/group`.
@@ -157,12 +163,15 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
         mode: TMP_MODE,
         owner: (uid, uid),
     };
-    let file = |target: &str, contents: String| SandboxMount::File {
+    let generated = |target: &str, contents: String, mode: u32| SandboxMount::File {
         target: target.into(),
         contents: contents.into_bytes(),
-        mode: FILE_MODE,
+        mode,
     };
+    let file = |target: &str, contents: String| generated(target, contents, FILE_MODE);
     let hostname = spec.label.id.to_string();
+    // So it is at the start: what it uses by the time that its program looks is told by the first reading.
+    let figures = figures::files(&loan.machine, loan.size.memory, &Moment::default());
     let resolvers: String = loan.resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
     let mut mounts = loan.home.mounts(uid, (&loan.slug, &loan.scratch), stored);
     mounts.extend([
@@ -186,6 +195,7 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
         file("/etc/hostname", format!("{hostname}\n")),
         file("/etc/resolv.conf", resolvers),
     ]);
+    mounts.extend(figures.map(|(target, text)| generated(target, text, FIGURES_MODE)));
     mounts
 }
 

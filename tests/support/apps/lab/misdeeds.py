@@ -56,4 +56,22 @@ def abort():
     os.abort()
 
 
+def told(path, name):
+    """The first number after a name in one of the kernel's files."""
+    with open(path) as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(name))
+
+
+def watch_figures():
+    """No misdeed: works and keeps memory until the kernel's files tell of both."""
+    kept = [os.urandom(16) * (MIB // 16) for _ in range(64)]
+    while True:
+        free = told("/proc/meminfo", "MemAvailable:")
+        busy = told("/proc/stat", "cpu ")
+        with open("/proc/loadavg") as file:
+            load = float(file.read().split()[0])
+        if free < (512 - len(kept)) * 1024 and busy > 0 and load > 0:
+            return print("memory, time and load are told")
+
+
 globals()[sys.argv[1]]()
