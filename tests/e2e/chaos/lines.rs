@@ -6,11 +6,18 @@ use std::path::Path;
 
 use dyno::wire::logline::{LogLine, Source};
 
+/// Lines of the platform that are shown with a dyno that had no last words.
+const AFTER_MAX: usize = 8;
+
 /// The numbered lines of one dyno, in the order in which they stand in the log.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     numbers: Vec<u64>,
     has_ended: bool,
+    /// Its name.
+    ps: String,
+    /// What the platform has said of that name since this dyno's newest line.
+    after: Vec<String>,
 }
 
 impl Said {
@@ -26,8 +33,10 @@ impl Said {
         }
         assert!(
             self.has_ended || !has_last_words,
-            "dyno {id}: its last line is lost after {}",
-            self.numbers.len()
+            "dyno {id}: its last line is lost after {}, and then of {} was said: {:#?}",
+            self.numbers.len(),
+            self.ps,
+            self.after
         );
     }
 }
@@ -37,15 +46,21 @@ pub(super) fn told(dir: &Path) -> BTreeMap<String, Said> {
     let mut told = BTreeMap::<String, Said>::new();
     for line in all(dir) {
         assert!(line.ps != "logplex" && line.ps != "log-shuttle", "lines were dropped: {line:?}");
+        let text = String::from_utf8(line.message).unwrap();
         if line.source != Source::App {
+            let of_same_name = told.values_mut().filter(|said| said.ps == line.ps && !said.has_ended);
+            of_same_name
+                .filter(|said| said.after.len() < AFTER_MAX)
+                .for_each(|said| said.after.push(text.clone()));
             continue;
         }
-        let text = String::from_utf8(line.message).unwrap();
         let mut words = text.split(' ');
         let id = words.next().filter(|word| word.len() == 36);
         let (Some(id), Some(Ok(number))) = (id, words.next().map(str::parse)) else { continue };
         let said = told.entry(id.to_owned()).or_default();
         said.numbers.push(number);
+        said.ps.clone_from(&line.ps);
+        said.after.clear();
         said.has_ended |= words.next() == Some("last");
     }
     told
