@@ -66,6 +66,9 @@ impl From<DynosError> for FlowError {
     fn from(error: DynosError) -> Self {
         match error {
             DynosError::Refused(reason) => Refusal::Dynos(reason).into(),
+            DynosError::NotStarted(reason) => {
+                Refusal::Dynos(format!("The dyno could not be started: {reason}.")).into()
+            }
             DynosError::Ended => Refusal::Closing.into(),
         }
     }

@@ -277,8 +277,13 @@ impl Running {
             Ok(StartedOneOff::Attached(_)) => None,
             // The node ends; whether the dyno runs is for its next start to find out.
             Err(DynosError::Ended) => std::future::pending().await,
-            Err(refused) => {
-                self.explain(&DynoLine::StartFailed { reason: refused.to_string() });
+            // The log has it from who tried.
+            Err(DynosError::NotStarted(reason)) => {
+                self.print(&DynoLine::StartFailed { reason });
+                None
+            }
+            Err(DynosError::Refused(reason)) => {
+                self.explain(&DynoLine::StartFailed { reason });
                 None
             }
         }
@@ -287,6 +292,11 @@ impl Running {
     /// Says in the log and in the output what nothing else says.
     fn explain(&self, line: &DynoLine) {
         self.node.logs().push(self.app.id, LogLine::dyno(clock::now(), &self.phase.name, line.clone()));
+        self.print(line);
+    }
+
+    /// Says it in the output.
+    fn print(&self, line: &DynoLine) {
         self.keeping.output().append([line.to_string().as_bytes()]);
     }
 

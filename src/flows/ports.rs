@@ -178,6 +178,9 @@ pub enum DynosError {
     /// It cannot be done now; the text says what is in the way and what to do.
     #[error("{0}")]
     Refused(String),
+    /// The dyno could not be started, for this reason; its app's log tells so already.
+    #[error("the dyno could not be started: {0}")]
+    NotStarted(String),
     /// The supervisor has ended.
     #[error("the supervisor has ended")]
     Ended,

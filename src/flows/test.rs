@@ -39,6 +39,8 @@ struct PretendedDynos {
     stopped: Mutex<Vec<Scope>>,
     /// What an adoption finds.
     found: Mutex<Vec<FoundOneOff>>,
+    /// Why no one-off can be started.
+    failing: Mutex<Option<String>>,
 }
 
 /// An end for which somebody waits; one that never comes leaves them waiting.
@@ -78,6 +80,9 @@ impl Dynos for PretendedDynos {
     }
 
     fn run(&self, one_off: OneOff) -> Answered<StartedOneOff> {
+        if let Some(reason) = self.failing.lock().unwrap().clone() {
+            return async { Err(DynosError::NotStarted(reason)) }.boxed();
+        }
         let (end, exit) = oneshot::channel();
         self.running.lock().unwrap().insert(one_off.id, (one_off, end));
         async { Ok(StartedOneOff::Detached(exit_of(exit))) }.boxed()
@@ -268,6 +273,20 @@ async fn a_command_that_fails_or_is_stopped_changes_nothing_that_runs() {
         let refused = rollback(&stage.node, &app, Some(ReleaseKey::parse("v3").unwrap()), &me()).await;
         assert!(matches!(refused, Err(FlowError::Refused(Refusal::RollbackTarget(_)))));
     }
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_started_is_told_once() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    *stage.dynos.failing.lock().unwrap() = Some("no address is free".to_owned());
+    let pushed = stage.push(&app).await;
+    let transcript = told(pushed).await;
+    assert!(transcript.contains("\nFailed to start process: no address is free\n"), "{transcript}");
+    assert_eq!(stage.statuses(&app).await, [(3, Failed, false)]);
+    // Who tried has told the log, and no one-off dyno of this stage does.
+    let log = stage.log(&app).await;
+    assert!(!log.iter().any(|line| line.contains("Failed to start")), "{log:#?}");
 }
 
 #[tokio::test]
