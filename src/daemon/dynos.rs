@@ -196,12 +196,18 @@ impl From<SupervisorError> for DynosError {
     fn from(error: SupervisorError) -> Self {
         match error {
             SupervisorError::Refused(refusal) => Self::Refused(format!("{refusal}.")),
-            SupervisorError::NotStarted(reason) => {
-                Self::Refused(format!("The dyno could not be started: {reason}."))
-            }
+            SupervisorError::NotStarted(reason) => Self::NotStarted(reason),
             SupervisorError::Adopt(cause) => {
                 Self::Refused(format!("The dynos that run cannot be found: {cause}."))
             }
+            SupervisorError::Departures(cause) => {
+                Self::Refused(format!("Which dynos were told to go cannot be read: {cause}."))
+            }
+            // An error of the library has its cause behind it.
+            SupervisorError::NotKept(error) => Self::Refused(format!(
+                "The dynos were told to go, but the node {error}{}: make room there, and repeat.",
+                std::error::Error::source(&*error).map(|cause| format!(" ({cause})")).unwrap_or_default()
+            )),
             SupervisorError::Ended => Self::Ended,
         }
     }

@@ -34,7 +34,7 @@ use crate::store::Store;
 use crate::supervisor::engine::Home;
 use crate::supervisor::engine::native::{NativeConfig, NativeEngine};
 use crate::supervisor::postmortem::Deaths;
-use crate::supervisor::{Supervisor, SupervisorConfig};
+use crate::supervisor::{Departures, Supervisor, SupervisorConfig};
 use crate::sys::{clock, fs, memory, privilege};
 use crate::wire::logline::LogLine;
 use crate::wire::router_line::RouterLine;
@@ -161,6 +161,7 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
             timings: config.timings,
             metrics: config.runtime_metrics,
             deaths: Deaths::at(config.lib_dir.join("deaths")),
+            departures: Departures::at(config.run_dir.join("departures")),
             sizes: config.sizes.clone(),
         },
     );

@@ -4,7 +4,7 @@
 //! the two would show its last lines again, so a follower first skips lines at the front of the ring that are known. Those
 //! may be many more than are in memory: it looks for them in the files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,10 @@ use crate::wire::logline::{DroppedLine, LogLine};
 
 /// How often a ring is looked at though nobody rang, milliseconds: inotify drops events when its queue is full.
 const POLL_MS: u64 = 1000;
+/// Lines kept of what a dyno has said last.
+pub const LAST_LINES_MAX: usize = 50;
+/// Bytes kept of each of these lines.
+pub const LAST_LINE_BYTES_MAX: usize = 4000;
 /// How long the doorbells' thread waits before it looks whether the service still lives, milliseconds.
 const DOORBELLS_WAIT_MS: u16 = 1000;
 
@@ -35,7 +39,27 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub struct FollowHandle {
     stop: watch::Sender<Stop>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Followed>,
+}
+
+/// What a dyno has said last, of all that this process has seen of its ring. The log has the lines as well, mixed with those
+/// of others of its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// The newest [`LAST_LINES_MAX`] lines, oldest first, each cut after [`LAST_LINE_BYTES_MAX`] bytes.
+    pub last: Vec<LogLine>,
+    /// From where on.
+    pub from: FollowedFrom,
+}
+
+/// Where following a ring began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FollowedFrom {
+    /// At the dyno's first line.
+    #[default]
+    First,
+    /// Behind lines that an earlier process has seen.
+    Later,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +73,11 @@ enum Stop {
 // === impl FollowHandle ===
 
 impl FollowHandle {
-    /// Drains what is left and ends. To be called when the container has exited.
-    pub async fn finish(mut self) {
+    /// Drains what is left and ends; says what was said last. To be called when the container has exited.
+    pub async fn finish(mut self) -> Followed {
         self.stop.send_replace(Stop::WhenEmpty);
         // The task neither panics nor is aborted while we hold it.
-        let _ = (&mut self.task).await;
+        (&mut self.task).await.unwrap_or_default()
     }
 }
 
@@ -66,7 +90,8 @@ impl Drop for FollowHandle {
 pub(super) fn start(service: LogService, target: Target) -> FollowHandle {
     let (stop, stopping) = watch::channel(Stop::Never);
     let task = tokio::spawn(async move {
-        if let Err(failed) = follow(&service, &target, stopping).await {
+        let mut last = LastLines::default();
+        if let Err(failed) = follow(&service, &target, stopping, &mut last).await {
             let ring = target.ring.display();
             tracing::warn!(app = %target.app, ps = target.ps, %ring, %failed, "a dyno's output is lost");
             // How many lines a damaged ring holds nobody knows; there was one at least, or nothing were amiss.
@@ -74,6 +99,7 @@ pub(super) fn start(service: LogService, target: Target) -> FollowHandle {
             let told = DroppedLine::Delivery { count: 1, since: now };
             service.push(target.app, LogLine::dropped(now, &told));
         }
+        Followed { last: last.lines.into(), from: last.from }
     });
     FollowHandle { stop, task }
 }
@@ -82,11 +108,13 @@ async fn follow(
     service: &LogService,
     target: &Target,
     mut stopping: watch::Receiver<Stop>,
+    last: &mut LastLines,
 ) -> Result<(), LogError> {
     let failed = |source| LogError::File { attempt: "read", path: target.ring.clone(), source };
     // Before the first read, so that no write falls between the two.
     let doorbell = service.doorbells.hang(&target.ring);
     let mut reader = Reader::open(&target.ring).map_err(failed)?;
+    last.from = if reader.is_at_first() { FollowedFrom::First } else { FollowedFrom::Later };
     let kept = service.kept.of(target.app, &target.ps);
     let mut is_first = true;
     loop {
@@ -111,6 +139,7 @@ async fn follow(
             Some(record) if std::mem::take(&mut is_first) => known_lines(service, target, record.at).await?,
             Some(_) | None => Known::new(),
         };
+        last.take(&batch, target);
         let lines = lines_of(batch, target, known);
         // First, so that no line that the log knows is missing there.
         if let Some(kept) = &kept {
@@ -118,6 +147,26 @@ async fn follow(
         }
         service.write(target.app, lines).await?;
         reader.commit();
+    }
+}
+
+/// The newest lines of a ring.
+#[derive(Default)]
+struct LastLines {
+    lines: VecDeque<LogLine>,
+    from: FollowedFrom,
+}
+
+impl LastLines {
+    fn take(&mut self, batch: &Batch, target: &Target) {
+        let older = batch.records.len().saturating_sub(LAST_LINES_MAX);
+        for record in batch.records.iter().skip(older) {
+            if self.lines.len() == LAST_LINES_MAX {
+                self.lines.pop_front();
+            }
+            let kept = record.line.get(..LAST_LINE_BYTES_MAX).unwrap_or(&record.line);
+            self.lines.push_back(LogLine::output(record.at, target.ps.clone(), kept.to_vec()));
+        }
     }
 }
 

@@ -36,7 +36,7 @@ use crate::wire::logline::LogLine;
 
 pub use drain::Trust;
 pub use error::LogError;
-pub use follow::FollowHandle;
+pub use follow::{FollowHandle, Followed, FollowedFrom, LAST_LINE_BYTES_MAX, LAST_LINES_MAX};
 pub use kept::{KEPT_BYTES_MAX, Keeping, KeptOutput, OutputStream, read_kept};
 pub use search::SEARCH_LINES_MAX;
 pub use session::{Begin, Filter, SessionLine, Tail};

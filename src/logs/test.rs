@@ -195,6 +195,29 @@ async fn a_ring_is_drained_as_it_is_written_and_to_its_end() {
 }
 
 #[tokio::test]
+async fn what_a_dyno_has_said_last_is_not_mixed_with_what_another_of_its_name_says() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let service = open(dirs[0].path());
+    let [(old, mut old_writer), (new, mut new_writer)] = [ring(dirs[0].path()), ring(dirs[1].path())];
+    let follow = |path: &std::path::Path| service.follow_ring(app(), "web.1".to_owned(), path.to_owned());
+    let (follow_old, follow_new) = (follow(&old), follow(&new));
+    write(&mut old_writer, &["old 1", "old 2"]);
+    write(&mut new_writer, &["new 1"]);
+    let said = |followed: Followed| {
+        let text = |line: LogLine| String::from_utf8(line.message).unwrap();
+        (followed.last.into_iter().map(text).collect::<Vec<_>>(), followed.from)
+    };
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(said(follow_old.finish().await), (words(&["old 1", "old 2"]), FollowedFrom::First));
+    let many: Vec<String> = (0..LAST_LINES_MAX + 1).map(|n| n.to_string()).collect();
+    write(&mut new_writer, &many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(said(follow_new.finish().await), (many[1..].to_vec(), FollowedFrom::First));
+    write(&mut old_writer, &["x".repeat(LAST_LINE_BYTES_MAX + 1).as_str()]);
+    let cut = (vec!["x".repeat(LAST_LINE_BYTES_MAX)], FollowedFrom::Later);
+    assert_eq!(said(follow(&old).finish().await), cut, "others have seen what was before");
+}
+
+#[tokio::test]
 async fn a_ring_goes_on_after_a_restart_without_loss_or_repetition() {
     let dir = tempfile::tempdir().unwrap();
     let (path, mut writer) = ring(dir.path());

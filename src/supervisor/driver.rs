@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::domain::{AppId, DynoId, RouteTable, Sizes};
-use crate::logs::{FollowHandle, LogService};
+use crate::logs::{FollowHandle, Followed, LogService};
 use crate::supervisor::attach::{Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
+use crate::supervisor::departures::{Departures, NotKept};
 use crate::supervisor::engine::{
     DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started, Streams,
 };
@@ -30,6 +31,9 @@ const BOOT_POLL: Duration = Duration::from_millis(50);
 const CLEAR_ATTEMPTS: u32 = 5;
 /// Between two of these attempts.
 const CLEAR_PAUSE: Duration = Duration::from_secs(2);
+
+/// Takes whether dynos that were told to go do so, whatever becomes of the node.
+type Departed = oneshot::Sender<Result<(), SupervisorError>>;
 
 /// What the driver is told.
 #[derive(Debug)]
@@ -49,12 +53,12 @@ pub(super) enum Message {
     Restart {
         app: AppId,
         scope: Scope,
-        done: oneshot::Sender<Result<(), Refusal>>,
+        done: Departed,
     },
     Stop {
         app: AppId,
         scope: Scope,
-        done: oneshot::Sender<Result<(), Refusal>>,
+        done: Departed,
     },
     Run {
         one_off: Box<OneOff>,
@@ -110,6 +114,7 @@ pub(super) struct Outside {
     pub(super) routes: watch::Sender<Arc<RouteTable>>,
     pub(super) sampling: Sampling,
     pub(super) deaths: Deaths,
+    pub(super) departures: Departures,
     pub(super) sizes: Sizes,
 }
 
@@ -141,6 +146,10 @@ struct Driver {
     stopping: Vec<oneshot::Sender<()>>,
     /// Given when the turn is done, so that whoever asked finds what was asked for published.
     answers: Vec<Box<dyn FnOnce() + Send>>,
+    /// Who has told dynos to go in this turn: answered well only if that was written down.
+    departing: Vec<(Departed, Result<(), Refusal>)>,
+    /// Why something of this turn was not written down.
+    not_kept: Option<NotKept>,
     /// Weak, so that the driver ends with the last handle.
     queue: mpsc::WeakSender<Message>,
 }
@@ -177,6 +186,8 @@ pub(super) async fn drive(
         forgetting: vec![],
         stopping: vec![],
         answers: vec![],
+        departing: vec![],
+        not_kept: None,
         queue,
     };
     loop {
@@ -220,11 +231,11 @@ impl Driver {
             }
             Message::Restart { app, scope, done } => {
                 let restarted = self.fleet.restart(app, &scope, now);
-                self.reply(done, restarted);
+                self.departing.push((done, restarted));
             }
             Message::Stop { app, scope, done } => {
                 let stopped = self.fleet.stop(app, &scope, now);
-                self.reply(done, stopped);
+                self.departing.push((done, stopped));
             }
             Message::Run { one_off, done } => self.run(*one_off, done, now),
             Message::StopAll { grace, done } => {
@@ -244,12 +255,14 @@ impl Driver {
                     self.reply(done, Err(SupervisorError::NotStarted(error.to_string())));
                 }
                 self.fleet.launch_failed(id, error.told(), now);
+                self.outside.departures.forget(id);
             }
             Message::Listening { id } => self.fleet.observe(id, Event::Listening, now),
             Message::Exited { id, end, death } => self.exited(id, end, *death, now),
             Message::ClientGone { id } => self.fleet.observe(id, Event::ClientGone, now),
             Message::Cleared { id } => {
                 self.held.remove(&id);
+                self.outside.departures.forget(id);
             }
         }
     }
@@ -322,6 +335,7 @@ impl Driver {
     async fn adopt(&mut self, desired: Vec<DesiredApp>) -> Result<Vec<(DynoId, ExitWatch)>, SupervisorError> {
         let mut ends = vec![];
         let known = desired.iter().map(|app| app.app).collect();
+        let mut departures = self.outside.departures.all().map_err(SupervisorError::Departures)?;
         let found = self.outside.engine.adopt(known).await.map_err(SupervisorError::Adopt)?;
         let now = self.clock.now();
         self.fleet.expect(desired);
@@ -337,12 +351,13 @@ impl Driver {
             if end.is_some() || matches!(dyno.is_listening(label.port), Ok(true)) {
                 self.fleet.take_over_up(id);
             }
+            if let Some(departure) = departures.remove(&id) {
+                self.fleet.take_over_departure(id, departure, now);
+            }
             if let Some(end) = end {
                 // Told before anything is published: the router never hears of a dyno that is no more.
-                if let Some(follow) = self.follow(&label, dyno.as_ref()) {
-                    follow.finish().await;
-                }
-                let death = self.witness(label).testify(&dyno, end, &self.outside.logs).await;
+                let followed = finished(self.follow(&label, dyno.as_ref())).await;
+                let death = self.witness(label).testify(&dyno, end, (followed, &self.outside.logs)).await;
                 self.exited(id, end, death, now);
                 continue;
             }
@@ -352,6 +367,7 @@ impl Driver {
                 self.fleet.observe(id, Event::ClientGone, now);
             }
         }
+        departures.keys().for_each(|gone| self.outside.departures.forget(*gone));
         self.fleet.settle(now);
         Ok(ends)
     }
@@ -371,10 +387,8 @@ impl Driver {
         }
         self.report(async move {
             let end = dyno.wait().await;
-            if let Some(follow) = follow {
-                follow.finish().await;
-            }
-            let death = Box::new(witness.testify(&dyno, end, &logs).await);
+            let followed = finished(follow).await;
+            let death = Box::new(witness.testify(&dyno, end, (followed, &logs)).await);
             Message::Exited { id, end, death }
         });
     }
@@ -433,6 +447,15 @@ impl Driver {
         for action in self.fleet.take_actions() {
             match action {
                 Action::Launch(spec) => self.launch(*spec),
+                Action::Keep(id, departure) => {
+                    if let Err(error) = self.outside.departures.keep(id, departure) {
+                        tracing::warn!(
+                            dyno = %id, error = &error as &dyn std::error::Error,
+                            "a dyno was told to go, which the next run of the node will not know"
+                        );
+                        self.not_kept = Some(error);
+                    }
+                }
                 Action::Signal(id, signal) => self.signal(id, signal),
                 Action::Kill(id) => {
                     if let Some(Err(error)) = self.held.get(&id).map(|held| held.dyno.kill()) {
@@ -521,7 +544,21 @@ impl Driver {
                 self.reply(done, ());
             }
         }
+        let not_kept = self.not_kept.take().map(Arc::new);
+        for (done, told) in self.departing.drain(..) {
+            let kept = not_kept.clone().map_or(Ok(()), |error| Err(SupervisorError::NotKept(error)));
+            // One who asked and went away needs no answer.
+            let _ = done.send(told.map_err(SupervisorError::Refused).and(kept));
+        }
         self.answers.drain(..).for_each(|answer| answer());
+    }
+}
+
+/// Has the rest of a dyno's output collected; what it has said last.
+async fn finished(follow: Option<FollowHandle>) -> Option<Followed> {
+    match follow {
+        Some(follow) => Some(follow.finish().await),
+        None => None,
     }
 }
 

@@ -7,22 +7,23 @@ mod adopt;
 mod dyno;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::domain::{AppId, DynoId, DynoName, DynoState, RouteTable, Sizes};
+use crate::domain::{AppId, DynoId, DynoName, DynoState, RouteTable, Sizes, Version};
 use crate::supervisor::engine::{DynoSpec, Reach, Signal};
 use crate::supervisor::environment;
 use crate::supervisor::fleet::dyno::Dyno;
 use crate::supervisor::lifecycle::{
-    self, Class, Effect, Event, Handover, Leave, Origin, State, Timings, Traits,
+    self, Class, Departure, Effect, Event, Handover, Leave, Origin, State, Timings, Traits,
 };
-use crate::supervisor::reconcile::{self, Change, Condition, Holder, Row, Wanted};
+use crate::supervisor::reconcile::{self, Change, Holder, Row, Wanted};
 use crate::supervisor::routes;
-use crate::supervisor::{Connection, DesiredApp, DynoView, Moment, OneOff, Preferences, Scope};
+use crate::supervisor::{Connection, DesiredApp, DynoView, Moment, OneOff, Preferences, ReleaseImage, Scope};
 use crate::wire::codes::DynoError;
 use crate::wire::logline::{DynoLine, LogLine, OverQuotaLine};
 
@@ -38,6 +39,8 @@ pub const ONE_OFFS_MAX: usize = 50;
 pub enum Action {
     /// Start it, and report [`Event::Launched`] or the failure.
     Launch(Box<DynoSpec>),
+    /// Write down how it goes, for the next run of the node.
+    Keep(DynoId, Departure),
     /// Signal every process of it.
     Signal(DynoId, Signal),
     /// Kill it.
@@ -377,7 +380,9 @@ impl Fleet {
         held.sort_by_key(|dyno| std::cmp::Reverse((dyno.created, dyno.id)));
         let holders: Vec<Holder> = held.into_iter().map(Dyno::holder).collect();
         let wanted = reconcile::wanted(desired);
-        for change in reconcile::reconcile(&wanted, &holders, desired.preferences.handover) {
+        let kept = self.serving_release(desired, &holders);
+        let kept = kept.map_or_else(Vec::new, |release| reconcile::wanted_of(desired, &release));
+        for change in reconcile::reconcile(&wanted, &kept, &holders, desired.preferences.handover) {
             match change {
                 Change::Promote(id) => {
                     if let Some(dyno) = self.dynos.get_mut(&id) {
@@ -389,6 +394,25 @@ impl Fleet {
             }
         }
         self.vacated.retain(|(vacated, _)| *vacated != app);
+    }
+
+    /// The release that serves requests while another is wanted.
+    fn serving_release(&self, desired: &DesiredApp, holders: &[Holder]) -> Option<Arc<ReleaseImage>> {
+        let current = desired.release.as_ref()?.version;
+        let serves = |holder: &&Holder| {
+            holder.name.process_type.is_web() && holder.row == Row::Serving && holder.condition.is_up()
+        };
+        let serving = holders.iter().filter(serves).map(|holder| holder.release);
+        self.image(desired.app, serving.filter(|release| *release != current).max()?)
+    }
+
+    /// A release that is known, or that some dyno of the app runs.
+    fn image(&self, app: AppId, version: Version) -> Option<Arc<ReleaseImage>> {
+        let of_dyno = || {
+            let of_version = |dyno: &&Dyno| dyno.app == app && dyno.is_formation() && dyno.version == version;
+            self.dynos.values().filter(of_version).find_map(|dyno| dyno.release.clone())
+        };
+        self.apps.get(&app).and_then(|app| app.image(version)).or_else(of_dyno)
     }
 
     /// Starts the successors that dynos have asked for on their way out, and lets those take over that have come up.
@@ -433,7 +457,7 @@ impl Fleet {
             command: wanted.command,
             size: wanted.size,
             version: wanted.release,
-            release: self.apps.get(&app).and_then(|app| app.image(wanted.release)),
+            release: self.image(app, wanted.release),
             lineage: id,
             behind,
             env: BTreeMap::new(),
@@ -480,8 +504,7 @@ impl Fleet {
     /// Says that what should have taken over has not come up, and what serves instead.
     fn tell_who_serves_on(&mut self, id: DynoId, now: Moment) {
         let Some(dyno) = self.dynos.get(&id) else { return };
-        let serves =
-            |other: &&Dyno| Some(other.lineage) == dyno.behind && other.condition() != Condition::Down;
+        let serves = |other: &&Dyno| Some(other.lineage) == dyno.behind && other.condition().is_up();
         if let Some(serving) = self.dynos.values().find(serves) {
             let line = DynoLine::NotSwitched { to: dyno.version, serving: serving.version };
             self.actions.push(Action::Log(dyno.app, LogLine::dyno(now.into(), &dyno.name, line)));
@@ -497,6 +520,7 @@ impl Fleet {
             };
             match effect {
                 Effect::Launch => return self.launch(id, now),
+                Effect::Keep(departure) => self.actions.push(Action::Keep(id, departure)),
                 Effect::Terminate => self.actions.push(Action::Signal(id, Signal::TERMINATE)),
                 Effect::HangUp => self.actions.push(Action::Signal(id, Signal::HANGUP)),
                 Effect::Kill => self.actions.push(Action::Kill(id)),

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::domain::{AppId, DynoId, RouteTable, Sizes};
 use crate::logs::LogService;
 use crate::supervisor::attach::{ExitWatch, OneOffStarted};
+use crate::supervisor::departures::{Departures, NotKept};
 use crate::supervisor::driver::{self, Message};
 use crate::supervisor::engine::{Engine, EngineError};
 use crate::supervisor::fleet::Refusal;
@@ -29,6 +30,8 @@ pub struct SupervisorConfig {
     pub metrics: RuntimeMetrics,
     /// Where accounts of dynos' ends are kept.
     pub deaths: Deaths,
+    /// Where it is kept who has been told to go.
+    pub departures: Departures,
     /// What a dyno of each size may use.
     pub sizes: Sizes,
 }
@@ -54,6 +57,12 @@ pub enum SupervisorError {
     /// What runs could not be found out.
     #[error("cannot take over the dynos that run")]
     Adopt(#[source] EngineError),
+    /// Dynos were told to go, and the next run of the node would not know it.
+    #[error(transparent)]
+    NotKept(Arc<NotKept>),
+    /// Which dynos were told to go could not be found out.
+    #[error("cannot read which dynos were told to go")]
+    Departures(#[source] std::io::Error),
     /// Its driver has ended, as the node has.
     #[error("the supervisor has ended")]
     Ended,
@@ -67,9 +76,16 @@ impl Supervisor {
         let (views_in, views) = watch::channel(Arc::default());
         let (routes_in, routes) = watch::channel(Arc::default());
         let sampling = Sampling { every: config.timings.sample, metrics: config.metrics };
-        let (deaths, sizes) = (config.deaths.clone(), config.sizes);
-        let outside =
-            driver::Outside { engine, logs, views: views_in, routes: routes_in, sampling, deaths, sizes };
+        let outside = driver::Outside {
+            engine,
+            logs,
+            views: views_in,
+            routes: routes_in,
+            sampling,
+            deaths: config.deaths.clone(),
+            departures: config.departures,
+            sizes: config.sizes,
+        };
         tokio::spawn(driver::drive(outside, config.timings, messages, driver.downgrade()));
         Self { driver, views, routes, deaths: config.deaths }
     }
@@ -99,20 +115,22 @@ impl Supervisor {
         self.ask(|done| Message::Forget { app, done }).await
     }
 
-    /// Restarts dynos of the formation; one-offs are left alone.
+    /// Restarts dynos of the formation; one-offs are left alone. What is answered well goes on under the next run of the
+    /// node, however this one ends.
     ///
     /// # Errors
-    /// There is no such dyno.
+    /// There is no such dyno, or it could not be written down.
     pub async fn restart(&self, app: AppId, scope: Scope) -> Result<(), SupervisorError> {
-        self.ask(|done| Message::Restart { app, scope, done }).await?.map_err(SupervisorError::Refused)
+        self.ask(|done| Message::Restart { app, scope, done }).await?
     }
 
-    /// Stops dynos. Those of the formation come back by themselves.
+    /// Stops dynos. Those of the formation come back by themselves. What is answered well goes on under the next run of
+    /// the node, however this one ends.
     ///
     /// # Errors
-    /// There is no such dyno.
+    /// There is no such dyno, or it could not be written down.
     pub async fn stop(&self, app: AppId, scope: Scope) -> Result<(), SupervisorError> {
-        self.ask(|done| Message::Stop { app, scope, done }).await?.map_err(SupervisorError::Refused)
+        self.ask(|done| Message::Stop { app, scope, done }).await?
     }
 
     /// Starts a one-off dyno. Returns when its process is launched: it then outlives this process.

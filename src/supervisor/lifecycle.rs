@@ -24,6 +24,9 @@
 //!    └─────── replaced ───────┴──▶ Draining ──span over, stop: SIGTERM to all──▶ Stopping
 //! ```
 //!
+//! A dyno that is told to go goes on with that under the next run of the node: [`Effect::Keep`] comes before it is told,
+//! and [`resume`] begins where that ended.
+//!
 //! One-off dynos never crash: they end. An event that means nothing in a state leaves it as it is and says so with
 //! [`Effect::Ignored`].
 
@@ -267,11 +270,27 @@ pub enum Memory {
     Exceeded,
 }
 
+/// What is kept of a dyno's way out, for the next run of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Departure {
+    /// It serves until its successor does.
+    Yielding,
+    /// It gets SIGTERM as soon as it runs.
+    Aborting,
+    /// It has got SIGTERM.
+    Leaving {
+        /// When SIGKILL follows.
+        kill: Moment,
+    },
+}
+
 /// What has to be done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Make a container and run the process in it; the log says so with the command.
     Launch,
+    /// Write this down, before anything is done about it.
+    Keep(Departure),
     /// SIGTERM to every process.
     Terminate,
     /// SIGHUP to every process.
@@ -328,6 +347,19 @@ pub fn step(traits: &Traits, state: State, event: Event, now: Moment) -> (State,
         Event::Stop(leave) => events::stop(traits, state, leave, now),
         Event::Kill => events::kill(traits, state, now),
         Event::Tick => events::tick(traits, state, now),
+    }
+}
+
+/// The state of a dyno taken over in `state` that an earlier run of the node has told to go. One that leaves gets its SIGTERM
+/// again where it still runs: whether it has got one nobody knows.
+#[must_use]
+pub fn resume(traits: &Traits, state: State, departure: Departure, now: Moment) -> State {
+    let latest = now.plus(traits.timings.grace);
+    match (departure, state) {
+        (Departure::Yielding, State::Up { launched, crashes, .. }) => State::Yielding { launched, crashes },
+        // One that does not serve any more has nothing to hand over.
+        (Departure::Yielding | Departure::Aborting, _) => State::Stopping { kill: latest },
+        (Departure::Leaving { kill }, _) => State::Stopping { kill: kill.min(latest) },
     }
 }
 

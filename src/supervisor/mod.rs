@@ -15,6 +15,7 @@
 
 mod attach;
 pub mod backoff;
+mod departures;
 mod desired;
 mod driver;
 pub mod engine;
@@ -29,6 +30,7 @@ pub mod reconcile;
 mod routes;
 
 pub use attach::{Attached, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
+pub use departures::{Departures, NotKept};
 pub use desired::{Connection, DesiredApp, DynoView, OneOff, Preferences, ReleaseImage, Scope, StackImage};
 pub use handle::{Supervisor, SupervisorConfig, SupervisorError};
 pub use metrics::RuntimeMetrics;

@@ -5,14 +5,16 @@
 //!
 //! - Of one release, each dyno of the next row takes over by itself as soon as it is up (restart, age, size).
 //! - Of two releases, the next row takes over whole once all of it is up, so that no two releases answer side by side.
+//! - While the next row does not come up, the release that serves fills the places that the serving row lacks, so that an
+//!   app can be scaled whatever its newest release does.
 //! - Where no dyno of the serving row is up there is nothing to protect: the first of the next row that comes up brings
 //!   all of it to serve, and a new release replaces at once what has no successor yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{DynoId, DynoName, DynoSize, Version};
-use crate::supervisor::DesiredApp;
 use crate::supervisor::lifecycle::{Handover, Leave};
+use crate::supervisor::{DesiredApp, ReleaseImage};
 
 /// A dyno that should exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +41,25 @@ pub enum Row {
 /// How far a dyno is, as far as replacing it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// Starting, or crashed.
+    /// Starting for the first time.
     Down,
+    /// Has crashed, or could not be started, and may come up at a later start.
+    Failing,
     /// Up.
     Up,
     /// Up, and waits to be relieved.
     Yielding,
+}
+
+impl Condition {
+    /// Whether it serves, or could.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        match self {
+            Self::Up | Self::Yielding => true,
+            Self::Down | Self::Failing => false,
+        }
+    }
 }
 
 /// A dyno that holds a name in its row. Dynos on their way out hold none.
@@ -88,7 +103,12 @@ pub enum Change {
 /// The dynos that `app` asks for. A type without a command asks for none.
 #[must_use]
 pub fn wanted(app: &DesiredApp) -> Vec<Wanted> {
-    let Some(release) = &app.release else { return vec![] };
+    app.release.as_ref().map_or_else(Vec::new, |release| wanted_of(app, release))
+}
+
+/// The dynos that `app` would ask for if this were its release.
+#[must_use]
+pub fn wanted_of(app: &DesiredApp, release: &ReleaseImage) -> Vec<Wanted> {
     app.formation
         .entries()
         .iter()
@@ -104,15 +124,16 @@ pub fn wanted(app: &DesiredApp) -> Vec<Wanted> {
         .collect()
 }
 
-/// What leads from `holders` to `wanted`. Who takes over comes first, then who stops, then who starts: the log tells them
+/// What leads from `holders` to `wanted`; `kept` are the same places, filled by the release that serves while `wanted` is
+/// another that does not come up. Who takes over comes first, then who stops, then who starts: the log tells them
 /// in that order.
 #[must_use]
-pub fn reconcile(wanted: &[Wanted], holders: &[Holder], handover: Handover) -> Vec<Change> {
+pub fn reconcile(wanted: &[Wanted], kept: &[Wanted], holders: &[Holder], handover: Handover) -> Vec<Change> {
     let overlaps = |name: &DynoName| handover == Handover::Overlap && name.process_type.is_web();
     let (web, rest): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(|dyno| overlaps(&dyno.name));
     let (web_holders, rest_holders): (Vec<&Holder>, Vec<&Holder>) =
         holders.iter().partition(|holder| overlaps(&holder.name));
-    let mut changes = Rows::new(&web, &web_holders).overlap();
+    let mut changes = Rows::new(&web, &web_holders).overlap(kept);
     changes.extend(at_once(&rest, &rest_holders));
     changes.sort_by_key(|change| match change {
         Change::Promote(_) => 0,
@@ -178,7 +199,7 @@ impl<'a> Rows<'a> {
         let by_name: BTreeMap<&DynoName, &Wanted> = wanted.iter().map(|dyno| (&dyno.name, *dyno)).collect();
         // Of twins the one that is up stays.
         let mut holders = holders.to_vec();
-        holders.sort_by_key(|holder| holder.condition == Condition::Down);
+        holders.sort_by_key(|holder| !holder.condition.is_up());
         for holder in holders {
             let Some(wanted) = by_name.get(&holder.name) else {
                 rows.stop(holder, Leave::Down);
@@ -210,13 +231,17 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn overlap(mut self) -> Vec<Change> {
+    fn overlap(mut self, kept: &[Wanted]) -> Vec<Change> {
         let whole = self.is_whole();
         let waits = self.switches() && !whole;
+        let kept = if waits && self.is_stuck() { kept } else { &[] };
         for wanted in std::mem::take(&mut self.wanted) {
             let next = self.next.get(&wanted.name).copied();
             let serving = self.serving.get(&wanted.name).copied();
             let start = |row| Change::Start { wanted: wanted.clone(), row };
+            let kept = kept.iter().find(|kept| kept.name == wanted.name && serving.is_none());
+            // First, since what starts in the next row stands behind it.
+            self.changes.extend(kept.map(|kept| Change::Start { wanted: kept.clone(), row: Row::Serving }));
             match (serving, next) {
                 (None, None) => {
                     self.changes.push(start(if waits { Row::Next } else { Row::Serving }));
@@ -224,20 +249,20 @@ impl<'a> Rows<'a> {
                 (None, Some(next)) if !waits => self.take_over(next, None),
                 (None, Some(_)) => {}
                 (Some(serving), Some(next)) if fits(serving, wanted) => {
-                    if serving.condition == Condition::Down {
-                        self.take_over(next, Some(serving));
-                    } else {
+                    if serving.condition.is_up() {
                         self.stop(next, Leave::Replaced);
+                    } else {
+                        self.take_over(next, Some(serving));
                     }
                 }
                 (Some(serving), None) if fits(serving, wanted) => {}
-                (Some(serving), None) if serving.condition == Condition::Down && !waits => {
+                (Some(serving), None) if !serving.condition.is_up() && !waits => {
                     self.stop(serving, Leave::Outdated);
                     self.changes.push(start(Row::Serving));
                 }
                 (Some(_), None) => self.changes.push(start(Row::Next)),
                 (Some(serving), Some(next)) => {
-                    let alone = next.condition != Condition::Down || serving.condition == Condition::Down;
+                    let alone = next.condition.is_up() || !serving.condition.is_up();
                     let may = if serving.release == next.release { alone } else { whole };
                     if may {
                         self.take_over(next, Some(serving));
@@ -256,17 +281,22 @@ impl<'a> Rows<'a> {
 
     /// Whether a release is being switched: one of another serves, or may recover before its successor is up.
     fn switches(&self) -> bool {
-        self.old().any(|old| old.condition != Condition::Down || self.next.contains_key(&old.name))
+        self.old().any(|old| old.condition.is_up() || self.next.contains_key(&old.name))
+    }
+
+    /// Whether another release serves, and the wanted one has been tried and did not come up.
+    fn is_stuck(&self) -> bool {
+        self.next.values().any(|next| next.condition == Condition::Failing)
+            && self.old().any(|old| old.condition.is_up())
     }
 
     /// Whether the next row can take over from another release.
     fn is_whole(&self) -> bool {
-        let is_up =
-            |name: &DynoName| self.next.get(name).is_some_and(|next| next.condition != Condition::Down);
+        let is_up = |name: &DynoName| self.next.get(name).is_some_and(|next| next.condition.is_up());
         let is_new = |wanted: &Wanted| {
             self.serving.get(&wanted.name).is_some_and(|serving| serving.release == wanted.release)
         };
-        if self.old().any(|old| old.condition != Condition::Down) {
+        if self.old().any(|old| old.condition.is_up()) {
             self.wanted.iter().all(|wanted| is_up(&wanted.name) || is_new(wanted))
         } else {
             self.wanted.iter().any(|wanted| is_up(&wanted.name))
@@ -282,6 +312,11 @@ mod test {
     use super::*;
 
     const OVERLAP: Handover = Handover::Overlap;
+
+    /// Where nothing is known of an earlier release.
+    fn reconcile(wanted: &[Wanted], holders: &[Holder], handover: Handover) -> Vec<Change> {
+        super::reconcile(wanted, &[], holders, handover)
+    }
 
     fn dyno(index: u32, release: u64) -> Wanted {
         Wanted {
@@ -432,8 +467,31 @@ mod test {
         }
     }
 
+    #[test]
+    fn while_a_release_does_not_come_up_the_one_that_serves_fills_what_is_added() {
+        let (wanted, kept) = ([dyno(1, 4), dyno(2, 4)], [dyno(1, 3), dyno(2, 3)]);
+        let boots = [holder(1, 3), next(1, 4, Condition::Down)];
+        let changes = super::reconcile(&wanted, &kept, &boots, OVERLAP);
+        assert_eq!(changes, [start(dyno(2, 4), Row::Next)], "it may come up in a moment");
+        let fails = [holder(1, 3), next(1, 4, Condition::Failing)];
+        let changes = super::reconcile(&wanted, &kept, &fails, OVERLAP);
+        assert_eq!(changes, [start(dyno(2, 3), Row::Serving), start(dyno(2, 4), Row::Next)]);
+        let waits = [&fails[..], &[next(2, 4, Condition::Down)]].concat();
+        let changes = super::reconcile(&wanted, &kept, &waits, OVERLAP);
+        assert_eq!(changes, [start(dyno(2, 3), Row::Serving)]);
+        let filled = [&waits[..], &[holder(2, 3)]].concat();
+        assert_eq!(super::reconcile(&wanted, &kept, &filled, OVERLAP), []);
+        let fewer = super::reconcile(&wanted[..1], &kept[..1], &filled, OVERLAP);
+        assert_eq!(fewer, [stop(&filled[3], Leave::Down), stop(&filled[2], Leave::Down)]);
+    }
+
     fn conditions() -> impl Strategy<Value = Condition> {
-        prop_oneof![Just(Condition::Down), Just(Condition::Up), Just(Condition::Yielding)]
+        prop_oneof![
+            Just(Condition::Down),
+            Just(Condition::Failing),
+            Just(Condition::Up),
+            Just(Condition::Yielding)
+        ]
     }
 
     fn any_holder() -> impl Strategy<Value = Holder> {
@@ -461,7 +519,7 @@ mod test {
                     id: DynoId(Uuid::new_v4()),
                     row,
                     condition: Condition::Down,
-                    ..holder(wanted.name.index, 2)
+                    ..holder(wanted.name.index, wanted.release.0)
                 }),
             }
         }
@@ -476,11 +534,14 @@ mod test {
             overlap in any::<bool>(),
         ) {
             let handover = if overlap { OVERLAP } else { Handover::AtOnce };
-            let wanted: Vec<_> = (1..=quantity).map(|index| dyno(index, 2)).collect();
+            let [kept, wanted] = [1, 2].map(|release| (1..=quantity).map(|index| dyno(index, release)).collect::<Vec<_>>());
+            let reconcile = |wanted: &[Wanted], holders: &[Holder], handover| {
+                super::reconcile(wanted, &kept, holders, handover)
+            };
             let with_id = |(n, holder): (usize, Holder)| Holder { id: DynoId(Uuid::from_u128(n as u128)), ..holder };
             let mut holders: Vec<_> = held.into_iter().enumerate().map(with_id).collect();
             let serves = |holders: &[Holder]| {
-                let up = |holder: &&Holder| holder.row == Row::Serving && holder.condition != Condition::Down;
+                let up = |holder: &&Holder| holder.row == Row::Serving && holder.condition.is_up();
                 holders.iter().filter(up).any(|holder| holder.name.index <= quantity)
             };
             let served = serves(&holders);
@@ -490,7 +551,7 @@ mod test {
             for _ in 0..3 {
                 for holder in &mut holders {
                     holder.condition = match holder.condition {
-                        Condition::Down => Condition::Up,
+                        Condition::Down | Condition::Failing => Condition::Up,
                         known => known,
                     };
                 }

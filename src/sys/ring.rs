@@ -180,6 +180,12 @@ impl Reader {
         Ok(Reader { ring, position, dropped_seen })
     }
 
+    /// Whether no line has been read yet, by whatever reader that committed.
+    #[must_use]
+    pub fn is_at_first(&self) -> bool {
+        self.position == 0
+    }
+
     /// The next lines, without waiting; an empty batch if there are none.
     ///
     /// # Errors

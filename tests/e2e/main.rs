@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod chaos;
 mod crashes;
+mod departures;
 mod first_push;
 mod languages;
 mod limits;
@@ -24,8 +25,6 @@ mod why;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::support::node::{TestNode, eventually, stack_dir};
 use crate::support::skip::{is_root_or_skip, skip};
 
@@ -43,10 +42,8 @@ fn is_possible(test: &str) -> bool {
 
 /// The web dynos of an app: identity and state.
 fn web_dynos(node: &TestNode, app: &str) -> BTreeSet<(String, String)> {
-    let dynos: Vec<Value> = serde_json::from_str(&node.ok(&["ps", "-a", app, "--json"])).unwrap();
-    let text = |dyno: &Value, key: &str| dyno[key].as_str().unwrap().to_owned();
-    let web = dynos.iter().filter(|dyno| dyno["type"] == "web");
-    web.map(|dyno| (text(dyno, "id"), text(dyno, "state"))).collect()
+    let web = node.dynos(app).into_iter().filter(|dyno| dyno.process_type == "web");
+    web.map(|dyno| (dyno.id, dyno.state)).collect()
 }
 
 /// Waits until other web dynos than `before` serve an app, and none of those is left.

@@ -1,7 +1,7 @@
 //! Releases and restarts under a steady stream of requests, and releases that do not come up.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::node::{TestNode, eventually};
@@ -11,35 +11,51 @@ use crate::{is_possible, lab, relieved, web_dynos};
 const PACE: Duration = Duration::from_millis(20);
 /// Streams at a time: a request that takes longer does not hold up the others.
 const STREAMS: usize = 2;
+/// Requests that are answered between two switches, however slow the machine is.
+const BETWEEN_SWITCHES: usize = 25;
+
+/// Requests that are being sent.
+struct Stream {
+    answered: AtomicUsize,
+    over: AtomicBool,
+}
+
+impl Stream {
+    /// Waits until so many more are answered, well or not.
+    fn goes_on(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        eventually("requests are answered", || {
+            self.answered.load(Ordering::Relaxed) >= before + BETWEEN_SWITCHES
+        });
+    }
+}
 
 /// Sends requests all the while `work` goes on: how many there were, and those that were not answered well.
-fn under_requests(node: &TestNode, work: impl FnOnce()) -> (usize, Vec<String>) {
-    let (router_port, over) = (node.router_port, AtomicBool::new(false));
+fn under_requests(node: &TestNode, work: impl FnOnce(&Stream)) -> (usize, Vec<String>) {
+    let router_port = node.router_port;
+    let sent = Stream { answered: AtomicUsize::new(0), over: AtomicBool::new(false) };
     std::thread::scope(|scope| {
         let stream = || {
-            let (mut count, mut failed) = (0, Vec::new());
-            while !over.load(Ordering::Relaxed) {
-                count += 1;
+            let mut failed = Vec::new();
+            while !sent.over.load(Ordering::Relaxed) {
                 match request(router_port) {
                     Ok(answer) if answer.starts_with("HTTP/1.1 200 ") => {}
                     Ok(answer) => failed.push(answer),
                     Err(error) => failed.push(error.to_string()),
                 }
+                sent.answered.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(PACE);
             }
-            (count, failed)
+            failed
         };
         let streams: Vec<_> = (0..STREAMS).map(|_| scope.spawn(stream)).collect();
-        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        over.store(true, Ordering::Relaxed);
-        let ends = streams.into_iter().map(|stream| stream.join().unwrap());
-        let all = ends.fold((0, Vec::new()), |(count, failed), (more, others)| {
-            (count + more, [failed, others].concat())
-        });
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&sent)));
+        sent.over.store(true, Ordering::Relaxed);
+        let failed: Vec<_> = streams.into_iter().flat_map(|stream| stream.join().unwrap()).collect();
         if let Err(panic) = worked {
             std::panic::resume_unwind(panic);
         }
-        all
+        (sent.answered.load(Ordering::Relaxed), failed)
     })
 }
 
@@ -84,15 +100,20 @@ fn deploys_rollbacks_and_restarts_fail_no_request() {
     eventually("both are up", || {
         web_dynos(&node, "lab").iter().filter(|(_, state)| state == "up").count() == 2
     });
-    let (count, failed) = under_requests(&node, || {
-        switch(&node, || drop(node.ok(&["config:set", "GREETING=moin", "-a", "lab"])));
+    let (count, failed) = under_requests(&node, |sent| {
+        let switch = |by: &dyn Fn()| {
+            sent.goes_on();
+            switch(&node, by);
+        };
+        switch(&|| drop(node.ok(&["config:set", "GREETING=moin", "-a", "lab"])));
         assert!(node.get("lab", "/").1.starts_with("moin from web."));
-        switch(&node, || push_something(&node, &source));
-        switch(&node, || drop(node.ok(&["rollback", "v3", "-a", "lab"])));
+        switch(&|| push_something(&node, &source));
+        switch(&|| drop(node.ok(&["rollback", "v3", "-a", "lab"])));
         assert!(node.get("lab", "/").1.starts_with("hello from web."));
-        switch(&node, || drop(node.ok(&["ps:restart", "web", "-a", "lab"])));
+        switch(&|| drop(node.ok(&["ps:restart", "web", "-a", "lab"])));
+        sent.goes_on();
     });
-    assert!(count > 40, "there was a stream: {count}");
+    assert!(count > 100, "there was a stream: {count}");
     assert!(failed.is_empty(), "{} of {count} failed: {failed:#?}\n{}", failed.len(), said(&node));
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::is_possible;
-use crate::support::node::{Found, TestNode, eventually};
+use crate::support::node::{Found, Listed, TestNode, eventually};
 
 #[test]
 fn a_node_whose_program_is_replaced_keeps_every_dyno() {
@@ -91,9 +91,8 @@ fn settled(node: &TestNode, count: usize) -> Vec<Found> {
     eventually(&format!("{count} dynos run"), || {
         found = node.containers().into_iter().filter(Found::is_alive).collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        let (_, dynos) = node.api("GET /apps/teller/dynos", "", "");
-        let up = dynos.as_array().unwrap().iter().filter(|dyno| dyno["state"] == "up");
-        let up: Vec<_> = up.map(|dyno| dyno["id"].as_str().unwrap().to_owned()).collect();
+        let up = node.dynos("teller").into_iter().filter(Listed::is_up);
+        let up: Vec<_> = up.map(|dyno| dyno.id).collect();
         found.len() == count && up.len() == count && found.iter().all(|found| up.contains(&found.id))
     });
     found

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dyno::domain::{AppId, DynoId, DynoName, ProcessType, Version};
 use dyno::supervisor::engine::{DynoSpec, Signal};
 use dyno::supervisor::fleet::{Action, Fleet};
-use dyno::supervisor::lifecycle::{Class, Event, Memory, State, Timings};
+use dyno::supervisor::lifecycle::{Class, Departure, Event, Memory, State, Timings};
 use dyno::supervisor::{DesiredApp, Moment};
 use dyno::wire::codes::DynoError;
 use rand::rngs::StdRng;
@@ -16,17 +16,11 @@ use crate::rules::Memories;
 
 /// A container of the fake world.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "two facts of a process, neither of which follows from the other"
-)]
 pub struct Container {
     pub spec: DynoSpec,
     pub phase: Phase,
-    /// When it got SIGTERM from the fleet that watches it now.
+    /// When it first got SIGTERM: no later fleet may forget that.
     pub terminated: Option<Moment>,
-    /// Whether it ever got SIGTERM: it may end for it, whoever has forgotten.
-    pub dying: bool,
     /// When its process was launched, as far as its fleet knows.
     pub launched: Moment,
     pub listening: bool,
@@ -46,6 +40,8 @@ pub struct World {
     pub fleet: Fleet,
     pub desired: BTreeMap<AppId, DesiredApp>,
     pub containers: BTreeMap<DynoId, Container>,
+    /// How dynos go, as it was written down.
+    pub departures: BTreeMap<DynoId, Departure>,
     /// Releases whose processes never come up.
     pub bad: BTreeSet<Version>,
     pub next_version: u64,
@@ -60,6 +56,7 @@ impl World {
             fleet: Fleet::new(Timings::default(), seed),
             desired: BTreeMap::new(),
             containers: BTreeMap::new(),
+            departures: BTreeMap::new(),
             bad: BTreeSet::new(),
             next_version: 1,
             memories: Memories::default(),
@@ -89,7 +86,9 @@ impl World {
                 self.fleet.launch_failed(id, DynoError::not_started("as the dice fell"), self.now);
             }
             Phase::Starting => self.launch(id),
-            Phase::Running if container.dying && self.dice.random_bool(0.5) => self.end(id, 143),
+            Phase::Running if container.terminated.is_some() && self.dice.random_bool(0.5) => {
+                self.end(id, 143)
+            }
             Phase::Running if self.dice.random_bool(if hopeless { 0.4 } else { 0.1 }) => {
                 self.end(id, self.now.0.to_le_bytes()[0]);
             }
@@ -133,7 +132,6 @@ impl World {
                         spec: *spec,
                         phase: Phase::Starting,
                         terminated: None,
-                        dying: false,
                         launched: self.now,
                         listening: false,
                     };
@@ -144,9 +142,15 @@ impl World {
                     assert_eq!(container.phase, Phase::Running, "what is signalled runs");
                     if signal == Signal::TERMINATE {
                         self.memories.may_terminate(container, &self.desired, self.now);
+                        assert!(
+                            self.departures.contains_key(&id),
+                            "told to end before that was written down"
+                        );
                         container.terminated = container.terminated.or(Some(self.now));
-                        container.dying = true;
                     }
+                }
+                Action::Keep(id, departure) => {
+                    self.departures.insert(id, departure);
                 }
                 Action::Kill(id) => {
                     let container = self.containers.get_mut(&id).expect("what is killed exists");
@@ -189,7 +193,7 @@ impl World {
                             self.listen(id);
                         }
                     }
-                    Phase::Running if container.dying => self.end(id, 143),
+                    Phase::Running if container.terminated.is_some() => self.end(id, 143),
                     Phase::Running if self.bad.contains(&container.spec.label.release) => {}
                     Phase::Running if container.listening => {}
                     Phase::Running => self.listen(id),
@@ -229,22 +233,22 @@ impl World {
             })
             .map(|view| (view.app, view.name))
             .collect();
-        let leaving = self.containers.values().any(|container| container.dying);
+        let leaving = self.containers.values().any(|container| container.terminated.is_some());
         held == wanted.len() && up == wanted && !leaving
     }
 
-    /// The node is killed and comes back: only containers and what is wanted survive.
+    /// The node is killed and comes back: only containers, what is wanted, and who was told to go survive.
     pub fn restart_of_the_node(&mut self) {
         self.fleet = Fleet::new(Timings::default(), self.dice.random());
-        // What was being started or told to end is in the hands of no one now; it is there or it is not.
+        // What was being started is in the hands of no one now; it is there or it is not.
         let survives = self.dice.random_bool(0.5);
         self.containers.retain(|_, container| container.phase != Phase::Starting || survives);
         let known: BTreeSet<AppId> = self.desired.keys().copied().collect();
         self.containers.retain(|_, container| known.contains(&container.spec.label.app));
+        self.departures.retain(|id, _| self.containers.contains_key(id));
         self.fleet.expect(self.desired.values().cloned().collect());
         let now = self.now;
         for container in self.containers.values_mut() {
-            container.terminated = None;
             if container.phase == Phase::Starting {
                 container.phase = Phase::Running;
             }
@@ -259,6 +263,9 @@ impl World {
             let has_ended = matches!(container.phase, Phase::Killed | Phase::Ended);
             if container.listening || has_ended {
                 self.fleet.take_over_up(id);
+            }
+            if let Some(departure) = self.departures.get(&id) {
+                self.fleet.take_over_departure(id, *departure, now);
             }
         }
         let ended =

@@ -49,6 +49,30 @@ pub struct Found {
     pub started: u64,
 }
 
+/// A dyno, as the API lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The dyno's identity.
+    pub id: String,
+    /// `web.1`.
+    pub name: String,
+    /// `web`.
+    pub process_type: String,
+    /// `up`, `starting` and so on.
+    pub state: String,
+}
+
+impl Listed {
+    fn of(dyno: &Value) -> Listed {
+        let text = |field: &str| dyno[field].as_str().unwrap().to_owned();
+        Listed { id: text("id"), name: text("name"), process_type: text("type"), state: text("state") }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.state == "up"
+    }
+}
+
 impl Found {
     fn of(record: &Value) -> Option<Found> {
         let label: Value = serde_json::from_str(record["labels"]["dyno.v1"].as_str()?).unwrap();
@@ -180,6 +204,13 @@ impl TestNode {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{request}: {error}: {answer}")))
+    }
+
+    /// The dynos of an app.
+    pub fn dynos(&self, app: &str) -> Vec<Listed> {
+        let (status, body) = self.api(&format!("GET /apps/{app}/dynos"), "", "");
+        assert!(status == 200 || status == 206, "dynos of {app}: {status} {body}");
+        body.as_array().unwrap().iter().map(Listed::of).collect()
     }
 
     /// The containers of the node, whether or not anything serves.

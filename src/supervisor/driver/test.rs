@@ -51,10 +51,13 @@ fn world() -> World {
 }
 
 fn world_keeping(deaths: Deaths) -> World {
+    world_configured(SupervisorConfig { deaths, ..short() })
+}
+
+fn world_configured(config: SupervisorConfig) -> World {
     let dir = tempfile::tempdir().unwrap();
     let logs = LogService::open(dir.path().to_owned()).unwrap();
     let engine = FakeEngine::new();
-    let config = SupervisorConfig { deaths, ..short() };
     let supervisor = Supervisor::start(Arc::new(engine.clone()), logs.clone(), config);
     World { engine, supervisor, logs, _dir: dir }
 }
@@ -195,6 +198,47 @@ async fn a_new_supervisor_takes_over_and_starts_nothing_twice() {
     let names: Vec<_> = second.engine.starts()[3..].iter().map(|spec| spec.label.name.to_string()).collect();
     assert_eq!(names, ["web.2"], "only the one that died meanwhile");
     assert!(second.log().await.contains(&"Process exited with status 9".to_owned()));
+}
+
+#[tokio::test]
+async fn a_dyno_that_was_told_to_go_goes_under_the_next_supervisor() {
+    let dir = tempfile::tempdir().unwrap();
+    let departures = || Departures::at(dir.path().join("departures"));
+    // The first has no time to see to it.
+    let patient = Timings { grace: PATIENCE, ..short().timings };
+    let config = SupervisorConfig { timings: patient, departures: departures(), ..short() };
+    let first = world_configured(config);
+    first.supervisor.apply(app(1)).await.unwrap();
+    first.up(1).await;
+    first.engine.set_manners(Manners::Stubborn);
+    first.supervisor.restart(APP, Scope::All).await.unwrap();
+    let World { engine, supervisor, logs, _dir } = first;
+    drop(supervisor);
+    until("its successor runs", || engine.running().len() == 2).await;
+    let old = engine.starts()[0].label.id;
+    let config = SupervisorConfig { departures: departures(), ..short() };
+    let supervisor = Supervisor::start(Arc::new(engine.clone()), logs.clone(), config);
+    let second = World { engine, supervisor, logs, _dir };
+    second.supervisor.adopt(vec![app(1)]).await.unwrap();
+    until("the old one is killed", || second.engine.running().iter().all(|d| d.spec().label.id != old)).await;
+    second.up(1).await;
+    assert_eq!(second.engine.starts().len(), 2, "its successor was there already");
+    until("nothing is kept of who is gone", || departures().all().unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_restart_that_would_be_forgotten_is_not_answered_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = dir.path().join("taken");
+    std::fs::write(&taken, "").unwrap();
+    let world = world_configured(SupervisorConfig { departures: Departures::at(taken), ..short() });
+    world.supervisor.apply(app(1)).await.unwrap();
+    world.up(1).await;
+    let refused = world.supervisor.restart(APP, Scope::All).await;
+    assert!(matches!(refused, Err(SupervisorError::NotKept(_))), "{refused:?}");
+    let unknown = Scope::Dyno("web.7".parse().unwrap());
+    let refused = world.supervisor.stop(APP, unknown).await;
+    assert!(matches!(refused, Err(SupervisorError::Refused(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Dyno, Fleet, Phase};
 use crate::domain::{AppId, DynoId};
 use crate::supervisor::engine::{DynoLabel, Reach};
-use crate::supervisor::lifecycle::{Class, Event, Leave, State, Traits};
+use crate::supervisor::lifecycle::{self, Class, Departure, Effect, Event, Leave, State, Traits};
 use crate::supervisor::reconcile::Row;
 use crate::supervisor::{Connection, DesiredApp, Moment};
+use crate::wire::logline::DynoLine;
 
 impl Fleet {
     /// Takes what apps should be, without starting or stopping yet; [`Self::settle`] follows.
@@ -19,6 +20,15 @@ impl Fleet {
     /// Starts and stops what [`Self::expect`] and [`Self::take_over`] left undone.
     pub fn settle(&mut self, now: Moment) {
         self.phase = Phase::Open;
+        // Those that have ended meanwhile are no more.
+        let leaving = self.dynos.values().filter_map(|dyno| {
+            let State::Stopping { kill } = dyno.state else { return None };
+            Some((dyno.id, Departure::Leaving { kill }))
+        });
+        for (id, departure) in leaving.collect::<Vec<_>>() {
+            let (keep, tell) = (Effect::Keep(departure), Effect::Tell(DynoLine::StoppingWithSigterm));
+            self.carry_out(id, vec![keep, tell, Effect::Terminate], now);
+        }
         self.find_rows(now);
         for app in self.apps.keys().copied().collect::<Vec<_>>() {
             self.reconcile(app, now);
@@ -136,6 +146,16 @@ impl Fleet {
             && let State::Booting { crashes, .. } = dyno.state
         {
             dyno.state = State::Up { launched: dyno.created, since: dyno.created, crashes };
+        }
+    }
+
+    /// A dyno taken over had been told to go, and goes on with that. Whether it is up must be known.
+    pub fn take_over_departure(&mut self, id: DynoId, departure: Departure, now: Moment) {
+        let Some(dyno) = self.dynos.get_mut(&id) else { return };
+        dyno.state = lifecycle::resume(&dyno.traits, dyno.state, departure, now);
+        if dyno.is_formation() && !dyno.is_held() {
+            // Its change was told when it was told to go.
+            self.vacated.insert((dyno.app, dyno.name.clone()));
         }
     }
 }

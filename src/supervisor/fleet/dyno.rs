@@ -55,9 +55,12 @@ impl Dyno {
         match self.state {
             State::Up { .. } | State::HangingUp { .. } => Condition::Up,
             State::Yielding { .. } => Condition::Yielding,
+            State::Crashed { .. } => Condition::Failing,
+            State::Launching { crashes, .. } | State::Booting { crashes, .. } if crashes > 0 => {
+                Condition::Failing
+            }
             State::Launching { .. }
             | State::Booting { .. }
-            | State::Crashed { .. }
             | State::Aborting
             | State::Draining { .. }
             | State::Stopping { .. }

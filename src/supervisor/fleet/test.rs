@@ -55,7 +55,7 @@ fn fleet() -> Fleet {
 fn launches(actions: &[Action]) -> Vec<DynoSpec> {
     let launch = |action: &Action| match action {
         Action::Launch(spec) => Some((**spec).clone()),
-        Action::Signal(..) | Action::Kill(_) | Action::Clear(_) | Action::Log(..) => None,
+        Action::Keep(..) | Action::Signal(..) | Action::Kill(_) | Action::Clear(_) | Action::Log(..) => None,
     };
     actions.iter().filter_map(launch).collect()
 }
@@ -63,7 +63,9 @@ fn launches(actions: &[Action]) -> Vec<DynoSpec> {
 fn log(actions: &[Action]) -> Vec<String> {
     let line = |action: &Action| match action {
         Action::Log(_, line) => Some(format!("{}: {}", line.ps, String::from_utf8_lossy(&line.message))),
-        Action::Launch(_) | Action::Signal(..) | Action::Kill(_) | Action::Clear(_) => None,
+        Action::Launch(_) | Action::Keep(..) | Action::Signal(..) | Action::Kill(_) | Action::Clear(_) => {
+            None
+        }
     };
     actions.iter().filter_map(line).collect()
 }
@@ -241,6 +243,38 @@ fn a_release_that_does_not_come_up_is_not_switched_to_and_the_log_says_so() {
 }
 
 #[test]
+fn an_app_whose_newest_release_does_not_come_up_can_be_scaled() {
+    let mut fleet = fleet();
+    let old = bring_up(&mut fleet, overlapping(1, &[("web", 1)]), T0);
+    fleet.apply(overlapping(2, &[("web", 1)]), T0);
+    let new = launches(&fleet.take_actions()).remove(0);
+    fleet.launched(new.label.id, reach(), T0);
+    fleet.observe(new.label.id, Event::Exited { status: 1, memory: Memory::Within }, T0);
+    let _ = fleet.take_actions();
+    fleet.apply(overlapping(2, &[("web", 2)]), T0);
+    let added = launches(&fleet.take_actions());
+    let what: Vec<_> = added.iter().map(|spec| (spec.label.release.0, spec.label.behind)).collect();
+    assert_eq!(what, [(1, None), (2, Some(added[0].label.id))]);
+    fleet.launched(added[0].label.id, reach(), T0);
+    fleet.observe(added[0].label.id, Event::Listening, T0);
+    let (mut now, mut both) = (routed(&fleet), vec![old[0].label.id, added[0].label.id]);
+    now.sort();
+    both.sort();
+    assert_eq!(now, both);
+    // It comes up after all, and takes over whole.
+    fleet.tick(T0);
+    let again = launches(&fleet.take_actions()).remove(0);
+    for id in [again.label.id, added[1].label.id] {
+        fleet.launched(id, reach(), T0);
+        fleet.observe(id, Event::Listening, T0);
+    }
+    let (mut now, mut both) = (routed(&fleet), vec![again.label.id, added[1].label.id]);
+    now.sort();
+    both.sort();
+    assert_eq!(now, both);
+}
+
+#[test]
 fn without_a_gap_a_restart_and_a_cycle_relieve_the_old_one_when_the_new_is_up() {
     for way in 0..2 {
         let mut fleet = fleet();
@@ -411,6 +445,67 @@ fn dynos_that_run_already_are_taken_over_and_not_started_again() {
     let views = next.views();
     assert_eq!(views[0].since, SystemTime::from(T0), "up since it was started, not since it was found");
     assert!(matches!(web_state(&next), WebState::Up(up) if up.len() == 1));
+}
+
+/// How they go, as the fleet wants it written down.
+fn departures(actions: &[Action]) -> BTreeMap<DynoId, Departure> {
+    let departure = |action: &Action| match action {
+        Action::Keep(id, departure) => Some((*id, *departure)),
+        Action::Launch(_) | Action::Signal(..) | Action::Kill(_) | Action::Clear(_) | Action::Log(..) => None,
+    };
+    actions.iter().filter_map(departure).collect()
+}
+
+#[test]
+fn a_restart_goes_on_under_the_next_fleet() {
+    for desired in [app(1, &[("web", 1)]), overlapping(1, &[("web", 1)])] {
+        let mut fleet = fleet();
+        let old = bring_up(&mut fleet, desired.clone(), T0).remove(0);
+        let _ = fleet.take_actions();
+        fleet.restart(APP, &Scope::All, T0).unwrap();
+        let kept = departures(&fleet.take_actions());
+        assert_eq!(kept.keys().collect::<Vec<_>>(), [&old.label.id]);
+        // The node ends before the successor is launched.
+        let later = T0.plus(Duration::from_secs(10));
+        let mut next = Fleet::new(Timings::default(), 2);
+        next.expect(vec![desired.clone()]);
+        next.take_over(old.label.clone(), reach(), later);
+        next.take_over_up(old.label.id);
+        next.take_over_departure(old.label.id, kept[&old.label.id], later);
+        next.settle(later);
+        let actions = next.take_actions();
+        let new = launches(&actions).remove(0);
+        assert!(!log(&actions).iter().any(|line| line.contains("State changed from down")), "{actions:?}");
+        if desired.preferences.handover == Handover::Overlap {
+            assert_eq!(routed(&next), [old.label.id], "it serves until it is relieved");
+        } else {
+            assert!(actions.contains(&Action::Signal(old.label.id, Signal::TERMINATE)), "{actions:?}");
+            next.tick(T0.plus(Timings::default().grace));
+            assert!(next.take_actions().contains(&Action::Kill(old.label.id)), "its time goes on");
+        }
+        next.launched(new.label.id, reach(), later);
+        next.observe(new.label.id, Event::Listening, later);
+        assert_eq!(routed(&next), [new.label.id]);
+    }
+}
+
+#[test]
+fn one_that_was_told_to_go_and_has_ended_meanwhile_has_not_crashed() {
+    let mut fleet = fleet();
+    let old = bring_up(&mut fleet, app(1, &[("worker", 1)]), T0).remove(0);
+    let _ = fleet.take_actions();
+    fleet.stop(APP, &Scope::Dyno("worker.1".parse().unwrap()), T0).unwrap();
+    let kept = departures(&fleet.take_actions());
+    let mut next = Fleet::new(Timings::default(), 2);
+    next.expect(vec![app(1, &[("worker", 1)])]);
+    next.take_over(old.label.clone(), reach(), T0);
+    next.take_over_departure(old.label.id, kept[&old.label.id], T0);
+    next.observe(old.label.id, Event::Exited { status: 1, memory: Memory::Within }, T0);
+    next.settle(T0);
+    let actions = next.take_actions();
+    assert_eq!(launches(&actions).iter().map(|spec| spec.label.crashes).collect::<Vec<_>>(), [0]);
+    assert!(!actions.iter().any(|action| matches!(action, Action::Signal(..))), "{actions:?}");
+    assert!(!log(&actions).iter().any(|line| line.contains("crashed")), "{actions:?}");
 }
 
 #[test]

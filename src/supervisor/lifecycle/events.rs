@@ -1,6 +1,8 @@
 //! What each event makes of each state.
 
-use super::{AfterKill, Class, Effect, HANGUPS_MAX, Handover, Leave, Memory, State, Traits, deadline, shown};
+use super::{
+    AfterKill, Class, Departure, Effect, HANGUPS_MAX, Handover, Leave, Memory, State, Traits, deadline, shown,
+};
 use crate::domain::DynoState;
 use crate::supervisor::Moment;
 use crate::wire::codes::DynoError;
@@ -23,7 +25,7 @@ fn ignored(state: State, why: &'static str) -> (State, Vec<Effect>) {
 
 pub(super) fn client_gone(traits: &Traits, state: State, now: Moment) -> (State, Vec<Effect>) {
     match (traits.class, state) {
-        (Class::Attached, State::Launching { .. }) => (State::Aborting, vec![]),
+        (Class::Attached, State::Launching { .. }) => abort(vec![]),
         (Class::Attached, State::Up { .. }) => {
             let next = now.plus(traits.timings.hangup);
             let effects = vec![Effect::Tell(DynoLine::ClientClosed), Effect::HangUp];
@@ -157,8 +159,16 @@ pub(super) fn exited(traits: &Traits, state: State, exit: Exit) -> (State, Vec<E
 
 /// SIGTERM to all, after `effects`; the grace time begins.
 fn terminate(traits: &Traits, now: Moment, mut effects: Vec<Effect>) -> (State, Vec<Effect>) {
-    effects.extend([Effect::Tell(DynoLine::StoppingWithSigterm), Effect::Terminate]);
-    (State::Stopping { kill: now.plus(traits.timings.grace) }, effects)
+    let kill = now.plus(traits.timings.grace);
+    let keep = Effect::Keep(Departure::Leaving { kill });
+    effects.extend([keep, Effect::Tell(DynoLine::StoppingWithSigterm), Effect::Terminate]);
+    (State::Stopping { kill }, effects)
+}
+
+/// SIGTERM as soon as there is something to get it, after `effects`.
+fn abort(mut effects: Vec<Effect>) -> (State, Vec<Effect>) {
+    effects.push(Effect::Keep(Departure::Aborting));
+    (State::Aborting, effects)
 }
 
 /// The lines that announce a leave. What is replaced without a gap changes no state that anybody sees.
@@ -194,7 +204,8 @@ pub(super) fn relieve(traits: &Traits, state: State, leave: Leave, now: Moment) 
     match (traits.handover, state) {
         (Handover::Overlap, State::Up { launched, crashes, .. }) if traits.class == Class::Web => {
             let told = (leave == Leave::Restart).then_some(Effect::Tell(DynoLine::Restarting));
-            let effects = told.into_iter().chain([Effect::Succeed]).collect();
+            let keep = Effect::Keep(Departure::Yielding);
+            let effects = [keep].into_iter().chain(told).chain([Effect::Succeed]).collect();
             (State::Yielding { launched, crashes }, effects)
         }
         (Handover::Overlap, State::Yielding { .. }) => ignored(state, "the dyno waits to be relieved"),
@@ -209,7 +220,10 @@ pub(super) fn stop(traits: &Traits, state: State, leave: Leave, now: Moment) -> 
             (State::Draining { until: now.plus(traits.timings.drain) }, told)
         }
         State::Crashed { .. } => succeed(traits, leave, State::Ended, told),
-        State::Launching { .. } => succeed(traits, leave, State::Aborting, told),
+        State::Launching { .. } => {
+            let (state, effects) = abort(told);
+            succeed(traits, leave, state, effects)
+        }
         State::Booting { .. } | State::Up { .. } | State::Yielding { .. } | State::HangingUp { .. } => {
             let (state, effects) = terminate(traits, now, told);
             succeed(traits, leave, state, effects)
@@ -231,7 +245,7 @@ pub(super) fn kill(traits: &Traits, state: State, now: Moment) -> (State, Vec<Ef
     let killing = State::Killing { then: AfterKill::Leave, again: now.plus(traits.timings.kill_again) };
     match state {
         State::Crashed { .. } => (State::Ended, vec![]),
-        State::Launching { .. } => (State::Aborting, vec![]),
+        State::Launching { .. } => abort(vec![]),
         State::Booting { .. }
         | State::Up { .. }
         | State::Yielding { .. }

@@ -35,6 +35,11 @@ fn print(effect: &Effect) -> String {
     match effect {
         Effect::Tell(line) => line.to_string(),
         Effect::Fail(error) => error.to_string(),
+        Effect::Keep(Departure::Yielding) => "<Keep yielding>".to_owned(),
+        Effect::Keep(Departure::Aborting) => "<Keep aborting>".to_owned(),
+        Effect::Keep(Departure::Leaving { kill }) => {
+            format!("<Keep leaving until {} s>", kill.since(T0).as_secs())
+        }
         Effect::Launch
         | Effect::Terminate
         | Effect::HangUp
@@ -108,6 +113,7 @@ fn a_stop_has_30_seconds_of_grace_and_then_kills() {
     <Launch>
     State changed from starting to up
     State changed from up to down
+    <Keep leaving until 40 s>
     Stopping all processes with SIGTERM
     <Terminate>
     <Ignored("nothing is due")>
@@ -126,6 +132,7 @@ fn a_restart_tells_the_change_stops_and_asks_for_a_successor() {
     insta::assert_snapshot!(told[3..].join("\n"), @r"
     Restarting
     State changed from up to starting
+    <Keep leaving until 40 s>
     Stopping all processes with SIGTERM
     <Terminate>
     <Succeed>
@@ -160,10 +167,12 @@ fn a_web_dyno_that_overlaps_serves_until_it_is_replaced_and_then_drains() {
     assert_eq!(state, State::Ended);
     insta::assert_snapshot!(told.join("\n"), @r#"
     State changed from starting to up
+    <Keep yielding>
     Restarting
     <Succeed>
     <Ignored("the dyno waits to be relieved")>
     <Ignored("nothing is due")>
+    <Keep leaving until 92 s>
     Stopping all processes with SIGTERM
     <Terminate>
     Process exited with status 143
@@ -177,7 +186,23 @@ fn a_web_dyno_that_overlaps_and_is_a_day_old_asks_to_be_relieved() {
     let (state, told) =
         play_overlapping(&[(0, Event::Launched), (1, Event::Listening), (day, Event::Tick), (day, exit(1))]);
     assert!(matches!(state, State::Crashed { crashes: 1, .. }), "it dies of itself before: {state:?}");
-    assert_eq!(told[1..3], ["Cycling", "<Succeed>"]);
+    assert_eq!(told[1..4], ["Cycling", "<Keep yielding>", "<Succeed>"]);
+}
+
+#[test]
+fn a_departure_is_resumed_and_its_grace_time_does_not_begin_anew() {
+    let traits = traits(Class::Web);
+    let grace = traits.timings.grace;
+    let up = State::Up { launched: T0, since: T0, crashes: 2 };
+    let leaving = |kill| Departure::Leaving { kill };
+    assert_eq!(resume(&traits, up, leaving(after(7)), after(1)), State::Stopping { kill: after(7) });
+    let latest = State::Stopping { kill: after(1).plus(grace) };
+    assert_eq!(resume(&traits, up, leaving(after(900)), after(1)), latest, "whatever the clocks say");
+    let yields = State::Yielding { launched: T0, crashes: 2 };
+    assert_eq!(resume(&traits, up, Departure::Yielding, after(1)), yields);
+    let boots = State::Booting { launched: T0, crashes: 0 };
+    assert_eq!(resume(&traits, boots, Departure::Yielding, after(1)), latest, "it serves nobody");
+    assert_eq!(resume(&traits, up, Departure::Aborting, after(1)), latest, "it has got no SIGTERM yet");
 }
 
 #[test]
@@ -216,6 +241,7 @@ fn a_one_off_whose_client_goes_is_hung_up_three_times_and_then_stopped() {
     assert_eq!(told.iter().filter(|line| *line == "<HangUp>").count(), 3);
     insta::assert_snapshot!(told[8..].join("\n"), @r"
     Error R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed.
+    <Keep leaving until 46 s>
     Stopping all processes with SIGTERM
     <Terminate>
     Process exited with status 143
@@ -301,7 +327,7 @@ proptest! {
     ) {
         let traits = Traits { handover, ..traits(class) };
         let (mut state, _) = begin(&traits, Origin::New, T0);
-        let mut now = T0;
+        let (mut now, mut kept) = (T0, None);
         for (event, pause) in history {
             now = now.plus(Duration::from_secs(pause));
             let before = state;
@@ -322,10 +348,29 @@ proptest! {
                         prop_assert!(class.is_formation() && shown(before).is_some());
                         prop_assert!(shown(state).is_none() || (yields && handover == Handover::Overlap));
                     }
+                    Effect::Keep(departure) => kept = Some(*departure),
                     Effect::Ignored(_) => prop_assert_eq!(before, state),
                     Effect::Tell(_) | Effect::Fail(_) => {}
                 }
             }
+            // What is on its way out is so under the next run of the node, too.
+            match state {
+                State::Yielding { .. } => prop_assert_eq!(kept, Some(Departure::Yielding)),
+                State::Stopping { kill } => prop_assert_eq!(kept, Some(Departure::Leaving { kill })),
+                State::Aborting => prop_assert_eq!(kept, Some(Departure::Aborting)),
+                State::Launching { .. }
+                | State::Booting { .. }
+                | State::Up { .. }
+                | State::Crashed { .. }
+                | State::HangingUp { .. }
+                | State::Draining { .. }
+                | State::Killing { .. }
+                | State::Ended => {}
+            }
+            let place = |wanted: fn(&Effect) -> bool| effects.iter().position(wanted);
+            let kept_at = place(|effect| matches!(effect, Effect::Keep(_)));
+            let done_at = place(|effect| matches!(effect, Effect::Terminate | Effect::Succeed));
+            prop_assert!(kept_at.is_none() || done_at.is_none() || kept_at < done_at);
             let waits = matches!(
                 state,
                 State::Launching { .. } | State::Yielding { .. } | State::Aborting | State::Ended

@@ -17,7 +17,7 @@ mod witness;
 pub use death::{Death, Ending, Kind, MemoryFacts, Passage, PressureFacts, TaskFacts};
 pub use diagnose::{diagnose, remarks};
 pub use keep::{DEATHS_PER_NAME_MAX, Deaths};
-pub use witness::{LAST_LINE_CHARS_MAX, LAST_LINES_MAX};
+pub use witness::LAST_LINE_CHARS_MAX;
 pub(in crate::supervisor) use witness::{Witness, not_started, passage};
 
 #[cfg(test)]

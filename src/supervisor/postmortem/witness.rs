@@ -2,18 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
 
 use crate::domain::{DynoState, SizeLimits};
-use crate::logs::{Filter, LogService, Tail};
+use crate::logs::{Filter, Followed, FollowedFrom, LAST_LINES_MAX, LogService, Tail};
 use crate::supervisor::engine::{DynoLabel, End, Reading, Remains, Running};
 use crate::supervisor::lifecycle::{AfterKill, Class, State, shown};
 use crate::supervisor::postmortem::{Death, Ending, Kind, MemoryFacts, Passage, PressureFacts, TaskFacts};
-use crate::wire::logline::Source;
+use crate::wire::logline::{LogLine, Source};
 
-/// Lines kept of what a dyno printed last.
-pub const LAST_LINES_MAX: usize = 50;
 /// Characters kept of one of these lines.
 pub const LAST_LINE_CHARS_MAX: usize = 1000;
 
@@ -70,12 +69,15 @@ impl Witness {
         &self,
         dyno: &Arc<dyn Running>,
         end: End,
-        logs: &LogService,
+        (followed, logs): (Option<Followed>, &LogService),
     ) -> Death {
-        let (looked_at, has_log) = (Arc::clone(dyno), dyno.log_ring().is_some());
+        let looked_at = Arc::clone(dyno);
         // Files of the kernel: quick, but not for an async thread.
         let remains = tokio::task::spawn_blocking(move || looked_at.remains()).await.unwrap_or_default();
-        let last_lines = if has_log { Some(self.last_lines(logs).await) } else { None };
+        let last_lines = match followed {
+            Some(followed) => Some(self.last_lines(followed, logs).await),
+            None => None,
+        };
         self.death(end, remains, last_lines)
     }
 
@@ -109,15 +111,29 @@ impl Witness {
         }
     }
 
-    /// The newest of its lines since its launch: another dyno may have had the name before.
-    async fn last_lines(&self, logs: &LogService) -> Vec<String> {
+    /// The newest of its lines. Those that only an earlier process of the node has seen come out of the log, where other dynos
+    /// of its name have theirs, too: from its launch to the first line that is known to be its own.
+    async fn last_lines(&self, followed: Followed, logs: &LogService) -> Vec<String> {
+        let Followed { last, from } = followed;
+        let mut lines = Vec::new();
+        if from == FollowedFrom::Later && last.len() < LAST_LINES_MAX {
+            lines = self.earlier_lines(logs, last.first().map(|line| line.at)).await;
+            lines.drain(..(lines.len() + last.len()).saturating_sub(LAST_LINES_MAX));
+        }
+        lines.extend(last.iter().map(|line| shortened(&line.message)));
+        lines
+    }
+
+    async fn earlier_lines(&self, logs: &LogService, before: Option<SystemTime>) -> Vec<String> {
         let filter = Filter {
             ps: Some(self.label.name.to_string()),
             source: Some(Source::App.to_string()),
             ..Filter::default()
         };
         let recent = logs.session(self.label.app, filter, LAST_LINES_MAX, Tail::End);
-        let lines = recent.filter(|line| std::future::ready(line.at >= self.label.started));
+        let is_its_own =
+            |line: &LogLine| line.at >= self.label.started && before.is_none_or(|before| line.at < before);
+        let lines = recent.filter(|line| std::future::ready(is_its_own(line)));
         lines.map(|line| shortened(&line.message)).collect().await
     }
 }
@@ -171,5 +187,52 @@ pub(in crate::supervisor) fn passage(state: State) -> Passage {
             debug_assert!(shown(state) != Some(DynoState::Starting), "what starts has a passage of its own");
             Passage::Running
         }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{AppId, DynoId, DynoSize, Sizes, Version};
+
+    fn label(started: SystemTime) -> DynoLabel {
+        let id = DynoId(Uuid::from_u128(1));
+        DynoLabel {
+            app: AppId(Uuid::nil()),
+            id,
+            name: "web.1".parse().unwrap(),
+            class: Class::Web,
+            release: Version(3),
+            command: "serve".to_owned(),
+            size: DynoSize::Basic,
+            port: 12345,
+            uid: 54321,
+            crashes: 0,
+            cycle_after: Duration::from_secs(86_400),
+            lineage: id,
+            behind: None,
+            started,
+        }
+    }
+
+    #[tokio::test]
+    async fn only_lines_that_an_earlier_process_has_seen_come_out_of_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = LogService::open(dir.path().to_owned()).unwrap();
+        let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        let line = |second, text: &str| LogLine::output(at(second), "web.1", text.as_bytes().to_vec());
+        let label = label(at(10));
+        let all =
+            [line(9, "of the one before"), line(11, "its own"), line(13, "seen"), line(14, "of the next")];
+        all.into_iter().for_each(|line| logs.push(label.app, line));
+        logs.flush().await;
+        let witness = Witness::new(label.clone(), Sizes::default().limits(label.size));
+        let seen = |from| Followed { last: vec![line(13, "seen")], from };
+        assert_eq!(witness.last_lines(seen(FollowedFrom::Later), &logs).await, ["its own", "seen"]);
+        assert_eq!(witness.last_lines(seen(FollowedFrom::First), &logs).await, ["seen"]);
     }
 }

@@ -154,11 +154,6 @@ impl App {
         found.release == self.release && index.parse::<u32>().is_ok_and(|index| index <= quantity)
     }
 
-    /// Its dynos, as the API lists them.
-    pub(super) fn dynos(&self, node: &TestNode) -> Vec<Value> {
-        ok(node, &format!("/apps/{}/dynos", self.name), "").as_array().unwrap().clone()
-    }
-
     /// Whether exactly the dynos that are wanted run, each once, and the node knows them as up.
     pub(super) fn is_settled(&self, node: &TestNode) -> bool {
         let is_of_formation =
@@ -167,9 +162,8 @@ impl App {
             node.containers().into_iter().filter(is_of_formation).filter(Found::is_alive).collect();
         let wanted: u32 = self.formation.values().map(|known| known.value).sum();
         let names: BTreeSet<_> = running.iter().map(|found| &found.name).collect();
-        let dynos = self.dynos(node);
-        let is_up =
-            |found: &Found| dynos.iter().any(|dyno| dyno["id"] == found.id.as_str() && dyno["state"] == "up");
+        let dynos = node.dynos(&self.name);
+        let is_up = |found: &Found| dynos.iter().any(|dyno| dyno.id == found.id && dyno.is_up());
         running.len() == wanted as usize
             && names.len() == running.len()
             && running.iter().all(|found| self.wants(found) && is_up(found))
