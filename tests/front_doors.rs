@@ -541,3 +541,20 @@ async fn logs_are_read_as_the_stock_tool_reads_them_and_searched() {
     let plain = session(asked["logplex_url"].as_str().unwrap(), "Accept: */*\r\n", "").await;
     assert!(plain.to_lowercase().contains("content-type: text/plain") && !plain.contains("line"), "{plain}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_rotated_and_described_by_commands() {
+    let stage = Stage::open().await;
+    let made = stage.dyno(&["authorizations:create", "-d", "a test", "--json"]).await;
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    let id = made["id"].as_str().unwrap();
+    let rotated = stage.dyno(&["authorizations:rotate", id, "--json"]).await;
+    assert_eq!(err(&rotated), "Rotating OAuth Authorization... done\n");
+    let rotated: serde_json::Value = serde_json::from_slice(&rotated.stdout).unwrap();
+    assert_eq!(made["id"], rotated["id"]);
+    assert_ne!(made["access_token"]["token"], rotated["access_token"]["token"]);
+    let told = out(&stage.dyno(&["authorizations:update", id, "-d", "another"]).await);
+    assert!(told.contains("Description: another"), "{told}");
+    let unknown = stage.dyno(&["authorizations:rotate", &uuid::Uuid::new_v4().to_string()]).await;
+    assert!(err(&unknown).contains("Couldn't find that authorization."), "{}", err(&unknown));
+}

@@ -10,7 +10,7 @@ use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
 use crate::flows::{self, AuthorizationRequest, Caller};
-use crate::wire::api::{Authorization, CreateAuthorization};
+use crate::wire::api::{Authorization, CreateAuthorization, UpdateAuthorization};
 use crate::wire::api_errors::{Missing, Refusal};
 
 pub(super) async fn list(
@@ -39,6 +39,33 @@ pub(super) async fn show(
     Path(key): Path<String>,
 ) -> Result<Json<Authorization>, ApiError> {
     Ok(Json(view::authorization(&flows::authorization(&api.node, &caller, &key).await?, None)))
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(key): Path<String>,
+    Input(body): Input<UpdateAuthorization>,
+) -> Result<Json<Authorization>, ApiError> {
+    let UpdateAuthorization { description, client } = body;
+    if client.is_some() {
+        return Err(Refusal::NoClients.into());
+    }
+    let changed = match description {
+        Some(description) => flows::describe(&api.node, &caller, &key, &description).await?,
+        None => flows::authorization(&api.node, &caller, &key).await?,
+    };
+    Ok(Json(view::authorization(&changed, None)))
+}
+
+/// The answer is the one place where the fresh token is told.
+pub(super) async fn regenerate(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> Result<Json<Authorization>, ApiError> {
+    let (rotated, token) = flows::rotate(&api.node, &caller, &key).await?;
+    Ok(Json(view::authorization(&rotated, Some(token))))
 }
 
 pub(super) async fn destroy(

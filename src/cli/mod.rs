@@ -168,6 +168,10 @@ enum Command {
     AuthorizationsCreate(command::authorizations::CreateArgs),
     #[command(name = "authorizations:info")]
     AuthorizationsInfo(command::authorizations::InfoArgs),
+    #[command(name = "authorizations:update")]
+    AuthorizationsUpdate(command::authorizations::UpdateArgs),
+    #[command(name = "authorizations:rotate")]
+    AuthorizationsRotate(command::authorizations::RotateArgs),
     #[command(name = "authorizations:revoke", visible_alias = "authorizations:destroy")]
     AuthorizationsRevoke(command::authorizations::RevokeArgs),
     #[command(name = "keys")]
@@ -343,6 +347,8 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::Authorizations(args) => args.run(&context).await.map(done),
         Command::AuthorizationsCreate(args) => args.run(&context).await.map(done),
         Command::AuthorizationsInfo(args) => args.run(&context).await.map(done),
+        Command::AuthorizationsUpdate(args) => args.run(&context).await.map(done),
+        Command::AuthorizationsRotate(args) => args.run(&context).await.map(done),
         Command::AuthorizationsRevoke(args) => args.run(&context).await.map(done),
         Command::Keys(args) => args.run(&context).await.map(done),
         Command::KeysAdd(args) => args.run(&context).await.map(done),

@@ -208,19 +208,32 @@ pub async fn authorize(
     if request.expires_in_s == Some(0) {
         return Err(Refusal::BadRequest("expires_in is a number of seconds above 0.".to_owned()).into());
     }
-    let mut bytes = [0; TOKEN_BYTES];
-    rand::rng().fill_bytes(&mut bytes);
-    let token = format!("{TOKEN_PREFIX}{}", hex::encode(bytes));
+    let token = fresh_token();
     let description = request.description.unwrap_or_else(|| "Long-lived user authorization".to_owned());
     let new = NewAuthorization {
         user: caller.user().clone(),
-        description: description.chars().filter(|c| !c.is_control()).take(DESCRIPTION_CHARS_MAX).collect(),
+        description: shown(&description),
         scopes,
         digest: digest(&token),
-        hint: token.chars().take(HINT_CHARS).collect(),
+        hint: hint(&token),
         expires_in_s: request.expires_in_s,
     };
     Ok((node.store().add_authorization(new).await?, token))
+}
+
+fn fresh_token() -> String {
+    let mut bytes = [0; TOKEN_BYTES];
+    rand::rng().fill_bytes(&mut bytes);
+    format!("{TOKEN_PREFIX}{}", hex::encode(bytes))
+}
+
+fn hint(token: &str) -> String {
+    token.chars().take(HINT_CHARS).collect()
+}
+
+/// A description as it is kept: it is printed in terminals.
+fn shown(description: &str) -> String {
+    description.chars().filter(|c| !c.is_control()).take(DESCRIPTION_CHARS_MAX).collect()
 }
 
 /// The tokens of `caller`'s user that are still worth something.
@@ -252,12 +265,43 @@ pub async fn authorization(node: &Node, caller: &Caller, key: &str) -> Result<Au
 /// # Errors
 /// There is none, it is good for more than the caller's own credentials, or the node fails.
 pub async fn revoke(node: &Node, caller: &Caller, key: &str) -> Result<Authorization, FlowError> {
-    let found = authorization(node, caller, key).await?;
-    if !caller.scopes().hold(&found.scopes) {
-        return Err(Refusal::WiderScopes.into());
-    }
+    let found = own(node, caller, key).await?;
     node.store().remove_authorization(found.id).await?;
     Ok(found)
+}
+
+/// Puts a fresh token in the place of one, and tells it this once; the old one is worth nothing from then on. What it is
+/// good for stays, and so does its end: a token cannot outlive what it was given.
+///
+/// # Errors
+/// There is none, it is good for more than the caller's own credentials, or the node fails.
+pub async fn rotate(node: &Node, caller: &Caller, key: &str) -> Result<(Authorization, String), FlowError> {
+    let found = own(node, caller, key).await?;
+    let token = fresh_token();
+    let rotated = node.store().rotate_authorization(found.id, digest(&token), hint(&token)).await?;
+    let rotated = rotated.ok_or(Refusal::NotFound(Missing::Authorization))?;
+    Ok((rotated, token))
+}
+
+/// Changes what a token is said to be for.
+///
+/// # Errors
+/// There is none, it is good for more than the caller's own credentials, or the node fails.
+pub async fn describe(
+    node: &Node,
+    caller: &Caller,
+    key: &str,
+    description: &str,
+) -> Result<Authorization, FlowError> {
+    let found = own(node, caller, key).await?;
+    let described = node.store().describe_authorization(found.id, shown(description)).await?;
+    described.ok_or_else(|| Refusal::NotFound(Missing::Authorization).into())
+}
+
+/// A token that the caller may change: no token changes one that is good for more than itself.
+async fn own(node: &Node, caller: &Caller, key: &str) -> Result<Authorization, FlowError> {
+    let found = authorization(node, caller, key).await?;
+    if caller.scopes().hold(&found.scopes) { Ok(found) } else { Err(Refusal::WiderScopes.into()) }
 }
 
 /// Whether there is a user of that name, the administrator included.

@@ -37,8 +37,8 @@ mod test;
 
 pub use access::{Actor, Token, TokenError};
 pub use accounts::{
-    AuthorizationRequest, PASSWORD_BYTES_MIN, authorization, authorizations, authorize, create_user, log_in,
-    remove_user, revoke, set_password, users,
+    AuthorizationRequest, PASSWORD_BYTES_MIN, authorization, authorizations, authorize, create_user,
+    describe, log_in, remove_user, revoke, rotate, set_password, users,
 };
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, infos, update};
 pub use attach::attach;

@@ -198,6 +198,44 @@ impl Store {
         self.call(move |connection| authorizations(connection, &user)).await
     }
 
+    /// Puts another token in the place of one, which is worth nothing from then on; its end stays when it was. None, when
+    /// it is gone.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn rotate_authorization(
+        &self,
+        id: Uuid,
+        digest: String,
+        hint: String,
+    ) -> Result<Option<Authorization>, StoreError> {
+        let sql = "UPDATE authorizations SET digest = ?2, hint = ?3 WHERE id = ?1";
+        self.call(move |connection| {
+            let id = id.to_string();
+            connection.execute(sql, [&id, &digest, &hint]).attempt("change a token")?;
+            authorization(connection, &id)
+        })
+        .await
+    }
+
+    /// Changes what a token is said to be for. None, when it is gone.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn describe_authorization(
+        &self,
+        id: Uuid,
+        description: String,
+    ) -> Result<Option<Authorization>, StoreError> {
+        let sql = "UPDATE authorizations SET description = ?2 WHERE id = ?1";
+        self.call(move |connection| {
+            let id = id.to_string();
+            connection.execute(sql, [&id, &description]).attempt("describe a token")?;
+            authorization(connection, &id)
+        })
+        .await
+    }
+
     /// Takes a token back; one that is gone already stays gone.
     ///
     /// # Errors
@@ -209,6 +247,11 @@ impl Store {
         })
         .await
     }
+}
+
+fn authorization(connection: &Connection, id: &str) -> Result<Option<Authorization>, StoreError> {
+    let query = "SELECT * FROM authorizations WHERE id = ?1";
+    first(connection, "authorizations", (query, &[&id]), |record| record.authorization())
 }
 
 fn authorizations(connection: &Connection, user: &Email) -> Result<Vec<Authorization>, StoreError> {

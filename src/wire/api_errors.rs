@@ -278,6 +278,9 @@ pub enum Refusal {
     /// A user with as many tokens as one may have.
     #[error("You have {max} tokens, the most there may be: revoke some first.", max = Authorization::PER_USER_MAX)]
     TooManyAuthorizations,
+    /// A token for another program that would sign in with a node's users.
+    #[error("The node has no OAuth clients: leave `client` out.")]
+    NoClients,
     /// The app is the user's, or shared already.
     #[error("{0} already has access to the app.")]
     CollaboratorExists(Email),
@@ -501,6 +504,7 @@ impl Refusal {
             | Self::Domain(_)
             | Self::DomainTaken(_)
             | Self::TooManyDomains
+            | Self::NoClients
             | Self::NoCertificates
             | Self::PublicKey(_)
             | Self::KeyTaken

@@ -310,6 +310,38 @@ async fn what_expires_is_worth_nothing() {
 }
 
 #[tokio::test]
+async fn a_rotated_token_takes_the_place_of_the_old_one_and_ends_when_that_would_have() {
+    let tcp = Tcp::open().await;
+    tcp.user("me@home.example", &["global"]).await;
+    let caller = tcp.caller("me@home.example").await;
+    let request = AuthorizationRequest {
+        scopes: vec!["read".to_owned()],
+        expires_in_s: Some(3600),
+        ..AuthorizationRequest::default()
+    };
+    let (made, old) = flows::authorize(&tcp.stage.node, &caller, request).await.unwrap();
+    let path = format!("/oauth/authorizations/{}/actions/regenerate-tokens", made.id);
+    let identity = format!("Bearer {}", tcp.user("me@home.example", &["identity"]).await);
+    let stranger = format!("Bearer {}", tcp.user("stranger@example.com", &["global"]).await);
+    assert_eq!(tcp.call("POST", &path, &identity, "").await.0, 403, "no token changes a wider one");
+    assert_eq!(tcp.call("POST", &path, &stranger, "").await.0, 404, "nor one of somebody else's");
+    let (status, rotated) = tcp.call("POST", &path, &format!("Bearer {old}"), "").await;
+    assert_eq!((status, &rotated["id"], &rotated["scope"]), (200, &json!(made.id), &json!(["read"])));
+    let fresh = format!("Bearer {}", rotated["access_token"]["token"].as_str().unwrap());
+    assert_eq!(tcp.call("GET", "/account", &format!("Bearer {old}"), "").await.0, 401);
+    assert_eq!(tcp.call("GET", "/account", &fresh, "").await.0, 200);
+    assert_eq!(tcp.call("POST", "/apps", &fresh, r#"{"name":"mine"}"#).await.0, 403, "it is no wider");
+    let path = format!("/oauth/authorizations/{}", made.id);
+    let (status, told) = tcp.call("PATCH", &path, &fresh, r#"{"description":"for\u001b me"}"#).await;
+    assert_eq!((status, &told["description"]), (200, &json!("for me")));
+    assert!(!told.to_string().contains(fresh.strip_prefix("Bearer ").unwrap()), "{told}");
+    let (status, _) = tcp.call("PATCH", &path, &fresh, r#"{"client":{"id":"x"}}"#).await;
+    assert_eq!(status, 422);
+    let kept = flows::authorization(&tcp.stage.node, &caller, &made.id.to_string()).await.unwrap();
+    assert_eq!(kept.expires_at_s, made.expires_at_s);
+}
+
+#[tokio::test]
 async fn one_port_speaks_plain_and_tls_and_answers_are_tagged() {
     let tcp = Tcp::open().await;
     let ask = |more: &str| {

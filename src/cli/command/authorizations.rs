@@ -1,11 +1,11 @@
-//! `dyno authorizations`, `authorizations:create`, `authorizations:info` and `authorizations:revoke`
+//! `dyno authorizations`, `authorizations:create`, `:info`, `:update`, `:rotate` and `:revoke`
 
 use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, columns, pairs};
-use crate::wire::api::{Authorization, CreateAuthorization};
+use crate::wire::api::{Authorization, CreateAuthorization, UpdateAuthorization};
 
 /// The path of tokens.
 const PATH: &str = "/oauth/authorizations";
@@ -34,6 +34,23 @@ pub(in crate::cli) struct CreateArgs {
 /// Show one of your tokens
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct InfoArgs {
+    /// Its ID
+    id: String,
+}
+
+/// Change what one of your tokens is said to be for
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct UpdateArgs {
+    /// Its ID
+    id: String,
+    /// What it is for
+    #[arg(short, long)]
+    description: String,
+}
+
+/// Put a fresh token in the place of one, which is worth nothing from then on
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct RotateArgs {
     /// Its ID
     id: String,
 }
@@ -79,6 +96,27 @@ impl InfoArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let found: Authorization = context.client.get(&path(&self.id)?).await?;
         if context.node.json { output::json(&found) } else { output::data(&rendered(&found)) }
+    }
+}
+
+impl UpdateArgs {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let path = path(&self.id)?;
+        let body = UpdateAuthorization { description: Some(self.description), client: None };
+        let changed = context.client.send_json(Method::PATCH, &path, &body);
+        let changed: Authorization =
+            output::action("Updating OAuth Authorization", changed, |_| None).await?;
+        if context.node.json { output::json(&changed) } else { output::data(&rendered(&changed)) }
+    }
+}
+
+impl RotateArgs {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let path = format!("{}/actions/regenerate-tokens", path(&self.id)?);
+        let rotated = context.client.call(Method::POST, &path);
+        let rotated: Authorization =
+            output::action("Rotating OAuth Authorization", rotated, |_| None).await?;
+        if context.node.json { output::json(&rotated) } else { output::data(&rendered(&rotated)) }
     }
 }
 

@@ -53,6 +53,17 @@ impl std::fmt::Debug for AccessToken {
 /// What stands in place of the rest of a token.
 pub const REDACTED: &str = "**********";
 
+/// Body of `PATCH /oauth/authorizations/:id`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateAuthorization {
+    /// What it is for, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// A client for which it would be; there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<serde_json::Value>,
+}
+
 /// Body of `POST /oauth/authorizations`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateAuthorization {

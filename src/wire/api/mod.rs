@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub use account::{Account, AccountFeature};
 pub use app::{App, CreateApp, UpdateApp};
 pub use app_feature::{AppFeature, UpdateAppFeature};
-pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED};
+pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED, UpdateAuthorization};
 pub use build::{Build, BuildpackInstallation, BuildpackRef, BuildpackUpdate, SourceBlob, UpdateBuildpacks};
 pub use catalog::{DynoSize, Provider, Region};
 pub use death::{Death, DeathMemory, DeathPressure, DeathTasks, Diagnosis};
