@@ -342,6 +342,26 @@ async fn a_rotated_token_takes_the_place_of_the_old_one_and_ends_when_that_would
 }
 
 #[tokio::test]
+async fn two_hundred_clients_at_once_are_all_answered() {
+    let tcp = Arc::new(Tcp::open().await);
+    let clients = (0..200).map(|number| {
+        let tcp = Arc::clone(&tcp);
+        tokio::spawn(async move {
+            let bearer = format!("Bearer {TOKEN}");
+            let name = format!("app-{number}");
+            let made = tcp.call("POST", "/apps", &bearer, &json!({ "name": name }).to_string()).await;
+            let seen = tcp.call("GET", &format!("/apps/{name}"), &bearer, "").await;
+            (made.0, seen.0, seen.1["name"] == json!(name))
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        assert_eq!(client.await.unwrap(), (201, 200, true));
+    }
+    let listed = flows::apps_for(&tcp.stage.node, &Caller::administrator(&tcp.stage.node)).await.unwrap();
+    assert_eq!(listed.len(), 201);
+}
+
+#[tokio::test]
 async fn one_port_speaks_plain_and_tls_and_answers_are_tagged() {
     let tcp = Tcp::open().await;
     let ask = |more: &str| {
