@@ -90,7 +90,7 @@ impl Writer {
 
     /// Appends to the app's files. When they fail, its lines live in memory alone, which its tails still see.
     fn append(&mut self, app: AppId, lines: &[LogLine]) {
-        let bytes: Vec<u8> = lines.iter().flat_map(LogLine::to_bytes).collect();
+        let bytes = LogLine::all_to_bytes(lines);
         let number = self.shared.with_app(app, |log| log.next);
         let was_broken = matches!(self.open.get(&app), Some(Err(Broken)));
         let open = match self.open.remove(&app) {

@@ -80,6 +80,9 @@ const PS_LOGPLEX: &str = "logplex";
 /// `ps` of notices about lines lost where a dyno runs.
 const PS_LOG_SHUTTLE: &str = "log-shuttle";
 
+/// About as many bytes stand before a message and behind it.
+const HEAD_BYTES: usize = 48;
+
 /// local7.info: what dynos write.
 const PRIORITY_APP: u8 = 190;
 /// local3.info: requests.
@@ -153,10 +156,38 @@ impl LogLine {
     /// The display line with its line feed.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = format!("{} {}[{}]: ", display_time(self.at), self.source, self.ps).into_bytes();
+        let mut bytes = self.head().into_bytes();
         bytes.extend_from_slice(&self.message);
         bytes.push(b'\n');
         bytes
+    }
+
+    /// The display lines with their line feeds, one after the other.
+    #[must_use]
+    pub fn all_to_bytes(lines: &[Self]) -> Vec<u8> {
+        let size = lines.iter().map(|line| HEAD_BYTES + line.message.len()).sum();
+        let mut bytes = Vec::with_capacity(size);
+        let mut before: Option<(&Self, String)> = None;
+        for line in lines {
+            // Lines that came in one breath begin alike, and to spell a time costs more than the rest.
+            let head = match before.take() {
+                Some((other, head)) if line.begins_as(other) => head,
+                Some(_) | None => line.head(),
+            };
+            bytes.extend_from_slice(head.as_bytes());
+            bytes.extend_from_slice(&line.message);
+            bytes.push(b'\n');
+            before = Some((line, head));
+        }
+        bytes
+    }
+
+    fn head(&self) -> String {
+        format!("{} {}[{}]: ", display_time(self.at), self.source, self.ps)
+    }
+
+    fn begins_as(&self, other: &Self) -> bool {
+        (self.at, self.source, &self.ps) == (other.at, other.source, &other.ps)
     }
 
     /// Reads a display line, with or without its line feed.
@@ -183,7 +214,7 @@ impl fmt::Display for LogLine {
     /// The display line without its line feed; what is not UTF-8 is shown replaced.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = String::from_utf8_lossy(&self.message);
-        write!(f, "{} {}[{}]: {message}", display_time(self.at), self.source, self.ps)
+        write!(f, "{}{message}", self.head())
     }
 }
 
@@ -238,6 +269,23 @@ mod test {
             let line = LogLine::output(instant(), "run.4711", message.to_vec());
             assert_eq!(LogLine::parse(&line.to_bytes()), Ok(line));
         }
+    }
+
+    #[test]
+    fn many_lines_read_as_each_of_them_does() {
+        let later = instant() + Duration::from_micros(1);
+        let line = |at, ps: &str, text: &str| LogLine::output(at, ps, text.as_bytes().to_vec());
+        let lines = [
+            line(instant(), "web.1", "a"),
+            line(instant(), "web.1", "b"),
+            line(later, "web.1", ""),
+            line(later, "web.2", "c"),
+            LogLine { source: Source::Heroku, ..line(later, "web.2", "d") },
+            line(instant(), "web.1", "e"),
+        ];
+        let each: Vec<u8> = lines.iter().flat_map(LogLine::to_bytes).collect();
+        assert_eq!(LogLine::all_to_bytes(&lines), each);
+        assert!(LogLine::all_to_bytes(&[]).is_empty());
     }
 
     #[test]
