@@ -247,8 +247,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, roles: &[Role]) -> ExitCod
     }
 }
 
-/// The command line's grammar, with the roles that others play.
-fn grammar(roles: &[Role]) -> clap::Command {
+/// The command line's grammar, with the roles that others play: every command, and what it takes.
+#[must_use]
+pub fn grammar(roles: &[Role]) -> clap::Command {
     Cli::command().subcommands(roles.iter().map(|(role, _)| role.clone()))
 }
 

@@ -1,0 +1,525 @@
+//! How each command is called: well, and in the ways in which people get it wrong.
+
+/// What is done with a command beside reading its help.
+pub enum Calls {
+    /// These calls, one after the other; others may come before, to bring about what it works on.
+    Made(&'static [&'static [&'static str]]),
+    /// None, for this reason.
+    None(&'static str),
+}
+
+/// The commands named here.
+pub fn named() -> impl Iterator<Item = &'static str> {
+    MADE.iter().map(|(name, _)| *name).chain(NOT_MADE.iter().map(|(name, _)| *name))
+}
+
+/// The calls of `command`; it must be named.
+pub fn calls(command: &str) -> Calls {
+    if let Some((_, why)) = NOT_MADE.iter().find(|(name, _)| *name == command) {
+        return Calls::None(why);
+    }
+    let made = MADE.iter().find(|(name, _)| *name == command);
+    let (_, calls) = made.unwrap_or_else(|| panic!("there are no calls of {command}: write some"));
+    Calls::Made(calls)
+}
+
+/// Stands for the program without a command.
+pub const PROGRAM: &str = "dyno";
+
+const NOT_MADE: &[(&str, &str)] = &[
+    ("serve", "it is the node itself, which other tests start"),
+    ("down", "it needs root, and other tests end nodes with it"),
+    ("local", "it needs root, and tests/e2e/local.rs tells its story"),
+    ("local:run", "it needs root, and tests/e2e/local.rs tells its story"),
+    ("doctor", "it tells of the machine"),
+    ("debug", "it has forms"),
+    ("debug plan", "it tells of the machine"),
+    ("debug start", "it needs root"),
+    ("oci", "it has a grammar of its own, which tests/oci holds"),
+];
+
+const MADE: &[(&str, &[&[&str]])] = &[
+    (PROGRAM, &[&[], &["nonsense"], &["--version"]]),
+    (
+        "create",
+        &[
+            &["create", "another"],
+            &["create", "Another"],
+            &["create", "example"],
+            &["create", "third", "--stack", "cedar-13"],
+            &["create", "fourth", "--stack", "nonsense"],
+        ],
+    ),
+    ("apps", &[&["apps"], &["apps", "nonsense"], &["apps", "--root", "nowhere"]]),
+    (
+        "apps:destroy",
+        &[
+            &["apps:destroy", "example"],
+            &["apps:destroy", "example", "--confirm", "exmaple"],
+            &["apps:destroy", "example", "--confirm", "example"],
+            &["apps:destroy", "example", "--confirm", "example"],
+        ],
+    ),
+    ("info", &[&["info", "-a", "example"], &["info", "-a", "bare"], &["info", "-a", "missing"], &["info"]]),
+    (
+        "ps",
+        &[
+            &["ps", "-a", "example"],
+            &["ps", "worker", "-a", "example"],
+            &["ps", "clock", "-a", "example"],
+            &["ps", "-a", "bare"],
+        ],
+    ),
+    (
+        "ps:scale",
+        &[
+            &["ps:scale", "-a", "example"],
+            &["ps:scale", "web=3", "worker-1", "-a", "example"],
+            &["ps:scale", "web=1:standard-2x", "-a", "example"],
+            &["ps:scale", "clock=1", "-a", "example"],
+            &["ps:scale", "web=1000", "-a", "example"],
+            &["ps:scale", "web=many", "-a", "example"],
+            &["ps:scale", "-a", "bare"],
+        ],
+    ),
+    (
+        "ps:type",
+        &[
+            &["ps:type", "-a", "example"],
+            &["ps:type", "web=standard-2x", "-a", "example"],
+            &["ps:type", "huge", "-a", "example"],
+            &["ps:type", "=", "-a", "example"],
+            &["ps:type", "-a", "bare"],
+        ],
+    ),
+    (
+        "ps:grace",
+        &[
+            &["ps:grace", "-a", "example"],
+            &["ps:grace", "worker=300", "-a", "example"],
+            &["ps:grace", "worker=36000", "-a", "example"],
+            &["ps:grace", "worker=long", "-a", "example"],
+        ],
+    ),
+    (
+        "ps:restart",
+        &[
+            &["ps:restart", "-a", "example"],
+            &["ps:restart", "web", "-a", "example"],
+            &["ps:restart", "web.1", "-a", "example"],
+            &["ps:restart", "web.7", "-a", "example"],
+        ],
+    ),
+    (
+        "ps:stop",
+        &[
+            &["ps:stop", "web.1", "-a", "example"],
+            &["ps:stop", "run.1234", "-a", "example"],
+            &["ps:stop", "-a", "example"],
+        ],
+    ),
+    (
+        "why",
+        &[
+            &["why", "web.1", "-a", "example"],
+            &["why", "web.1", "--all", "-a", "example"],
+            &["why", "worker.1", "-a", "example"],
+            &["why", "web", "-a", "example"],
+        ],
+    ),
+    (
+        "run",
+        &[
+            &["run", "-a", "example", "rake db:migrate"],
+            &["run", "-a", "bare", "ls"],
+            &["run", "-a", "example"],
+        ],
+    ),
+    (
+        "run:detached",
+        &[&["run:detached", "-a", "example", "rake db:migrate"], &["run:detached", "-a", "bare", "ls"]],
+    ),
+    (
+        "logs",
+        &[
+            &["logs", "-a", "example"],
+            &["logs", "-a", "example", "-n", "1"],
+            &["logs", "-a", "example", "--grep", "Release v3"],
+            &["logs", "-a", "example", "--grep", "("],
+            &["logs", "-a", "missing"],
+        ],
+    ),
+    (
+        "drains",
+        &[
+            &["drains", "-a", "example"],
+            &["drains:add", "https://logs.example.com/x", "-a", "example"],
+            &["drains", "-a", "example"],
+        ],
+    ),
+    (
+        "drains:add",
+        &[
+            &["drains:add", "syslog+tls://logs.example.com:6514", "-a", "example"],
+            &["drains:add", "syslog+tls://logs.example.com:6514", "-a", "example"],
+            &["drains:add", "ftp://logs.example.com", "-a", "example"],
+        ],
+    ),
+    (
+        "drains:remove",
+        &[
+            &["drains:remove", "https://logs.example.com/x", "-a", "example"],
+            &["drains:add", "https://logs.example.com/x", "-a", "example"],
+            &["drains:remove", "https://logs.example.com/x", "-a", "example"],
+        ],
+    ),
+    (
+        "config",
+        &[
+            &["config", "-a", "example"],
+            &["config", "--shell", "-a", "example"],
+            &["config", "--json", "-a", "example"],
+            &["config", "-a", "bare"],
+        ],
+    ),
+    (
+        "config:set",
+        &[
+            &["config:set", "NAME=a value", "OTHER=2", "-a", "example"],
+            &["config:set", "NAME=a value", "-a", "example"],
+            &["config:set", "NAME", "-a", "example"],
+            &["config:set", "FIRST=1", "-a", "bare"],
+        ],
+    ),
+    (
+        "config:get",
+        &[
+            &["config:get", "GREETING", "-a", "example"],
+            &["config:get", "GREETING", "MISSING", "-a", "example"],
+        ],
+    ),
+    (
+        "config:unset",
+        &[&["config:unset", "GREETING", "-a", "example"], &["config:unset", "GREETING", "-a", "example"]],
+    ),
+    ("features", &[&["features", "-a", "example"]]),
+    (
+        "features:info",
+        &[&["features:info", "preboot", "-a", "example"], &["features:info", "nonsense", "-a", "example"]],
+    ),
+    (
+        "features:enable",
+        &[
+            &["features:enable", "log-runtime-metrics", "-a", "example"],
+            &["features:enable", "nonsense", "-a", "example"],
+        ],
+    ),
+    (
+        "features:disable",
+        &[
+            &["features:disable", "preboot", "-a", "example"],
+            &["features:disable", "preboot", "-a", "example"],
+        ],
+    ),
+    (
+        "releases",
+        &[
+            &["releases", "-a", "example"],
+            &["releases", "-n", "1", "-a", "example"],
+            &["releases", "-a", "missing"],
+        ],
+    ),
+    (
+        "releases:info",
+        &[
+            &["releases:info", "-a", "example"],
+            &["releases:info", "v3", "-a", "example"],
+            &["releases:info", "v99", "-a", "example"],
+        ],
+    ),
+    (
+        "releases:output",
+        &[&["releases:output", "-a", "example"], &["releases:output", "v3", "-a", "example"]],
+    ),
+    (
+        "rollback",
+        &[
+            &["rollback", "-a", "example"],
+            &["rollback", "v3", "-a", "example"],
+            &["rollback", "v99", "-a", "example"],
+            &["rollback", "-a", "bare"],
+        ],
+    ),
+    (
+        "buildpacks",
+        &[
+            &["buildpacks", "-a", "example"],
+            &["buildpacks:clear", "-a", "example"],
+            &["buildpacks", "-a", "example"],
+        ],
+    ),
+    (
+        "buildpacks:set",
+        &[
+            &["buildpacks:set", "heroku/go", "-a", "example"],
+            &["buildpacks:set", "--index", "2", "heroku/nodejs", "-a", "example"],
+        ],
+    ),
+    (
+        "buildpacks:add",
+        &[
+            &["buildpacks:add", "heroku/go", "-a", "example"],
+            &["buildpacks:add", "--index", "1", "heroku/nodejs", "-a", "example"],
+            &["buildpacks:add", "heroku/python", "-a", "example"],
+        ],
+    ),
+    (
+        "buildpacks:remove",
+        &[
+            &["buildpacks:remove", "heroku/go", "-a", "example"],
+            &["buildpacks:remove", "heroku/python", "-a", "example"],
+        ],
+    ),
+    (
+        "buildpacks:clear",
+        &[&["buildpacks:set", "heroku/python", "-a", "example"], &["buildpacks:clear", "-a", "example"]],
+    ),
+    (
+        "scheduler",
+        &[
+            &["scheduler", "-a", "example"],
+            &["scheduler:add", "--cron", "0 3 * * 1", "-a", "example", "rake tidy"],
+            &["scheduler", "-a", "example"],
+        ],
+    ),
+    (
+        "scheduler:add",
+        &[
+            &["scheduler:add", "--every-10-minutes", "-a", "example", "rake tidy"],
+            &["scheduler:add", "--daily", "3:30", "-a", "example", "rake tidy"],
+            &["scheduler:add", "--cron", "nonsense", "-a", "example", "rake tidy"],
+            &["scheduler:add", "-a", "example", "rake tidy"],
+        ],
+    ),
+    (
+        "scheduler:remove",
+        &[
+            &["scheduler:remove", "1", "-a", "example"],
+            &["scheduler:add", "--every-10-minutes", "-a", "example", "rake tidy"],
+            &["scheduler:remove", "1", "-a", "example"],
+        ],
+    ),
+    (
+        "scheduler:run",
+        &[
+            &["scheduler:run", "1", "-a", "example"],
+            &["scheduler:add", "--daily", "3:30", "-a", "example", "rake tidy"],
+            &["scheduler:run", "1", "-a", "example"],
+        ],
+    ),
+    (
+        "scheduler:runs",
+        &[
+            &["scheduler:runs", "1", "-a", "example"],
+            &["scheduler:add", "--daily", "3:30", "-a", "example", "rake tidy"],
+            &["scheduler:runs", "1", "-a", "example"],
+            &["scheduler:run", "1", "-a", "example"],
+            &["scheduler:runs", "1", "-a", "example"],
+        ],
+    ),
+    ("builds", &[&["builds", "-a", "example"], &["builds", "-a", "bare"]]),
+    ("stack", &[&["stack", "-a", "example"]]),
+    (
+        "stack:set",
+        &[&["stack:set", "cedar-13", "-a", "example"], &["stack:set", "nonsense", "-a", "example"]],
+    ),
+    ("stacks", &[&["stacks"]]),
+    ("stacks:build", &[&["stacks:build", "nonsense"]]),
+    (
+        "git:remote",
+        &[
+            &["git:remote", "-a", "example"],
+            &["git", "init", "-q"],
+            &["git:remote", "-a", "example"],
+            &["git", "remote", "-v"],
+            &["info"],
+            &["git:remote", "-a", "missing"],
+        ],
+    ),
+    ("git:credentials", &[&["git:credentials", "get"], &["git:credentials", "store"]]),
+    ("git:hook", &[&["git:hook"]]),
+    ("access", &[&["access", "-a", "example"]]),
+    (
+        "access:add",
+        &[
+            &["users:create", "you@example.com"],
+            &["access:add", "you@example.com", "-a", "example"],
+            &["access:add", "nobody", "-a", "example"],
+            &["access", "-a", "example"],
+        ],
+    ),
+    (
+        "access:update",
+        &[
+            &["access:update", "you@example.com", "--permissions", "view", "-a", "example"],
+            &["users:create", "you@example.com"],
+            &["access:add", "you@example.com", "-a", "example"],
+            &["access:update", "you@example.com", "--permissions", "view", "-a", "example"],
+            &["access:update", "you@example.com", "--permissions", "nonsense", "-a", "example"],
+        ],
+    ),
+    (
+        "access:remove",
+        &[
+            &["access:remove", "you@example.com", "-a", "example"],
+            &["users:create", "you@example.com"],
+            &["access:add", "you@example.com", "-a", "example"],
+            &["access:remove", "you@example.com", "-a", "example"],
+        ],
+    ),
+    ("auth:whoami", &[&["auth:whoami"]]),
+    ("auth:token", &[&["auth:token"]]),
+    (
+        "authorizations",
+        &[
+            &["authorizations"],
+            &["authorizations:create", "--description", "for a test"],
+            &["authorizations"],
+        ],
+    ),
+    (
+        "authorizations:create",
+        &[
+            &["authorizations:create", "--description", "for a test"],
+            &["authorizations:create", "--scope", "nonsense"],
+        ],
+    ),
+    (
+        "authorizations:info",
+        &[
+            &["authorizations:info", "nonsense"],
+            &["authorizations:create", "--description", "for a test"],
+            &["authorizations:info", "AUTHORIZATION"],
+        ],
+    ),
+    (
+        "authorizations:revoke",
+        &[
+            &["authorizations:revoke", "nonsense"],
+            &["authorizations:create", "--description", "for a test"],
+            &["authorizations:revoke", "AUTHORIZATION"],
+        ],
+    ),
+    ("users", &[&["users"], &["users:create", "you@example.com"], &["users"]]),
+    (
+        "users:create",
+        &[
+            &["users:create", "you@example.com"],
+            &["users:create", "you@example.com"],
+            &["users:create", "nobody"],
+        ],
+    ),
+    (
+        "users:password",
+        &[
+            &["users:password", "you@example.com"],
+            &["users:create", "you@example.com"],
+            &["users:password", "you@example.com"],
+        ],
+    ),
+    (
+        "users:destroy",
+        &[
+            &["users:destroy", "nobody@example.com"],
+            &["users:create", "you@example.com"],
+            &["users:destroy", "you@example.com"],
+        ],
+    ),
+    ("heroku", &[&["heroku", "--env"]]),
+    ("completions", &[&["completions", "bash"], &["completions", "nonsense"]]),
+    ("wait", &[&["wait", "--timeout", "1"], &["wait", "--root", "nowhere", "--timeout", "1"]]),
+    ("metrics", &[&["metrics"]]),
+    (
+        "apps:rename",
+        &[
+            &["apps:rename", "renamed", "-a", "example"],
+            &["apps:rename", "bare", "-a", "renamed"],
+            &["apps:rename", "No", "-a", "renamed"],
+        ],
+    ),
+    (
+        "domains",
+        &[
+            &["domains", "-a", "example"],
+            &["domains:add", "www.example.com", "-a", "example"],
+            &["domains", "-a", "example"],
+        ],
+    ),
+    (
+        "domains:add",
+        &[
+            &["domains:add", "www.example.com", "-a", "example"],
+            &["domains:add", "www.example.com", "-a", "bare"],
+            &["domains:add", "no domain", "-a", "example"],
+        ],
+    ),
+    (
+        "domains:info",
+        &[
+            &["domains:info", "www.example.com", "-a", "example"],
+            &["domains:add", "www.example.com", "-a", "example"],
+            &["domains:info", "www.example.com", "-a", "example"],
+        ],
+    ),
+    (
+        "domains:remove",
+        &[
+            &["domains:remove", "www.example.com", "-a", "example"],
+            &["domains:add", "www.example.com", "-a", "example"],
+            &["domains:remove", "www.example.com", "-a", "example"],
+        ],
+    ),
+    (
+        "domains:clear",
+        &[&["domains:add", "www.example.com", "-a", "example"], &["domains:clear", "-a", "example"]],
+    ),
+    (
+        "domains:wait",
+        &[
+            &["domains:wait", "-a", "example"],
+            &["domains:add", "www.example.com", "-a", "example"],
+            &["domains:wait", "www.example.com", "-a", "example"],
+        ],
+    ),
+    (
+        "maintenance",
+        &[
+            &["maintenance", "-a", "example"],
+            &["maintenance:on", "-a", "example"],
+            &["maintenance", "-a", "example"],
+        ],
+    ),
+    ("maintenance:on", &[&["maintenance:on", "-a", "example"], &["maintenance:on", "-a", "missing"]]),
+    ("maintenance:off", &[&["maintenance:on", "-a", "example"], &["maintenance:off", "-a", "example"]]),
+    (
+        "authorizations:update",
+        &[
+            &["authorizations:create", "--description", "for a test"],
+            &["authorizations:update", "AUTHORIZATION", "--description", "for another"],
+            &["authorizations:update", "nonsense", "--description", "for another"],
+        ],
+    ),
+    (
+        "authorizations:rotate",
+        &[
+            &["authorizations:create", "--description", "for a test"],
+            &["authorizations:rotate", "AUTHORIZATION"],
+            &["authorizations:rotate", "nonsense"],
+        ],
+    ),
+    ("keys", &[&["keys"], &["keys:add", "id.pub"], &["keys"]]),
+    ("keys:add", &[&["keys:add"], &["keys:add", "id.pub"], &["keys:add", "missing.pub"]]),
+    ("keys:remove", &[&["keys:remove", "me@laptop"], &["keys:add", "id.pub"], &["keys:remove", "me@laptop"]]),
+    ("keys:clear", &[&["keys:add", "id.pub"], &["keys:clear"]]),
+    ("version", &[&["version"]]),
+];
