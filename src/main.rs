@@ -13,6 +13,10 @@ fn main() -> ExitCode {
         let config = arguments.get(2).and_then(|config| config.to_str());
         return spawned(spawner::main_from(config.unwrap_or_default()));
     }
+    if arguments.get(1).is_some_and(|role| role == daemon::router::ROLE) {
+        let config = arguments.get(2).and_then(|config| config.to_str());
+        return spawned(daemon::router::main_from(config.unwrap_or_default()));
+    }
     if arguments.first().is_some_and(|program| oci::is_called_by_name(program)) {
         return oci::main(&arguments, 1);
     }

@@ -1,10 +1,11 @@
-//! Leaving nothing behind: containers, their maker, the network, the control groups, the run directory. In this order,
+//! Leaving nothing behind: routers, containers, their maker, the network, the control groups, the run directory. In this order,
 //! since each is used by the one before.
 
 use std::time::Duration;
 
 use crate::daemon::Config;
 use crate::daemon::error::DaemonError;
+use crate::daemon::routing;
 use crate::runtime::client::{Outcome, Runtime};
 use crate::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 use crate::stack::host::Resolvers;
@@ -36,6 +37,10 @@ pub(super) fn network(config: &Config) -> NetworkConfig {
 /// # Errors
 /// Something resists; what comes after it is left, and a repetition goes on there.
 pub(super) async fn everything(config: &Config, runtime: Runtime) -> Result<(), DaemonError> {
+    let links = routing::links_dir(config);
+    let stopped = tokio::task::spawn_blocking(move || routing::stop_all(&links)).await;
+    // Nothing is cancelled but by the end of this process.
+    stopped.unwrap_or(Ok(()))?;
     for found in runtime.adopt_all()? {
         let container = found.container;
         if found.outcome == Outcome::Alive {

@@ -14,6 +14,7 @@ use crate::flows::{FlowError, TokenError};
 use crate::local::LocalError;
 use crate::logs::LogError;
 use crate::router::ListenError;
+use crate::router::apart::RemoteError;
 use crate::runtime::cgroup::CgroupError;
 use crate::runtime::client::RuntimeError;
 use crate::runtime::container::ContainerError;
@@ -43,6 +44,21 @@ pub(super) enum DaemonError {
     /// The router cannot listen.
     #[error(transparent)]
     Router(#[from] ListenError),
+    /// A router process does not start.
+    #[error("the router does not start: {said}")]
+    RouterStart {
+        /// Its last words.
+        said: String,
+    },
+    /// A router process has ended as soon as it served.
+    #[error("the router has ended as soon as it served: router.log in the run directory says why")]
+    RouterLost,
+    /// A router process cannot be spoken with.
+    #[error(transparent)]
+    RouterLink(#[from] RemoteError),
+    /// A router process does not end.
+    #[error("the router has not ended after {0} s: try again, or kill the process `dyno router`")]
+    RouterStays(u64),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

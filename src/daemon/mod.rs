@@ -15,6 +15,8 @@ mod layers;
 mod local;
 mod notify;
 mod role;
+pub mod router;
+mod routing;
 mod serve;
 mod streams;
 mod telemetry;

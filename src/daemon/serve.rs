@@ -20,6 +20,7 @@ use crate::daemon::cleanup;
 use crate::daemon::config::OnExit;
 use crate::daemon::dynos::SupervisedDynos;
 use crate::daemon::error::DaemonError;
+use crate::daemon::routing::{self, Routing};
 use crate::daemon::{Config, Instance, notify};
 use crate::domain::{AppId, Bytes, NodeMemory};
 use crate::flows::{self, Node, Parts, Quotas, Settings, Token};
@@ -35,8 +36,7 @@ use crate::supervisor::engine::Home;
 use crate::supervisor::engine::native::{NativeConfig, NativeEngine};
 use crate::supervisor::postmortem::Deaths;
 use crate::supervisor::{Departures, Supervisor, SupervisorConfig};
-use crate::sys::{clock, fs, memory, privilege};
-use crate::wire::logline::LogLine;
+use crate::sys::{fs, memory, privilege};
 use crate::wire::router_line::RouterLine;
 
 /// What this process runs, whatever has become of its file (proc(5)).
@@ -44,15 +44,6 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How long dynos have to end by themselves when the node goes and takes them along, seconds (platform reference 1.9).
 const STOP_GRACE_S: u64 = 30;
-
-/// The router's lines go to the log of their app.
-struct AppLogs(LogService);
-
-impl RouterLog for AppLogs {
-    fn line(&self, app: &AppId, line: RouterLine) {
-        self.0.push(*app, LogLine::router(clock::now(), line));
-    }
-}
 
 /// For a router that only tries whether it could listen.
 struct Unlogged;
@@ -69,8 +60,7 @@ struct Running {
     /// The two doors, and what closes them.
     servers: JoinSet<()>,
     doors_closing: CancellationToken,
-    router: tokio::task::JoinHandle<()>,
-    closing: CancellationToken,
+    routing: Routing,
     asked_to_stop: watch::Receiver<bool>,
 }
 
@@ -119,6 +109,11 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, DaemonError>
 
 /// Takes the router's ports and lets go of them again: nothing is started for a router that could not listen.
 async fn probe(config: &Config) -> Result<(), DaemonError> {
+    let links = routing::links_dir(config);
+    // One that serves already has them.
+    if tokio::task::spawn_blocking(move || routing::is_served(&links)).await.unwrap_or(false) {
+        return Ok(());
+    }
     let nothing = watch::channel(Arc::default()).1;
     let router = RouterConfig { listen: config.router.clone(), ..RouterConfig::default() };
     let probe = Router::bind(router, nothing, Arc::new(Unlogged), Arc::new(NetnsConnector)).await?;
@@ -173,10 +168,6 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
         logs: logs.clone(),
     };
     let node = Node::new(parts, settings(config));
-    let closing = CancellationToken::new();
-    let router = RouterConfig { listen: config.router.clone(), ..RouterConfig::default() };
-    let sink = Arc::new(AppLogs(logs.clone()));
-    let router = Router::bind(router, supervisor.routes(), sink, Arc::new(NetnsConnector)).await?;
     warn_of_plain_ways(config);
     let apps = flows::resume(&node).await?;
     tracing::info!(apps, "taken up where the last process ended");
@@ -184,17 +175,13 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     tokio::spawn(flows::keep_schedule(node.clone()));
     // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::keep_retention(node.clone()));
-    let closed = closing.clone();
-    let figures = router.figures();
-    let router = tokio::spawn(router.serve(async move { closed.cancelled().await }));
+    // Only now that the table is one: a router that serves since before has a better one than an empty one.
+    let routing = Routing::begin(config, OWN_PROGRAM.into(), logs.clone(), supervisor.routes()).await?;
     let (shutdown, asked_to_stop) = watch::channel(false);
     let doors_closing = CancellationToken::new();
-    let api = Api::new(node, shutdown).with_figures(Arc::new(move || {
-        let figures = figures.clone();
-        Box::pin(async move { figures.read() })
-    }));
+    let api = Api::new(node, shutdown).with_figures(routing.figures());
     let servers = doors(config, api, (git, binary), &doors_closing)?;
-    Ok(Running { logs, supervisor, runtime, servers, doors_closing, router, closing, asked_to_stop })
+    Ok(Running { logs, supervisor, runtime, servers, doors_closing, routing, asked_to_stop })
 }
 
 /// Says where apps answer beyond this machine without encryption: a setting, and nobody's default. Git and the API do so under
@@ -282,8 +269,7 @@ async fn wait_for_end(asked: &mut watch::Receiver<bool>, on_exit: OnExit) -> Res
 }
 
 async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), DaemonError> {
-    let Running { logs, supervisor, runtime, servers, doors_closing, router, closing, asked_to_stop: _ } =
-        running;
+    let Running { logs, supervisor, runtime, servers, doors_closing, routing, asked_to_stop: _ } = running;
     let started = SystemTime::now();
     let stop = async {
         if exit == OnExit::StopDynos
@@ -292,8 +278,16 @@ async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), Daem
             tracing::warn!(%error, "the dynos could not all be stopped in order");
         }
     };
-    closing.cancel();
-    let (_, routed) = tokio::join!(stop, router);
+    let route = async {
+        match exit {
+            OnExit::StopDynos => routing.stop().await,
+            OnExit::LeaveDynos => {
+                routing.leave();
+                Ok(())
+            }
+        }
+    };
+    let (_, routed) = tokio::join!(stop, route);
     if let Err(error) = routed {
         tracing::warn!(%error, "the router did not end in order");
     }

@@ -40,6 +40,8 @@ pub struct Timers {
     pub linger: Duration,
     /// How long a shutdown waits for requests in flight.
     pub shutdown: Duration,
+    /// How long a router whose listeners another has taken over goes on with the connections that it has.
+    pub finish: Duration,
 }
 
 /// How large things may be.
@@ -89,6 +91,7 @@ impl Default for Timers {
             retry_pause: Duration::from_millis(250),
             linger: Duration::from_secs(5),
             shutdown: Duration::from_secs(30),
+            finish: Duration::from_secs(3600),
         }
     }
 }

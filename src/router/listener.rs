@@ -57,6 +57,26 @@ pub enum ListenError {
     None,
 }
 
+/// How a router ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It takes no more connections, and gives requests in flight the shutdown time.
+    Stop,
+    /// Others accept from the same listeners: it goes on with its connections, each until its next answer or its end, for the
+    /// finish time at most.
+    Finish,
+}
+
+/// What a router works with.
+pub struct Ends {
+    /// Where the table comes from.
+    pub table: watch::Receiver<Arc<RouteTable>>,
+    /// Where lines go.
+    pub log: Arc<dyn RouterLog>,
+    /// How dynos are reached.
+    pub connector: Arc<dyn Connector>,
+}
+
 /// A router that listens, and serves once it is told to.
 pub struct Router {
     shared: Arc<Shared>,
@@ -89,6 +109,13 @@ impl Router {
         if listeners.is_empty() {
             return Err(left_out.unwrap_or(ListenError::None));
         }
+        Ok(Self::over(config, listeners, Ends { table, log, connector }))
+    }
+
+    /// A router over sockets that listen already; `config.listen` is not looked at.
+    #[must_use]
+    pub fn over(config: RouterConfig, listeners: Vec<TcpListener>, ends: Ends) -> Self {
+        let Ends { table, log, connector } = ends;
         let shared = Shared {
             config,
             table,
@@ -99,10 +126,11 @@ impl Router {
             quarantine: Quarantine::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            finishing: CancellationToken::new(),
             force: CancellationToken::new(),
             is_forced: AtomicBool::new(false),
         };
-        Ok(Self { shared: Arc::new(shared), listeners })
+        Self { shared: Arc::new(shared), listeners }
     }
 
     /// The addresses that were taken, with their ports.
@@ -120,37 +148,60 @@ impl Router {
     /// Serves until `shutdown` comes; then takes no more connections, gives requests in flight the shutdown time, and
     /// closes what is left. Every task it starts has ended when it returns; dropping it ends them too.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+        let (end, ending) = watch::channel(None);
+        let told = async {
+            shutdown.await;
+            end.send_replace(Some(Ending::Stop));
+        };
+        tokio::join!(self.serve_until(ending), told);
+    }
+
+    /// As [`Self::serve`], ending as `ending` says once it says anything; `Stop` may follow `Finish`.
+    pub async fn serve_until(self, mut ending: watch::Receiver<Option<Ending>>) {
         let Self { shared, listeners } = self;
         let slots = Arc::new(Semaphore::new(shared.config.limits.connections));
-        let mut workers = JoinSet::new();
+        let (mut workers, mut acceptors) = (JoinSet::new(), JoinSet::new());
         // A drop of this future must not leave connections behind.
         let _cut_off = shared.force.clone().drop_guard();
         refresh(&shared);
         workers.spawn(follow_table(Arc::clone(&shared)));
         workers.spawn(sweep(Arc::clone(&shared)));
         for listener in listeners {
-            workers.spawn(accept(Arc::clone(&shared), listener, Arc::clone(&slots)));
+            acceptors.spawn(accept(Arc::clone(&shared), listener, Arc::clone(&slots)));
         }
-        shutdown.await;
-        workers.shutdown().await;
-        shared.closing.cancel();
+        // Nobody left who could say how means that it is over.
+        let first = ending.wait_for(Option::is_some).await.map_or(Some(Ending::Stop), |ending| *ending);
+        acceptors.shutdown().await;
         shared.tasks.close();
-        if timeout(shared.config.timers.shutdown, shared.tasks.wait()).await.is_err() {
+        let timers = shared.config.timers;
+        if first == Some(Ending::Finish) {
+            shared.finishing.cancel();
+            tokio::select! {
+                () = shared.tasks.wait() => {}
+                _ = ending.wait_for(|ending| *ending == Some(Ending::Stop)) => {}
+                () = sleep(timers.finish) => tracing::warn!(
+                    limit_s = timers.finish.as_secs(), "connections are cut off: another router took over long ago"
+                ),
+            }
+        }
+        shared.closing.cancel();
+        if timeout(timers.shutdown, shared.tasks.wait()).await.is_err() {
             shared.is_forced.store(true, Ordering::Relaxed);
             shared.force.cancel();
             shared.tasks.wait().await;
         }
+        workers.shutdown().await;
         shared.pool.retain(&HashSet::new());
     }
 }
 
-fn is_without_ipv6(error: &io::Error) -> bool {
+pub(super) fn is_without_ipv6(error: &io::Error) -> bool {
     /// `EAFNOSUPPORT`, for which the standard library has no kind.
     const ADDRESS_FAMILY_UNKNOWN: i32 = 97;
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(ADDRESS_FAMILY_UNKNOWN)
 }
 
-fn explain(address: SocketAddr, source: io::Error) -> ListenError {
+pub(super) fn explain(address: SocketAddr, source: io::Error) -> ListenError {
     let kind = source.kind();
     if kind == io::ErrorKind::AddrInUse {
         ListenError::Taken(address)

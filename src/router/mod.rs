@@ -10,6 +10,7 @@
 mod admit;
 mod affinity;
 mod answer;
+pub mod apart;
 mod client;
 mod config;
 mod connect;
@@ -33,5 +34,5 @@ mod validate;
 pub use config::{Limits, RouterConfig, Timers};
 pub use connect::{Connector, LoopbackConnector, NetnsConnector};
 pub use figures::Figures;
-pub use listener::{ListenError, Router};
+pub use listener::{Ending, Ends, ListenError, Router};
 pub use observe::RouterLog;

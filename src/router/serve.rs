@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     /// No new requests.
     pub(super) closing: CancellationToken,
+    /// Another router has the listeners: every answer is the last one of its connection.
+    pub(super) finishing: CancellationToken,
     /// No more time for those in flight.
     pub(super) force: CancellationToken,
     /// Whether `force` has come.
@@ -88,10 +90,15 @@ pub(super) async fn serve(
         parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let request = Box::new(Request::from_parts(parts, body));
-    let answer = match dispatch(&shared, &valid, request, &mut route, &mut observation).await {
+    let finishing = shared.finishing.clone();
+    let mut answer = match dispatch(&shared, &valid, request, &mut route, &mut observation).await {
         Ok(forwarded) => answer(shared, forwarded, on_upgrade, observation),
         Err(failure) => failed(failure, route.as_deref(), observation),
     };
+    if finishing.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // Told beforehand, not cut off afterwards: a client that sends its next request at this moment would lose it.
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     match (valid.wish, answer.status()) {
         (Wish::Upgrade, StatusCode::SWITCHING_PROTOCOLS) => client.switches(),
         (Wish::Upgrade, _) => client.stays(),

@@ -1,4 +1,4 @@
-//! What the kernel knows of a TCP connection beyond reading and writing.
+//! What the kernel does for TCP beyond reading and writing.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -13,6 +13,20 @@ pub fn unacknowledged(socket: &impl AsFd) -> io::Result<u32> {
     // writes one int to the address, which is that of `bytes` and outlives the call.
     let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(u32::try_from(bytes).unwrap_or(0)) }
+}
+
+/// Connections that wait to be accepted; the kernel takes no more than its own limit (`net.core.somaxconn`).
+const BACKLOG: i32 = 1024;
+
+/// Listens on a TCP address.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    // Again, for a longer queue than the standard library's (listen(2)).
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
 }
 
 #[cfg(test)]

@@ -88,6 +88,33 @@ pub struct Durations {
     pub sum_us: u64,
 }
 
+impl AppTraffic {
+    /// Adds what another router has counted of the same app.
+    pub fn add(&mut self, other: Self) {
+        self.in_flight += other.in_flight;
+        for (mine, theirs) in [(&mut self.statuses, other.statuses), (&mut self.codes, other.codes)] {
+            for (name, count) in theirs {
+                match mine.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, sum)) => *sum += count,
+                    None => mine.push((name, count)),
+                }
+            }
+        }
+        self.queue.add(&other.queue);
+        self.connect.add(&other.connect);
+        self.service.add(&other.service);
+    }
+}
+
+impl Durations {
+    fn add(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(other.counts) {
+            *sum += count;
+        }
+        self.sum_us += other.sum_us;
+    }
+}
+
 /// The text, made when it is written.
 pub struct Text<'a>(pub &'a [AppTraffic]);
 

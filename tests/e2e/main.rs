@@ -15,6 +15,7 @@ mod one_off;
 mod operations;
 mod pushes;
 mod release_phase;
+mod router;
 mod scheduler;
 mod scripts;
 mod stock_cli;

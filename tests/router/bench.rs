@@ -177,6 +177,7 @@ pub(crate) fn quick() -> RouterConfig {
         retry_pause: ms(20),
         linger: ms(300),
         shutdown: ms(400),
+        finish: ms(400),
     };
     RouterConfig { listen: vec!["127.0.0.1:0".parse().unwrap()], timers, ..RouterConfig::default() }
 }

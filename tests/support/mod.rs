@@ -14,6 +14,7 @@
 pub mod container;
 pub mod host;
 pub mod inside;
+pub mod load;
 pub mod node;
 pub mod patience;
 pub mod skip;
