@@ -75,7 +75,10 @@ impl Containerd {
     }
 
     fn ctr(&self, words: &[&str]) -> Said {
-        let words = self.words(words);
+        self.call(&self.words(words))
+    }
+
+    fn call(&self, words: &[String]) -> Said {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         self.bundle.finish(command)
@@ -89,6 +92,11 @@ impl Containerd {
     }
 
     fn run(&self, options: &[&str], id: &str, program: &[&str]) -> Said {
+        self.call(&self.run_words(options, id, program))
+    }
+
+    /// The command line that runs a container by our face.
+    fn run_words(&self, options: &[&str], id: &str, program: &[&str]) -> Vec<String> {
         let path = |name: &str| self.bundle.path(name).to_str().unwrap().to_owned();
         let (runtime, state, fifos) = (path("runtime"), path("runtimes"), path("fifos"));
         let fixed = [
@@ -104,7 +112,7 @@ impl Containerd {
             "--snapshotter",
             "native",
         ];
-        self.ctr(&[&fixed[..], options, &[IMAGE, id], program].concat())
+        self.words(&[&fixed[..], options, &[IMAGE, id], program].concat())
     }
 
     fn exec(&self, id: &str, program: &[&str]) -> Said {
@@ -210,24 +218,7 @@ fn containerd_gives_a_container_a_terminal() {
     let Some(containerd) = Containerd::new("containerd_gives_a_container_a_terminal") else { return };
     let image = containerd.bundle.path("image.tar");
     containerd.must(&["image", "import", "--snapshotter", "native", image.to_str().unwrap()]);
-    let path = |name: &str| containerd.bundle.path(name).to_str().unwrap().to_owned();
-    let (runtime, state, fifos) = (path("runtime"), path("runtimes"), path("fifos"));
-    let words = containerd.words(&[
-        "run",
-        "--rm",
-        "--tty",
-        "--runc-binary",
-        &runtime,
-        "--runc-root",
-        &state,
-        "--fifo-dir",
-        &fifos,
-        "--snapshotter",
-        "native",
-        IMAGE,
-        "tty",
-        "tty",
-    ]);
+    let words = containerd.run_words(&["--rm", "--tty"], "tty", &["tty"]);
     let mut command = Command::new("script");
     command.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
     let said = containerd.bundle.finish(command);

@@ -75,18 +75,12 @@ impl AddArgs {
 
 impl RemoveArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let keys = all(context).await?;
-        let meant: Vec<_> = keys.iter().filter(|key| key.comment == self.comment).collect();
+        let (meant, others): (Vec<_>, Vec<_>) =
+            all(context).await?.into_iter().partition(|key| key.comment == self.comment);
         if meant.is_empty() {
-            return Err(Failure::Usage(unknown(&self.comment, &keys)));
+            return Err(Failure::Usage(unknown(&self.comment, &others)));
         }
-        let removed = async {
-            let mut removed = Vec::new();
-            for key in meant {
-                removed.push(remove(context, key).await?);
-            }
-            Ok(removed)
-        };
+        let removed = remove(context, &meant);
         let removed =
             output::action(&format!("Removing {} SSH key", self.comment), removed, |_| None).await?;
         if context.node.json { output::json(&removed) } else { Ok(()) }
@@ -95,13 +89,7 @@ impl RemoveArgs {
 
 impl ClearArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let removed = async {
-            let mut removed = Vec::new();
-            for key in &all(context).await? {
-                removed.push(remove(context, key).await?);
-            }
-            Ok(removed)
-        };
+        let removed = async { remove(context, &all(context).await?).await };
         let removed = output::action("Removing all SSH keys", removed, |_| None).await?;
         if context.node.json { output::json(&removed) } else { Ok(()) }
     }
@@ -111,8 +99,12 @@ async fn all(context: &Context) -> Result<Vec<Key>, Failure> {
     context.client.get("/account/keys").await
 }
 
-async fn remove(context: &Context, key: &Key) -> Result<Key, Failure> {
-    context.client.call(Method::DELETE, &format!("/account/keys/{}", key.id)).await
+async fn remove(context: &Context, keys: &[Key]) -> Result<Vec<Key>, Failure> {
+    let mut removed = Vec::new();
+    for key in keys {
+        removed.push(context.client.call(Method::DELETE, &format!("/account/keys/{}", key.id)).await?);
+    }
+    Ok(removed)
 }
 
 fn unknown(comment: &str, keys: &[Key]) -> String {
