@@ -29,6 +29,8 @@ const LINKS_DIR: &str = "routers";
 const ACCOUNT_BASE: u32 = 0x6fff_ff00;
 /// The pause before a router that has died is replaced.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// From this length on what earlier routers have said is dropped when another one starts, bytes.
+const LOG_BYTES_MAX: u64 = 1 << 20;
 /// How long a thread sleeps between two looks whether its router has said something.
 const HEAR_TIMEOUT: Duration = Duration::from_secs(3600);
 /// How long routers may take to tell their figures.
@@ -334,7 +336,11 @@ impl Routers {
         let mut options = std::fs::OpenOptions::new();
         let said = options.create(true).append(true).open(&log).map_err(file(&log))?;
         let role = serde_json::to_string(&role).map_err(|error| file(&log)(error.into()))?;
-        let before = said.metadata().map_or(0, |metadata| metadata.len());
+        let mut before = said.metadata().map_or(0, |metadata| metadata.len());
+        if before >= LOG_BYTES_MAX {
+            said.set_len(0).map_err(file(&log))?;
+            before = 0;
+        }
         let status = Command::new(program)
             .args([ROLE, &role])
             .current_dir("/")
