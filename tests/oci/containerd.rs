@@ -13,6 +13,7 @@ use crate::bundle::{Bundle, Said, remove_groups};
 use crate::support::container::{PATIENCE, can_run};
 use crate::support::patience::patient;
 use crate::support::skip::skip;
+use crate::support::terminal::Terminal;
 
 const IMAGE: &str = "example.test/shell:1";
 
@@ -218,11 +219,15 @@ fn containerd_gives_a_container_a_terminal() {
     let Some(containerd) = Containerd::new("containerd_gives_a_container_a_terminal") else { return };
     let image = containerd.bundle.path("image.tar");
     containerd.must(&["image", "import", "--snapshotter", "native", image.to_str().unwrap()]);
-    let words = containerd.run_words(&["--rm", "--tty"], "tty", &["tty"]);
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
-    let said = containerd.bundle.finish(command);
-    assert!(said.code == 0 && said.out.contains("/dev/pts/0"), "{said:?}");
+    // It stays until it is answered: what a terminal has not passed on when its last program goes is lost, with any runtime.
+    let program = ["sh", "-c", "tty; read -r answer; exit \"$answer\""];
+    let words = containerd.run_words(&["--rm", "--tty"], "tty", &program);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    let mut terminal = Terminal::open(24, 80, &command);
+    terminal.until("/dev/pts/0\r\n");
+    terminal.keys("4\n");
+    assert_eq!(terminal.end().code(), Some(4));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use nix::pty::{Winsize, openpty};
 use rustix::termios::{Winsize as Size, tcsetwinsize};
 
 use crate::support::node::{PATIENCE, eventually};
+use crate::support::patience::patient;
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -60,7 +61,7 @@ impl Terminal {
 
     /// Waits until this can be read, and forgets it with all that came before.
     pub fn until(&self, text: &str) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patient(PATIENCE);
         loop {
             let mut seen = self.seen.lock().unwrap();
             if let Some(at) = seen.find(text) {
