@@ -111,11 +111,6 @@ pub(super) async fn none() -> Json<Vec<Value>> {
     Json(Vec::new())
 }
 
-/// Where no app is in a pipeline.
-pub(super) async fn no_coupling() -> ApiError {
-    Refusal::NotFound(Missing::Coupling).into()
-}
-
 /// The certificate that clients are to trust. It is no secret: every handshake shows what it signed.
 pub(super) async fn authority(
     State(api): State<Api>,

@@ -29,6 +29,8 @@ mod keys;
 mod log_drains;
 mod log_sessions;
 mod node;
+mod pipelines;
+mod promotions;
 mod pushes;
 mod range;
 mod rate;
@@ -38,6 +40,7 @@ mod replay;
 mod routes;
 mod scheduler;
 mod server;
+mod slugs;
 mod state;
 #[cfg(test)]
 mod test;

@@ -12,8 +12,8 @@ use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
-    config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pushes, rate,
-    releases, scheduler, users,
+    config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
+    promotions, pushes, rate, releases, scheduler, slugs, users,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -60,7 +60,10 @@ where
 /// The table.
 #[must_use]
 pub fn table() -> Vec<Route> {
-    [of_accounts(), of_the_node(), of_apps(), of_running_apps(), of_jobs()].into_iter().flatten().collect()
+    [of_accounts(), of_the_node(), of_apps(), of_running_apps(), of_jobs(), of_pipelines()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn of_accounts() -> Vec<Route> {
@@ -149,7 +152,8 @@ fn of_apps() -> Vec<Route> {
         row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
         row(Method::GET, "/apps/{app}/addons", App(View), catalog::none),
         row(Method::GET, "/apps/{app}/addon-attachments", App(View), catalog::none),
-        row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), catalog::no_coupling),
+        row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), pipelines::coupling_of_app),
+        row(Method::GET, "/apps/{app}/slugs/{slug}", App(View), slugs::show),
         row(Method::GET, "/apps/{app}/sni-endpoints", App(View), catalog::none),
         row(Method::GET, "/apps/{app}/collaborators", App(View), collaborators::list),
         row(Method::POST, "/apps/{app}/collaborators", App(Manage), collaborators::create),
@@ -199,6 +203,35 @@ fn of_jobs() -> Vec<Route> {
         row(Method::DELETE, "/apps/{app}/scheduler/jobs/{job}", App(Operate), scheduler::destroy),
         row(Method::POST, "/apps/{app}/scheduler/jobs/{job}/actions/run", Config(Operate), scheduler::run),
         row(Method::GET, "/apps/{app}/scheduler/jobs/{job}/runs", App(Operate), scheduler::runs),
+    ]
+}
+
+/// What is seen of pipelines depends on the apps in them, and what may be done on the apps that it is done to: their stories
+/// decide.
+fn of_pipelines() -> Vec<Route> {
+    use Need::Common;
+    vec![
+        row(Method::POST, "/filters/apps", Common, pipelines::filter_apps),
+        row(Method::GET, "/pipelines", Common, pipelines::list),
+        row(Method::POST, "/pipelines", Common, pipelines::create),
+        row(Method::GET, "/pipelines/{pipeline}", Common, pipelines::show),
+        row(Method::PATCH, "/pipelines/{pipeline}", Common, pipelines::update),
+        row(Method::DELETE, "/pipelines/{pipeline}", Common, pipelines::destroy),
+        row(
+            Method::GET,
+            "/pipelines/{pipeline}/pipeline-couplings",
+            Common,
+            pipelines::couplings_of_pipeline,
+        ),
+        row(Method::GET, "/users/~/pipeline-couplings", Common, pipelines::list_couplings),
+        row(Method::GET, "/pipeline-couplings", Common, pipelines::list_couplings),
+        row(Method::POST, "/pipeline-couplings", Common, pipelines::create_coupling),
+        row(Method::GET, "/pipeline-couplings/{coupling}", Common, pipelines::show_coupling),
+        row(Method::PATCH, "/pipeline-couplings/{coupling}", Common, pipelines::update_coupling),
+        row(Method::DELETE, "/pipeline-couplings/{coupling}", Common, pipelines::destroy_coupling),
+        row(Method::POST, "/pipeline-promotions", Common, promotions::create),
+        row(Method::GET, "/pipeline-promotions/{promotion}", Common, promotions::show),
+        row(Method::GET, "/pipeline-promotions/{promotion}/promotion-targets", Common, promotions::targets),
     ]
 }
 

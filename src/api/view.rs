@@ -9,14 +9,15 @@ use uuid::Uuid;
 
 use crate::api::asked::{Asked, GENERATION};
 use crate::api::state::Api;
-use crate::domain::{self, App, AppRight, FeatureRow, Features, Version};
+use crate::domain::{self, App, AppRight, FeatureRow, Features, Promotion, TargetOutcome, Version};
 use crate::flows::ports::{Death, Desired, DynoView};
-use crate::flows::{self, AppInfo, JobView, ReleaseView};
+use crate::flows::{self, AppInfo, JobView, Place, ReleaseView};
 use crate::sys::clock;
 use crate::wire::api::{
-    self, AccessToken, Artifact, BuildpackRef, ById, Named, Permission, REDACTED, ReleaseRef, SlugRef,
-    SourceBlob, UserRef, stable_id, timestamp,
+    self, AccessToken, Artifact, BuildpackRef, ById, Named, Permission, PipelineOwner, PromotionSource,
+    REDACTED, ReleaseRef, SlugRef, SourceBlob, UserRef, stable_id, timestamp,
 };
+use crate::wire::release_text;
 
 /// The one region a node is.
 pub(super) const REGION: &str = "us";
@@ -30,7 +31,7 @@ pub(super) fn user(name: &str) -> UserRef {
     UserRef { email: name.to_owned(), id: stable_id("user", name) }
 }
 
-fn slug_id(digest: &domain::SlugDigest) -> Uuid {
+pub(super) fn slug_id(digest: &domain::SlugDigest) -> Uuid {
     stable_id("slug", digest.as_str())
 }
 
@@ -209,6 +210,83 @@ pub(super) fn release(api: &Api, app: &App, view: &ReleaseView) -> api::Release 
         updated_at: timestamp(release.created_at_s),
         user: user(&release.user),
         version: release.version.0,
+    }
+}
+
+/// A slug, as a release has it.
+pub(super) fn slug(release: &domain::Release, slug: &domain::Slug) -> api::Slug {
+    let types = release.process_types.iter().map(|(name, command)| (name.to_string(), command.clone()));
+    api::Slug {
+        buildpack_provided_description: slug.buildpack_description.clone(),
+        checksum: Some(format!("SHA256:{}", slug.digest)),
+        commit: release.commit.clone(),
+        commit_description: None,
+        created_at: timestamp(slug.created_at_s),
+        id: slug_id(&slug.digest),
+        process_types: types.collect(),
+        size: Some(slug.size.0),
+        stack: Named::stable("stack", release.stack.as_str()),
+        updated_at: timestamp(slug.created_at_s),
+    }
+}
+
+/// A pipeline.
+pub(super) fn pipeline(api: &Api, found: &domain::Pipeline, asked: &Asked) -> api::Pipeline {
+    let UserRef { email, id } = user(flows::pipeline_owner(&api.node, found).as_str());
+    api::Pipeline {
+        created_at: timestamp(found.created_at_s),
+        generation: asked.generation(),
+        id: found.id,
+        name: found.name.to_string(),
+        owner: Some(PipelineOwner { email: Some(email), id, kind: "user".to_owned() }),
+        updated_at: timestamp(found.updated_at_s),
+    }
+}
+
+/// An app's place in a pipeline.
+pub(super) fn coupling(place: &Place) -> api::PipelineCoupling {
+    let Place { coupling, app, pipeline } = place;
+    api::PipelineCoupling {
+        app: app_ref(app),
+        created_at: timestamp(coupling.created_at_s),
+        id: coupling.id,
+        pipeline: Named { id: pipeline.id, name: pipeline.name.to_string() },
+        stage: coupling.stage.to_string(),
+        updated_at: timestamp(coupling.updated_at_s),
+    }
+}
+
+/// A promotion.
+pub(super) fn promotion(found: &Promotion) -> api::PipelinePromotion {
+    api::PipelinePromotion {
+        created_at: timestamp(found.created_at_s),
+        id: found.id,
+        pipeline: ById { id: found.pipeline },
+        source: PromotionSource {
+            app: ById { id: found.source.0 },
+            release: Some(ById { id: found.release }),
+        },
+        status: if found.is_completed() { "completed" } else { "pending" }.to_owned(),
+        updated_at: Some(timestamp(found.created_at_s)),
+    }
+}
+
+/// One target of a promotion.
+pub(super) fn promotion_target(of: &Promotion, target: &domain::PromotionTarget) -> api::PromotionTarget {
+    let (release, error_message) = match &target.outcome {
+        TargetOutcome::Refused(reason) => (None, Some(reason.clone())),
+        TargetOutcome::Released { release, status: domain::ReleaseStatus::Failed } => {
+            (Some(ById { id: *release }), Some(release_text::COMMAND_FAILED.to_owned()))
+        }
+        TargetOutcome::Released { release, .. } => (Some(ById { id: *release }), None),
+    };
+    api::PromotionTarget {
+        app: ById { id: target.app.0 },
+        error_message,
+        id: target.id,
+        pipeline_promotion: ById { id: of.id },
+        release,
+        status: target.status().as_str().to_owned(),
     }
 }
 

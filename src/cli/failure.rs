@@ -81,6 +81,14 @@ pub(super) enum Failure {
         /// The release.
         version: u64,
     },
+    /// A promotion that did not come to all of its apps, each told with its reason already.
+    #[error("{failed} of {of} apps did not get the promotion.")]
+    Promotion {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// What was asked for does not exist; the sentence says so.
     #[error("{0}")]
     Nothing(String),
@@ -114,6 +122,7 @@ impl Failure {
             | Self::Stack(_)
             | Self::NotConfirmed { .. }
             | Self::ReleaseCommand { .. }
+            | Self::Promotion { .. }
             | Self::Nothing(_) => STATUS_FAILED,
         }
     }

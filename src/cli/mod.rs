@@ -114,6 +114,26 @@ enum Command {
     MaintenanceOn(command::maintenance::OnArgs),
     #[command(name = "maintenance:off")]
     MaintenanceOff(command::maintenance::OffArgs),
+    #[command(name = "pipelines")]
+    Pipelines(command::pipelines::Args),
+    #[command(name = "pipelines:create")]
+    PipelinesCreate(command::pipelines::CreateArgs),
+    #[command(name = "pipelines:info")]
+    PipelinesInfo(command::pipelines::InfoArgs),
+    #[command(name = "pipelines:add")]
+    PipelinesAdd(command::pipelines::AddArgs),
+    #[command(name = "pipelines:update")]
+    PipelinesUpdate(command::pipelines::UpdateArgs),
+    #[command(name = "pipelines:remove")]
+    PipelinesRemove(command::pipelines::RemoveArgs),
+    #[command(name = "pipelines:rename")]
+    PipelinesRename(command::pipelines::RenameArgs),
+    #[command(name = "pipelines:destroy")]
+    PipelinesDestroy(command::pipelines::DestroyArgs),
+    #[command(name = "pipelines:promote")]
+    PipelinesPromote(command::pipelines_promote::Args),
+    #[command(name = "pipelines:diff")]
+    PipelinesDiff(command::pipelines_diff::Args),
     #[command(name = "buildpacks")]
     Buildpacks(command::buildpacks::Args),
     #[command(name = "buildpacks:add")]
@@ -321,6 +341,16 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::Maintenance(args) => args.run(&context).await.map(done),
         Command::MaintenanceOn(args) => args.run(&context).await.map(done),
         Command::MaintenanceOff(args) => args.run(&context).await.map(done),
+        Command::Pipelines(args) => args.run(&context).await.map(done),
+        Command::PipelinesCreate(args) => args.run(&context).await.map(done),
+        Command::PipelinesInfo(args) => args.run(&context).await.map(done),
+        Command::PipelinesAdd(args) => args.run(&context).await.map(done),
+        Command::PipelinesUpdate(args) => args.run(&context).await.map(done),
+        Command::PipelinesRemove(args) => args.run(&context).await.map(done),
+        Command::PipelinesRename(args) => args.run(&context).await.map(done),
+        Command::PipelinesDestroy(args) => args.run(&context).await.map(done),
+        Command::PipelinesPromote(args) => args.run(&context).await.map(done),
+        Command::PipelinesDiff(args) => args.run(&context).await.map(done),
         Command::Buildpacks(args) => args.run(&context).await.map(done),
         Command::BuildpacksAdd(args) => args.run(&context).await.map(done),
         Command::BuildpacksSet(args) => args.run(&context).await.map(done),

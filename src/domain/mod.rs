@@ -17,6 +17,7 @@ mod formation;
 mod hostname;
 mod job;
 mod node_memory;
+mod pipeline;
 mod process_type;
 mod release;
 mod route_table;
@@ -41,6 +42,10 @@ pub use formation::{Formation, FormationEntry, QuantityChange, QuantityChangeErr
 pub use hostname::{HostPattern, Hostname, HostnameError};
 pub use job::{Cadence, CadenceError, Job, JobId, JobRun, Overlap, OverlapError, RunState};
 pub use node_memory::{MemoryShortage, NodeMemory};
+pub use pipeline::{
+    Coupling, Pipeline, PipelineName, PipelineNameError, Promotion, PromotionStatus, PromotionTarget, Stage,
+    TargetOutcome, UnknownStage,
+};
 pub use process_type::{ProcessType, ProcessTypeError};
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
 pub use route_table::{Affinity, Backend, NetnsAddress, Route, RouteOptions, RouteTable, WebState};

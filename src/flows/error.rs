@@ -48,6 +48,11 @@ impl From<StoreError> for FlowError {
             StoreError::KeyTaken => Refusal::KeyTaken.into(),
             StoreError::TooManyKeys => Refusal::TooManyKeys.into(),
             StoreError::TooManyJobs => Refusal::TooManyJobs.into(),
+            StoreError::PipelineNameTaken(name) => Refusal::PipelineNameTaken(name.to_string()).into(),
+            StoreError::TooManyPipelines => Refusal::TooManyPipelines.into(),
+            StoreError::TooManyInPipeline => Refusal::TooManyInPipeline.into(),
+            StoreError::NoSuchPipeline => Refusal::NotFound(Missing::Pipeline).into(),
+            StoreError::InPipeline(app) => Refusal::InPipeline(app.to_string()).into(),
             StoreError::ShuttingDown => Refusal::Closing.into(),
             StoreError::NoSuchRelease { .. }
             | StoreError::NoSuchBuild(_)

@@ -22,7 +22,9 @@ mod haiku;
 mod locks;
 mod node;
 mod phase;
+mod pipelines;
 pub mod ports;
+mod promotion;
 mod push;
 mod releases;
 mod resume;
@@ -52,8 +54,13 @@ pub use features::{features, metadata, set_feature};
 pub use locks::BuildPermit;
 pub use node::{Node, Parts, Quotas, Settings};
 pub use phase::{Phase, PhaseOutcome, release_output};
+pub use pipelines::{
+    Place, add_to_pipeline, apps_among, create_pipeline, move_in_pipeline, pipeline, pipeline_owner,
+    pipelines, place, place_of, places, places_in, remove_from_pipeline, remove_pipeline, rename_pipeline,
+};
+pub use promotion::{PromotionRequest, promote, promotion};
 pub use push::{Push, Pushed, Transcript, begin_push, follow_release, push};
-pub use releases::{ReleaseKey, ReleaseView, release, release_time, releases, rollback};
+pub use releases::{ReleaseKey, ReleaseView, release, release_time, releases, rollback, slug};
 pub use resume::resume;
 pub use retention::keep_retention;
 pub use run::{RunRequest, deaths, dyno, dynos, restart, run_one_off, stop};

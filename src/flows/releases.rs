@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
-use crate::domain::{App, Release, ReleaseStatus, Version};
+use crate::domain::{App, Release, ReleaseStatus, Slug, SlugDigest, Version};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
@@ -80,6 +80,14 @@ pub async fn releases(node: &Node, app: &App) -> Result<Vec<ReleaseView>, FlowEr
 pub async fn release(node: &Node, app: &App, key: ReleaseKey) -> Result<ReleaseView, FlowError> {
     let found = releases(node, app).await?.into_iter().find(|view| key.names(&view.release));
     found.ok_or_else(|| Refusal::NotFound(Missing::Release).into())
+}
+
+/// What is known of a slug that a release runs.
+///
+/// # Errors
+/// The node fails.
+pub async fn slug(node: &Node, digest: &SlugDigest) -> Result<Option<Slug>, FlowError> {
+    Ok(node.store().slug(digest).await?)
 }
 
 /// From when until when a release was the newest; the newest has no end.

@@ -1,5 +1,7 @@
 //! The stories over a real store and a real log, with dynos and builds that only pretend.
 
+mod promotion;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

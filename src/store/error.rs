@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{AppId, AppName, CustomDomain, Email, HostPattern, SshKey, Version};
+use crate::domain::{
+    AppId, AppName, CustomDomain, Email, HostPattern, Pipeline, PipelineName, SshKey, Version,
+};
 
 /// Why a call on the store failed. Nothing was changed.
 #[derive(Debug, Error)]
@@ -68,6 +70,21 @@ pub enum StoreError {
     /// The app has as many timed jobs as it may.
     #[error("an app has at most {max} timed jobs", max = crate::domain::Job::PER_APP_MAX)]
     TooManyJobs,
+    /// Another pipeline has the name: choose another.
+    #[error("there is a pipeline {0} already")]
+    PipelineNameTaken(PipelineName),
+    /// The user owns as many pipelines as one may.
+    #[error("a user owns at most {max} pipelines", max = Pipeline::PER_OWNER_MAX)]
+    TooManyPipelines,
+    /// The pipeline has as many apps as it may.
+    #[error("a pipeline has at most {max} apps", max = Pipeline::APPS_MAX)]
+    TooManyInPipeline,
+    /// The pipeline does not exist, or no longer.
+    #[error("there is no such pipeline")]
+    NoSuchPipeline,
+    /// The app is in a pipeline: take it out of there first.
+    #[error("the app {0} is in a pipeline already")]
+    InPipeline(AppId),
     /// The database cannot be opened: check the directory and its permissions.
     #[error("cannot open the database {}", path.display())]
     Open {

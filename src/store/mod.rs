@@ -1,7 +1,7 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
 //! What it is: apps, releases, formations, slugs, builds, buildpack lists, features, drains, users and what they may
-//! do in one database file, in WAL mode
+//! do, pipelines in one database file, in WAL mode
 //! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
 //!
@@ -18,6 +18,8 @@ mod error;
 mod features;
 mod jobs;
 mod migrate;
+mod pipelines;
+mod promotions;
 mod record;
 mod releases;
 mod ssh_keys;

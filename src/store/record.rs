@@ -10,9 +10,10 @@ use std::time::Duration;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, CustomDomain, Drain,
-    DrainId, DynoId, Feature, FormationEntry, Job, JobId, JobRun, ProcessType, Release, ReleasePhase,
-    ReleaseStatus, RunState, Slug, SshKey, Switch, User, Version,
+    App, AppId, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, Coupling, CustomDomain,
+    Drain, DrainId, DynoId, Feature, FormationEntry, Job, JobId, JobRun, Pipeline, ProcessType, Promotion,
+    PromotionTarget, Release, ReleasePhase, ReleaseStatus, RunState, Slug, SshKey, Switch, TargetOutcome,
+    User, Version,
 };
 use crate::store::error::{Attempt, StoreError};
 
@@ -88,13 +89,16 @@ impl<'a> Record<'a> {
         })
     }
 
-    pub(super) fn release(&self) -> Result<Release, StoreError> {
+    fn release_status(&self) -> Result<ReleaseStatus, StoreError> {
         let status: String = self.get("status")?;
-        let status =
-            [ReleaseStatus::Pending, ReleaseStatus::Succeeded, ReleaseStatus::Failed, ReleaseStatus::Expired]
-                .into_iter()
-                .find(|known| known.as_str() == status)
-                .ok_or_else(|| self.broken("status", status))?;
+        [ReleaseStatus::Pending, ReleaseStatus::Succeeded, ReleaseStatus::Failed, ReleaseStatus::Expired]
+            .into_iter()
+            .find(|known| known.as_str() == status)
+            .ok_or_else(|| self.broken("status", status))
+    }
+
+    pub(super) fn release(&self) -> Result<Release, StoreError> {
+        let status = self.release_status()?;
         Ok(Release {
             id: self.parse("id")?,
             version: Version(self.unsigned("version")?),
@@ -217,6 +221,47 @@ impl<'a> Record<'a> {
             right: self.parse("permission")?,
             created_at_s: self.get("created_at_s")?,
         })
+    }
+
+    pub(super) fn pipeline(&self) -> Result<Pipeline, StoreError> {
+        Ok(Pipeline {
+            id: self.parse("id")?,
+            name: self.parse("name")?,
+            owner: self.parse_optional("owner")?,
+            created_at_s: self.get("created_at_s")?,
+            updated_at_s: self.get("updated_at_s")?,
+        })
+    }
+
+    pub(super) fn coupling(&self) -> Result<Coupling, StoreError> {
+        Ok(Coupling {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            pipeline: self.parse("pipeline_id")?,
+            stage: self.parse("stage")?,
+            created_at_s: self.get("created_at_s")?,
+            updated_at_s: self.get("updated_at_s")?,
+        })
+    }
+
+    pub(super) fn promotion(&self, targets: Vec<PromotionTarget>) -> Result<Promotion, StoreError> {
+        Ok(Promotion {
+            id: self.parse("id")?,
+            pipeline: self.parse("pipeline_id")?,
+            source: self.app_id("source_id")?,
+            release: self.parse("release_id")?,
+            created_at_s: self.get("created_at_s")?,
+            targets,
+        })
+    }
+
+    /// A target, joined with the status of its release.
+    pub(super) fn promotion_target(&self) -> Result<PromotionTarget, StoreError> {
+        let outcome = match self.parse_optional("release_id")? {
+            Some(release) => TargetOutcome::Released { release, status: self.release_status()? },
+            None => TargetOutcome::Refused(self.get("error_message")?),
+        };
+        Ok(PromotionTarget { id: self.parse("id")?, app: self.app_id("app_id")?, outcome })
     }
 
     pub(super) fn slug(&self) -> Result<Slug, StoreError> {

@@ -120,6 +120,9 @@ impl Store {
             {
                 return Err(StoreError::OwnsApps { user: email, app: app.name });
             }
+            // Their pipelines hold others' apps as well: they become the administrator's.
+            let sql = "UPDATE pipelines SET owner = NULL WHERE owner = ?1";
+            transaction.execute(sql, [email.as_str()]).attempt("take over the pipelines of a user")?;
             for (table, column) in [
                 ("authorizations", "user"),
                 ("collaborators", "user"),

@@ -1,15 +1,17 @@
 //! Every refusal of the API: identity, status and sentence in one table (platform reference 7.1).
 
-use std::fmt;
+mod missing;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use missing::Missing;
+
 use crate::domain::{
     AppName, AppNameError, AppRight, Authorization, CadenceError, ConfigVarsError, CustomDomain,
     CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage,
-    OverlapError, ProcessType, PublicKeyError, QuantityChangeError, Scope, SshKey, StackName, UnknownRight,
-    UnknownScope, UnknownSize, Version,
+    OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError, QuantityChangeError, Scope,
+    SshKey, StackName, UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version,
 };
 
 /// The body of every answer that is not a success.
@@ -105,109 +107,6 @@ impl ErrorId {
             Self::RateLimit => 429,
             Self::InternalServerError => 500,
             Self::Unavailable => 503,
-        }
-    }
-}
-
-/// Things that can fail to be found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Missing {
-    /// An app.
-    App,
-    /// A token.
-    Authorization,
-    /// Someone with whom an app is shared.
-    Collaborator,
-    /// A build.
-    Build,
-    /// An app's place in a pipeline.
-    Coupling,
-    /// A domain.
-    Domain,
-    /// A drain.
-    Drain,
-    /// A dyno, as it was named.
-    Dyno(String),
-    /// A size of dynos, as it was named.
-    DynoSize(String),
-    /// A feature, as it was named.
-    Feature(String),
-    /// A public key.
-    Key,
-    /// A timed job, by its number.
-    Job(String),
-    /// A log session, or one that has expired.
-    LogSession,
-    /// A process type, as it was named.
-    ProcessType(String),
-    /// A region, as it was named.
-    Region(String),
-    /// A release.
-    Release,
-    /// The output of a release's command.
-    ReleaseOutput,
-    /// The session of a log-in, which tokens do without.
-    Session,
-    /// A stack, as it was named.
-    Stack(String),
-    /// A user, as it was named.
-    User(String),
-    /// A path that means nothing here.
-    Route,
-}
-
-impl Missing {
-    /// The word in the body's `resource`.
-    #[must_use]
-    pub fn resource(&self) -> Option<&'static str> {
-        match self {
-            Self::App => Some("app"),
-            Self::Authorization => Some("authorization"),
-            Self::Collaborator => Some("collaborator"),
-            Self::Build => Some("build"),
-            Self::Coupling => Some("pipeline_coupling"),
-            Self::Domain => Some("domain"),
-            Self::Drain => Some("log_drain"),
-            Self::Dyno(_) => Some("dyno"),
-            Self::DynoSize(_) => Some("dyno_size"),
-            Self::Feature(_) => Some("feature"),
-            Self::Job(_) => Some("job"),
-            Self::Key => Some("key"),
-            Self::LogSession | Self::Session => Some("session"),
-            Self::ProcessType(_) => Some("formation"),
-            Self::Region(_) => Some("region"),
-            Self::Release | Self::ReleaseOutput => Some("release"),
-            Self::Stack(_) => Some("stack"),
-            Self::User(_) => Some("user"),
-            Self::Route => None,
-        }
-    }
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::App => f.write_str("Couldn't find that app."),
-            Self::Authorization => f.write_str("Couldn't find that authorization."),
-            Self::Collaborator => f.write_str("Couldn't find that collaborator."),
-            Self::Build => f.write_str("Couldn't find that build."),
-            Self::Coupling => f.write_str("The app is in no pipeline."),
-            Self::Domain => f.write_str("Couldn't find that domain name."),
-            Self::Drain => f.write_str("Couldn't find that drain."),
-            Self::Dyno(name) => write!(f, "Couldn't find that dyno ({name})."),
-            Self::DynoSize(name) => write!(f, "Couldn't find that dyno size ({name})."),
-            Self::Feature(name) => write!(f, "Couldn't find that feature ({name})."),
-            Self::Key => f.write_str("Couldn't find that key."),
-            Self::Job(number) => write!(f, "Couldn't find that job ({number})."),
-            Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
-            Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
-            Self::Region(name) => write!(f, "Couldn't find that region ({name})."),
-            Self::Release => f.write_str("Couldn't find that release."),
-            Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
-            Self::Session => f.write_str("Couldn't find that session."),
-            Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
-            Self::User(name) => write!(f, "Couldn't find that user ({name})."),
-            Self::Route => f.write_str("The requested API endpoint was not found."),
         }
     }
 }
@@ -422,6 +321,79 @@ pub enum Refusal {
     /// As many jobs as an app may have.
     #[error("An app has at most {max} scheduled jobs: remove one first.", max = Job::PER_APP_MAX)]
     TooManyJobs,
+    /// No name of a pipeline.
+    #[error("Invalid pipeline name: {0}.")]
+    PipelineName(#[source] PipelineNameError),
+    /// Another pipeline has the name.
+    #[error("There is a pipeline {0} already.")]
+    PipelineNameTaken(String),
+    /// As many pipelines as one may own.
+    #[error("One owns at most {max} pipelines: destroy one first.", max = Pipeline::PER_OWNER_MAX)]
+    TooManyPipelines,
+    /// As many apps as a pipeline may have.
+    #[error("A pipeline has at most {max} apps: remove one first.", max = Pipeline::APPS_MAX)]
+    TooManyInPipeline,
+    /// Somebody else's pipeline.
+    #[error("Only the owner of the pipeline {0}, or the administrator of the node, may do that.")]
+    NotYourPipeline(String),
+    /// A pipeline in which the caller may operate nothing.
+    #[error(
+        "You cannot add apps to the pipeline {0}: that needs to be yours, or the permission operate on an app in it."
+    )]
+    NoPlaceInPipeline(String),
+    /// The app is in a pipeline.
+    #[error("{0} is in a pipeline already: remove it from there first.")]
+    InPipeline(String),
+    /// No stage.
+    #[error("Invalid stage: {0}.")]
+    Stage(#[source] UnknownStage),
+    /// An app that the pipeline does not have.
+    #[error("{0} is not in that pipeline.")]
+    NotInPipeline(String),
+    /// Nobody to promote to.
+    #[error("Name the apps to promote to.")]
+    NoTargets,
+    /// More targets than a pipeline has apps.
+    #[error("A promotion has at most {max} targets.", max = Pipeline::APPS_MAX)]
+    TooManyTargets,
+    /// A release that cannot be promoted.
+    #[error("Cannot promote {version} of {app}: it has not succeeded, or has no slug.")]
+    PromotedRelease {
+        /// The app.
+        app: String,
+        /// The release.
+        version: Version,
+    },
+    /// A promotion onto the app that is promoted.
+    #[error("{0} cannot be promoted to itself.")]
+    PromotedToItself(String),
+    /// A target that runs the slug already.
+    #[error("{app} runs this slug already, as {version}.")]
+    PromotedAlready {
+        /// The target.
+        app: String,
+        /// The release of it that has the slug.
+        version: Version,
+    },
+    /// A target on another stack.
+    #[error("{app} is on the stack {stack}, and the slug was built on {built_on}: set the stack first.")]
+    PromotedToOtherStack {
+        /// The target.
+        app: String,
+        /// Its stack.
+        stack: StackName,
+        /// The slug's stack.
+        built_on: StackName,
+    },
+    /// A pipeline for somebody else.
+    #[error("A pipeline belongs to whoever makes it: leave `owner` out.")]
+    PipelineOwner,
+    /// More apps in one question than a node answers for.
+    #[error("At most {max} apps can be asked for at once.")]
+    Filter {
+        /// How many may be named.
+        max: usize,
+    },
     /// The command of another release runs.
     #[error(
         "Release {version} of the app is pending: its command runs in {dyno}. Try again when it has ended, or end it with `dyno ps:stop {dyno}`."
@@ -481,6 +453,7 @@ pub enum Refusal {
 impl Refusal {
     /// Which kind it is.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table, one row a refusal")]
     pub fn id(&self) -> ErrorId {
         match self {
             Self::NotFound(_) => ErrorId::NotFound,
@@ -491,6 +464,8 @@ impl Refusal {
             | Self::NoAccess { .. }
             | Self::Administrator
             | Self::HostBuildpack
+            | Self::NotYourPipeline(_)
+            | Self::NoPlaceInPipeline(_)
             | Self::Scope(_)
             | Self::WiderScopes => ErrorId::Forbidden,
             Self::TooManyLogins { .. } | Self::RateLimit => ErrorId::RateLimit,
@@ -536,6 +511,21 @@ impl Refusal {
             | Self::OneOffType(_)
             | Self::TimeToLive { .. }
             | Self::NotDeployed(_)
+            | Self::PipelineName(_)
+            | Self::PipelineNameTaken(_)
+            | Self::TooManyPipelines
+            | Self::PipelineOwner
+            | Self::TooManyInPipeline
+            | Self::InPipeline(_)
+            | Self::Stage(_)
+            | Self::NotInPipeline(_)
+            | Self::NoTargets
+            | Self::TooManyTargets
+            | Self::PromotedRelease { .. }
+            | Self::PromotedToItself(_)
+            | Self::PromotedAlready { .. }
+            | Self::PromotedToOtherStack { .. }
+            | Self::Filter { .. }
             | Self::RollbackTarget(_)
             | Self::NoRollbackTarget
             | Self::ProcessType(_)

@@ -1,6 +1,6 @@
 //! What a release says it is (platform reference 3.8).
 
-use crate::domain::{Bytes, Version};
+use crate::domain::{AppName, Bytes, Version};
 
 /// Characters of a commit that a description shows.
 const COMMIT_CHARS: usize = 8;
@@ -10,6 +10,9 @@ pub const INITIAL: &str = "Initial release";
 
 /// The release in which an app gets its log; the first deploy is therefore the third release.
 pub const ENABLE_LOGPLEX: &str = "Enable Logplex";
+
+/// Why nothing came of a promotion on an app whose release command has failed.
+pub const COMMAND_FAILED: &str = "The release command failed: see `dyno releases:output`.";
 
 /// A deploy of `commit`: `Deploy 1a2b3c4d`.
 #[must_use]
@@ -34,6 +37,13 @@ pub fn rollback(version: Version) -> String {
     format!("Rollback to {version}")
 }
 
+/// A slug that came from another app: `Promote example-staging v7 1a2b3c4d`; without a commit where none is known.
+#[must_use]
+pub fn promotion(source: &AppName, version: Version, commit: Option<&str>) -> String {
+    let short: String = commit.unwrap_or_default().chars().take(COMMIT_CHARS).collect();
+    format!("Promote {source} {version} {short}").trim_end().to_owned()
+}
+
 /// The last line of an output of which no more than `limit` is kept.
 #[must_use]
 pub fn output_cut(limit: Bytes) -> String {
@@ -51,6 +61,10 @@ mod test {
         assert_eq!(config_change(&["FOO", "BAR"], &[]), "Set FOO, BAR config vars");
         assert_eq!(config_change(&[], &["FOO"]), "Remove FOO config vars");
         assert_eq!(config_change(&["A"], &["B"]), "Set A and remove B config vars");
+        let staging = "example-staging".parse().unwrap();
+        let promoted = promotion(&staging, Version(7), Some("1a2b3c4d5e6f"));
+        assert_eq!(promoted, "Promote example-staging v7 1a2b3c4d");
+        assert_eq!(promotion(&staging, Version(7), None), "Promote example-staging v7");
         assert_eq!(rollback(Version(3)), "Rollback to v3");
         let cut = " !     There are more than 8.0M of output; the rest is in the app's log.";
         assert_eq!(output_cut(Bytes::mib(8)), cut);

@@ -250,6 +250,102 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["rollback", "-a", "bare"],
         ],
     ),
+    ("pipelines", &[&["pipelines"], &["pipelines:create", "shop", "-a", "example"], &["pipelines"]]),
+    (
+        "pipelines:create",
+        &[
+            &["pipelines:create", "shop", "-a", "example", "-s", "staging"],
+            &["pipelines:create", "shop"],
+            &["pipelines:create", "-a", "bare"],
+            &["pipelines:create", "Shop"],
+            &["pipelines:create", "other", "-a", "example"],
+            &["pipelines:create"],
+        ],
+    ),
+    (
+        "pipelines:info",
+        &[
+            &["pipelines:create", "shop", "-a", "example", "-s", "staging"],
+            &["pipelines:add", "shop", "-a", "bare"],
+            &["pipelines:info", "shop"],
+            &["pipelines:info", "missing"],
+        ],
+    ),
+    (
+        "pipelines:add",
+        &[
+            &["pipelines:create", "shop", "-a", "example", "-s", "staging"],
+            &["pipelines:add", "shop", "-a", "bare", "-s", "prod"],
+            &["pipelines:add", "shop", "-a", "bare", "-s", "production"],
+            &["pipelines:add", "shop", "-a", "bare"],
+            &["pipelines:add", "missing", "-a", "bare"],
+            &["pipelines:add", "shop", "-a", "missing"],
+        ],
+    ),
+    (
+        "pipelines:update",
+        &[
+            &["pipelines:create", "shop", "-a", "example", "-s", "staging"],
+            &["pipelines:update", "-a", "example", "-s", "production"],
+            &["pipelines:update", "-a", "example", "-s", "nonsense"],
+            &["pipelines:update", "-a", "bare", "-s", "production"],
+        ],
+    ),
+    (
+        "pipelines:remove",
+        &[
+            &["pipelines:create", "shop", "-a", "example"],
+            &["pipelines:remove", "-a", "example"],
+            &["pipelines:remove", "-a", "example"],
+        ],
+    ),
+    (
+        "pipelines:rename",
+        &[
+            &["pipelines:create", "shop"],
+            &["pipelines:create", "other"],
+            &["pipelines:rename", "shop", "store"],
+            &["pipelines:rename", "shop", "store"],
+            &["pipelines:rename", "store", "other"],
+            &["pipelines:rename", "store", "no"],
+        ],
+    ),
+    (
+        "pipelines:destroy",
+        &[
+            &["pipelines:create", "shop", "-a", "example"],
+            &["pipelines:destroy", "shop"],
+            &["pipelines:destroy", "shop"],
+        ],
+    ),
+    (
+        "pipelines:promote",
+        &[
+            &["pipelines:promote", "-a", "example"],
+            &["pipelines:create", "shop", "-a", "example", "-s", "staging"],
+            &["pipelines:promote", "-a", "example"],
+            &["pipelines:add", "shop", "-a", "bare", "-s", "production"],
+            &["pipelines:promote", "-a", "bare"],
+            &["pipelines:promote", "-a", "bare", "--to", "example"],
+            &["pipelines:promote", "-a", "example", "--to", "missing"],
+            &["pipelines:promote", "-a", "example"],
+            &["releases", "-a", "bare"],
+            &["pipelines:promote", "-a", "example"],
+        ],
+    ),
+    (
+        "pipelines:diff",
+        &[
+            &["pipelines:create", "shop", "-a", "example", "-s", "staging"],
+            &["pipelines:diff", "-a", "example"],
+            &["git", "init", "-q"],
+            &["pipelines:diff", "-a", "bare"],
+            &["pipelines:diff", "-a", "example"],
+            &["pipelines:add", "shop", "-a", "bare", "-s", "production"],
+            &["pipelines:diff", "-a", "bare"],
+            &["pipelines:diff", "-a", "example"],
+        ],
+    ),
     (
         "buildpacks",
         &[

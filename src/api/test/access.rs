@@ -17,7 +17,7 @@ use crate::domain::AppRight;
 use crate::flows::{self, AuthorizationRequest, Caller, Token};
 use crate::wire::rendezvous::{GREETING, SENTINEL, status_line};
 
-const TOKEN: &str = "the-nodes-own-token";
+pub(super) const TOKEN: &str = "the-nodes-own-token";
 const VERSION_3: &str = "application/vnd.heroku+json; version=3";
 
 /// What a request travels in.
@@ -28,15 +28,15 @@ enum Over {
 }
 
 /// The same stage, over TCP as well.
-struct Tcp {
-    stage: Stage,
+pub(super) struct Tcp {
+    pub(super) stage: Stage,
     address: SocketAddr,
     api: Api,
     connector: TlsConnector,
 }
 
 impl Tcp {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         let stage = Stage::with_release().await;
         let authority = Authority::load(&stage.node.settings().authority_dir()).unwrap();
         let api = Api::new(stage.node.clone(), watch::channel(false).0).with_authority(authority.pem());
@@ -76,7 +76,13 @@ impl Tcp {
         (status, head.to_owned(), serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
-    async fn call(&self, method: &str, path: &str, authorization: &str, body: &str) -> (u16, Value) {
+    pub(super) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: &str,
+        body: &str,
+    ) -> (u16, Value) {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\nAccept: {VERSION_3}\r\n\
              Authorization: {authorization}\r\nContent-Length: {}\r\n\r\n{body}",
@@ -88,7 +94,7 @@ impl Tcp {
     }
 
     /// A user with a token of these scopes.
-    async fn user(&self, email: &str, scopes: &[&str]) -> String {
+    pub(super) async fn user(&self, email: &str, scopes: &[&str]) -> String {
         if flows::create_user(&self.stage.node, email, "a good password".to_owned()).await.is_err() {
             assert!(flows::users(&self.stage.node).await.unwrap().iter().any(|u| u.email.as_str() == email));
         }

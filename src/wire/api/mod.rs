@@ -14,9 +14,11 @@ mod dyno;
 mod formation;
 mod log_drain;
 mod log_session;
+mod pipeline;
 mod push;
 mod release;
 mod scheduler;
+mod slug;
 mod stack;
 mod user;
 
@@ -36,9 +38,14 @@ pub use dyno::{CreateDyno, Dyno, ReleaseRef};
 pub use formation::{FormationEntry, FormationUpdate, Quantity, SizeRef, UpdateFormation};
 pub use log_drain::{CreateLogDrain, LogDrain};
 pub use log_session::{CreateLogSession, LogSession};
+pub use pipeline::{
+    AppsAmong, CreateCoupling, CreatePromotion, FilterApps, Pipeline, PipelineCoupling, PipelineOwner,
+    PipelinePromotion, PromotedApp, PromotionSource, PromotionTarget, SetPipeline, UpdateCoupling,
+};
 pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
 pub use scheduler::{CreateJob, Job, JobRun};
+pub use slug::Slug;
 pub use stack::Stack;
 pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
 

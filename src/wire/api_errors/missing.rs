@@ -1,0 +1,121 @@
+//! What a request can name that is not there.
+
+use std::fmt;
+
+/// Things that can fail to be found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// An app.
+    App,
+    /// A token.
+    Authorization,
+    /// Someone with whom an app is shared.
+    Collaborator,
+    /// A build.
+    Build,
+    /// An app's place in a pipeline, of an app that is in none.
+    Coupling,
+    /// A domain.
+    Domain,
+    /// A drain.
+    Drain,
+    /// A dyno, as it was named.
+    Dyno(String),
+    /// A size of dynos, as it was named.
+    DynoSize(String),
+    /// A feature, as it was named.
+    Feature(String),
+    /// A public key.
+    Key,
+    /// A timed job, by its number.
+    Job(String),
+    /// A log session, or one that has expired.
+    LogSession,
+    /// A pipeline, or one that the caller may not see.
+    Pipeline,
+    /// A place in a pipeline, by its identity.
+    PlaceInPipeline,
+    /// A process type, as it was named.
+    ProcessType(String),
+    /// A promotion.
+    Promotion,
+    /// A region, as it was named.
+    Region(String),
+    /// A release.
+    Release,
+    /// The output of a release's command.
+    ReleaseOutput,
+    /// The session of a log-in, which tokens do without.
+    Session,
+    /// A slug that no release of the app has.
+    Slug,
+    /// A stack, as it was named.
+    Stack(String),
+    /// A user, as it was named.
+    User(String),
+    /// A path that means nothing here.
+    Route,
+}
+
+impl Missing {
+    /// The word in the body's `resource`.
+    #[must_use]
+    pub fn resource(&self) -> Option<&'static str> {
+        match self {
+            Self::App => Some("app"),
+            Self::Authorization => Some("authorization"),
+            Self::Collaborator => Some("collaborator"),
+            Self::Build => Some("build"),
+            Self::Coupling | Self::PlaceInPipeline => Some("pipeline_coupling"),
+            Self::Domain => Some("domain"),
+            Self::Drain => Some("log_drain"),
+            Self::Dyno(_) => Some("dyno"),
+            Self::DynoSize(_) => Some("dyno_size"),
+            Self::Feature(_) => Some("feature"),
+            Self::Job(_) => Some("job"),
+            Self::Key => Some("key"),
+            Self::LogSession | Self::Session => Some("session"),
+            Self::Pipeline => Some("pipeline"),
+            Self::ProcessType(_) => Some("formation"),
+            Self::Promotion => Some("pipeline_promotion"),
+            Self::Region(_) => Some("region"),
+            Self::Release | Self::ReleaseOutput => Some("release"),
+            Self::Slug => Some("slug"),
+            Self::Stack(_) => Some("stack"),
+            Self::User(_) => Some("user"),
+            Self::Route => None,
+        }
+    }
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App => f.write_str("Couldn't find that app."),
+            Self::Authorization => f.write_str("Couldn't find that authorization."),
+            Self::Collaborator => f.write_str("Couldn't find that collaborator."),
+            Self::Build => f.write_str("Couldn't find that build."),
+            Self::Coupling => f.write_str("The app is in no pipeline."),
+            Self::Domain => f.write_str("Couldn't find that domain name."),
+            Self::Drain => f.write_str("Couldn't find that drain."),
+            Self::Dyno(name) => write!(f, "Couldn't find that dyno ({name})."),
+            Self::DynoSize(name) => write!(f, "Couldn't find that dyno size ({name})."),
+            Self::Feature(name) => write!(f, "Couldn't find that feature ({name})."),
+            Self::Key => f.write_str("Couldn't find that key."),
+            Self::Job(number) => write!(f, "Couldn't find that job ({number})."),
+            Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
+            Self::Pipeline => f.write_str("Couldn't find that pipeline."),
+            Self::PlaceInPipeline => f.write_str("Couldn't find that pipeline coupling."),
+            Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
+            Self::Promotion => f.write_str("Couldn't find that promotion."),
+            Self::Region(name) => write!(f, "Couldn't find that region ({name})."),
+            Self::Release => f.write_str("Couldn't find that release."),
+            Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
+            Self::Session => f.write_str("Couldn't find that session."),
+            Self::Slug => f.write_str("Couldn't find that slug."),
+            Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
+            Self::User(name) => write!(f, "Couldn't find that user ({name})."),
+            Self::Route => f.write_str("The requested API endpoint was not found."),
+        }
+    }
+}
