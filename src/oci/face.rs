@@ -83,6 +83,8 @@ pub(super) struct Call<'a> {
     command: &'static Command,
     /// Where containers are remembered.
     pub(super) containers: Containers,
+    /// Where warnings go.
+    pub(super) log: &'a Log,
     /// What follows the command's name.
     words: &'a [String],
 }
@@ -116,7 +118,7 @@ fn dispatch(words: &[String], log: &mut Log) -> Result<u8, OciError> {
     }
     let root = global.value("root").map_or_else(|| PathBuf::from(ROOT_DEFAULT), PathBuf::from);
     let root = std::path::absolute(&root).map_err(OciError::file("find", &root))?;
-    (command.run)(&Call { command, containers: Containers::at(root), words: rest })
+    (command.run)(&Call { command, containers: Containers::at(root), log, words: rest })
 }
 
 /// A command of the face.

@@ -40,11 +40,25 @@ impl Log {
     }
 
     /// Tells of an error.
-    pub(super) fn tell(&mut self, text: &str) {
+    pub(super) fn tell(&self, text: &str) {
         // There is nowhere to complain about a lost complaint.
         let _ = writeln!(std::io::stderr(), "dyno-oci: {text}");
-        let Some(file) = &mut self.file else { return };
-        let line = Line { level: "error", msg: text, time: jiff::Timestamp::now().to_string() };
+        if let Some(file) = &self.file {
+            self.write(file, "error", text);
+        }
+    }
+
+    /// Tells of what does not keep a command from going on: in the file, for callers take words on standard error for a failure's;
+    /// there only where there is no file.
+    pub(super) fn warn(&self, text: &str) {
+        match &self.file {
+            Some(file) => self.write(file, "warning", text),
+            None => drop(writeln!(std::io::stderr(), "dyno-oci: warning: {text}")),
+        }
+    }
+
+    fn write(&self, mut file: &File, level: &str, text: &str) {
+        let line = Line { level, msg: text, time: jiff::Timestamp::now().to_string() };
         let spelled = if self.is_json {
             serde_json::to_string(&line).unwrap_or_default()
         } else {

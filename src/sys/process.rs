@@ -17,6 +17,8 @@ use crate::sys::credentials;
 
 /// `CLONE_INTO_CGROUP` (linux/sched.h). The libc crate types it `c_int`, in which bit 33 does not exist: its value there is 0.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+/// First descriptor behind the standard streams.
+const FIRST_OTHER: u32 = 3;
 
 /// Namespaces made with a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -433,9 +435,12 @@ pub fn is_executable(path: &str) -> bool {
 /// # Errors
 /// `ENOSYS` before Linux 5.11.
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    close_on_exec_between(first, libc::c_uint::MAX)
+}
+
+fn close_on_exec_between(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: marks descriptors; closes none.
-    let result =
-        unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -455,25 +460,61 @@ pub fn hold_at(descriptor: &OwnedFd, number: u32) -> io::Result<OwnedFd> {
 /// # Errors
 /// The kernel's errno.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
-    close_from_all_but(3, keep)
+    close_all_but_given(keep, &Given::default())
 }
 
-/// As `close_all_but`, from descriptor `first` on.
+/// As `close_all_but`, and leaves what the program was given as well.
 ///
 /// # Errors
 /// The kernel's errno.
-pub fn close_from_all_but(first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut kept: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
-    kept.sort_unstable();
-    let mut first = first;
-    let lowest = first;
-    for fd in kept.into_iter().filter(|fd| *fd >= lowest) {
-        if fd > first {
-            close_between(first, fd - 1)?;
-        }
-        first = fd + 1;
+pub fn close_all_but_given(keep: &[BorrowedFd<'_>], given: &Given) -> io::Result<()> {
+    let listed = keep.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok());
+    between(listed.chain(given.0.iter().copied()).collect())
+        .into_iter()
+        .try_for_each(|(first, last)| close_between(first, last))
+}
+
+/// Descriptors behind the standard streams that a program was given by whoever started it, by number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Given(Vec<u32>);
+
+impl Given {
+    /// Those among the first `count` numbers behind the standard streams. Numbers that nothing was given under are left out: what this
+    /// program opens itself may come to lie there, and is told apart by being closed at exec.
+    #[must_use]
+    pub fn among_first(count: u32) -> Given {
+        let is_given = |number: &u32| {
+            let Ok(number) = RawFd::try_from(*number) else { return false };
+            // SAFETY: asks for a flag of a number that need not be a descriptor; touches no memory.
+            let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+            flags >= 0 && flags & libc::FD_CLOEXEC == 0
+        };
+        Given((FIRST_OTHER..FIRST_OTHER.saturating_add(count)).filter(is_given).collect())
     }
-    close_between(first, libc::c_uint::MAX)
+
+    /// Has everything else behind the standard streams closed at exec.
+    ///
+    /// # Errors
+    /// `ENOSYS` before Linux 5.11.
+    pub fn close_others_on_exec(&self) -> io::Result<()> {
+        between(self.0.clone()).into_iter().try_for_each(|(first, last)| close_on_exec_between(first, last))
+    }
+}
+
+/// The ranges of numbers behind the standard streams that lie between these.
+fn between(mut kept: Vec<u32>) -> Vec<(u32, u32)> {
+    kept.sort_unstable();
+    kept.dedup();
+    let mut ranges = Vec::new();
+    let mut first = FIRST_OTHER;
+    for number in kept.into_iter().filter(|number| *number >= FIRST_OTHER) {
+        if number > first {
+            ranges.push((first, number - 1));
+        }
+        first = number + 1;
+    }
+    ranges.push((first, libc::c_uint::MAX));
+    ranges
 }
 
 fn close_between(first: u32, last: u32) -> io::Result<()> {

@@ -68,6 +68,20 @@ fn hooks_run_at_their_points_with_the_state() {
 }
 
 #[test]
+fn a_hook_inside_has_the_programs_environment_unless_it_names_its_own() {
+    if !can_run("a_hook_inside_has_the_programs_environment_unless_it_names_its_own") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "VALUE=programs"]);
+    let inside =
+        |env: Value| json!({"path": "/bin/sh", "args": ["sh", "-c", "echo $VALUE >> /tmp/seen"], "env": env});
+    bundle.config["hooks"] =
+        json!({"startContainer": [inside(Value::Null), inside(json!(["VALUE=own"])), inside(json!([]))]});
+    assert_eq!(bundle.say("cat /tmp/seen"), "programs\nown\n\n");
+}
+
+#[test]
 fn a_failing_hook_ends_the_container_and_is_told_of() {
     if !can_run("a_failing_hook_ends_the_container_and_is_told_of") {
         return;

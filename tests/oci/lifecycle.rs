@@ -85,7 +85,9 @@ fn run_waits_for_the_program_and_hands_its_end_on() {
     bundle.script("sleep 1000");
     let id = bundle.id("killed");
     let mut waiting = bundle.command(&["run", &id]).spawn().unwrap();
-    bundle.until(&["kill", &id, "9"]);
+    // Killed before its program runs, it would not have started.
+    bundle.until(&["exec", &id, "grep", "-q", "sleep", "/proc/1/cmdline"]);
+    bundle.must(&["kill", &id, "9"]);
     assert_eq!(waiting.wait().unwrap().code(), Some(137));
 }
 

@@ -76,6 +76,84 @@ fn limits_stand_in_the_group_that_is_named_and_can_be_changed() {
     remove_groups(&bundle.id("group"));
 }
 
+/// A group in each of a container's, as the container might have made them; the containers' own are returned.
+fn make_below(path: &str) -> Vec<PathBuf> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let mounted = fs::read_dir(&root).unwrap().flatten().map(|entry| entry.path());
+    let tops: Vec<_> =
+        mounted.chain([root.clone()]).map(|at| at.join(path)).filter(|top| top.exists()).collect();
+    for top in &tops {
+        fs::create_dir(top.join("below")).unwrap();
+        // A version 1 group without processors and nodes takes nobody.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(value) = fs::read_to_string(top.join(file)).map(|value| value.trim().to_owned())
+                && !value.is_empty()
+            {
+                fs::write(top.join("below").join(file), value).unwrap();
+            }
+        }
+    }
+    tops
+}
+
+#[test]
+fn a_process_that_joins_goes_to_the_group_that_is_named_and_never_out_of_the_containers() {
+    if !can_run("a_process_that_joins_goes_to_the_group_that_is_named_and_never_out_of_the_containers") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    let (id, path) = (bundle.id("a"), bundle.id("joined"));
+    bundle.config["linux"]["cgroupsPath"] = json!(format!("/{path}"));
+    bundle.script("exec sleep 1000");
+    bundle.must(&["run", "-d", &id]);
+    let tops = make_below(&path);
+    let is_hybrid = tops.len() > 1;
+    // Controllers and place, as the container sees them.
+    let places = |options: &[&str]| {
+        let said = bundle.must(&[&["exec"], options, &[&id, "cat", "/proc/self/cgroup"]].concat()).out;
+        let fields = |line: &str| {
+            let mut fields = line.splitn(3, ':').skip(1).map(str::to_owned);
+            (fields.next().unwrap(), fields.next().unwrap())
+        };
+        said.lines().map(fields).collect::<Vec<_>>()
+    };
+    assert!(places(&[]).iter().all(|(_, place)| place == "/"));
+    for (given, expected) in [("/", "/"), ("below", "/below"), ("/below", "/below")] {
+        let found = places(&["--cgroup", given]);
+        assert!(found.iter().all(|(_, place)| place == expected), "{given}: {found:?}");
+    }
+    let refused = |options: &[&str], expected: &str| {
+        bundle.refused(&[&["exec"], options, &[&id, "true"]].concat(), expected);
+    };
+    refused(&["--cgroup", ".."], "without '..'");
+    refused(&["--cgroup", "/below/../.."], "without '..'");
+    refused(&["--cgroup", "absent"], "absent: No such file or directory");
+    refused(&["--cgroup", "nonsense:/"], "controller nonsense");
+    refused(&["--cgroup", "below", "--cgroup", "below"], "names no controller");
+    if is_hybrid {
+        let found = places(&["--cgroup", "memory:below", "--cgroup", "pids,unified:/below"]);
+        for (controllers, place) in &found {
+            let is_named = ["memory", "pids", ""].contains(&controllers.as_str());
+            assert_eq!(place, if is_named { "/below" } else { "/" }, "{found:?}");
+        }
+        refused(&["--cgroup", "memory:../memory"], "without '..'");
+        refused(&["--cgroup", "memory:below,memory:below"], "No such file or directory");
+        refused(&["--cgroup", "memory:absent"], "absent: No such file or directory");
+    } else {
+        refused(&["--cgroup", "memory:below"], "a path without controller");
+    }
+    // With controllers handed down nobody may be in the group above: who joins goes to the first process.
+    let top = tops.iter().find(|top| top.join("cgroup.controllers").exists()).unwrap();
+    if fs::read_to_string(top.join("cgroup.controllers")).unwrap().contains("pids") {
+        fs::write(top.join("below/cgroup.procs"), bundle.state(&id)["pid"].to_string()).unwrap();
+        fs::write(top.join("cgroup.subtree_control"), "+pids").unwrap();
+        assert!(places(&[]).iter().all(|(_, place)| place == "/below"));
+        refused(&["--cgroup", "/"], "into its control group");
+    }
+    bundle.must(&["delete", "-f", &id]);
+    assert!(tops.iter().all(|top| !top.exists()), "{tops:?}");
+}
+
 #[test]
 fn a_limit_of_processes_holds() {
     if !can_run("a_limit_of_processes_holds") {
@@ -138,15 +216,16 @@ fn many_containers_leave_nothing_behind() {
     if !can_run("many_containers_leave_nothing_behind") {
         return;
     }
+    let mut bundle = Bundle::with_users();
+    // Other tests have containers at the same time.
+    let ours = bundle.id("");
     let count = || {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
         let groups = fs::read_dir("/sys/fs/cgroup/unified/dyno-oci")
             .or_else(|_| fs::read_dir("/sys/fs/cgroup/dyno-oci"));
         let own = groups.into_iter().flatten().flatten();
-        let ours = format!("oci-test-{}-", std::process::id());
         (mounts, own.filter(|entry| entry.file_name().to_string_lossy().starts_with(&ours)).count())
     };
-    let mut bundle = Bundle::with_users();
     assert_eq!(bundle.run("true").code, 0);
     let before = count();
     for _ in 0..50 {

@@ -76,6 +76,32 @@ fn the_five_sets_are_set_each() {
 }
 
 #[test]
+fn capabilities_that_cannot_be_given_are_told_of_and_hold_nothing_up() {
+    if !can_run("capabilities_that_cannot_be_given_are_told_of_and_hold_nothing_up") {
+        return;
+    }
+    for (mut bundle, has_own_users) in [(Bundle::new(), false), (Bundle::with_users(), true)] {
+        bundle.config["process"]["capabilities"] =
+            super::config::all_sets(&["CAP_CHOWN", "CAP_SYS_RESOURCE"]);
+        bundle.script("exec sleep 1000");
+        let id = bundle.id("a");
+        let held = rights(&std::fs::read_to_string("/proc/self/status").unwrap())["CapPrm"].clone();
+        let is_held = u64::from_str_radix(&held, 16).unwrap() & 1 << 24 != 0;
+        for (log, words) in [("run.log", &["run", "--detach", &id][..]), ("exec.log", &["exec", &id, "true"])]
+        {
+            let said = bundle.must(&[&["--log", log, "--log-format", "json"], words].concat());
+            assert_eq!(said.err, "", "what is said there is taken for a failure's words");
+            let told = std::fs::read_to_string(bundle.path(log)).unwrap();
+            let is_told = told.contains("\"warning\"") && told.contains("without CAP_SYS_RESOURCE:");
+            assert_eq!(is_told, !is_held && !has_own_users, "{log}: {told}");
+        }
+        if !is_held && !has_own_users {
+            assert!(bundle.must(&["exec", &id, "true"]).err.contains("warning: the process goes without"));
+        }
+    }
+}
+
+#[test]
 fn a_program_may_gain_rights_only_if_the_configuration_says_so() {
     if !can_run("a_program_may_gain_rights_only_if_the_configuration_says_so") {
         return;
@@ -251,6 +277,42 @@ fn only_descriptors_that_are_to_be_kept_are_kept() {
 }
 
 #[test]
+fn a_number_that_nothing_was_given_under_keeps_nothing_of_the_starters() {
+    if !can_run("a_number_that_nothing_was_given_under_keeps_nothing_of_the_starters") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    std::fs::write(bundle.path("kept"), "kept\n").unwrap();
+    // The 3 is what the listing itself is read from.
+    let look = "exec > /tmp/seen; cat <&7; exec ls /proc/self/fd";
+    let expected = "kept\n0\n1\n2\n3\n7\n";
+    let id = bundle.id("a");
+    let call = |bundle: &Bundle, words: &[&str]| {
+        let call = bundle.command(words);
+        let mut command = std::process::Command::new("sh");
+        command
+            .args(["-c", "exec 3<&- 4<&- 5<&- 6<&- 7< kept 8<&- 9<&-; exec \"$@\"", "sh"])
+            .arg(call.get_program())
+            .args(call.get_args());
+        command.current_dir(bundle.dir.path());
+        let said = bundle.finish(command);
+        assert_eq!(said.code, 0, "{words:?}: {said:?}");
+    };
+    let seen = |bundle: &Bundle| std::fs::read_to_string(bundle.root().join("tmp/seen")).unwrap();
+    bundle.script(look);
+    call(&bundle, &["create", "--preserve-fds", "7", &id]);
+    // Others can work on it: the starter's lock has gone with the starter.
+    bundle.must(&["start", &id]);
+    bundle.await_status(&id, "stopped");
+    assert_eq!(seen(&bundle), expected);
+    bundle.must(&["delete", &id]);
+    bundle.script("exec sleep 1000");
+    call(&bundle, &["run", "--detach", "--preserve-fds", "7", &id]);
+    call(&bundle, &["exec", "--preserve-fds", "7", &id, "sh", "-c", look]);
+    assert_eq!(seen(&bundle), expected);
+}
+
+#[test]
 fn the_process_gets_processor_and_disk_as_the_configuration_says() {
     if !can_run("the_process_gets_processor_and_disk_as_the_configuration_says") {
         return;
@@ -266,6 +328,43 @@ fn the_process_gets_processor_and_disk_as_the_configuration_says() {
     bundle.config["process"]["ioPriority"] = json!(null);
     bundle.config["process"]["scheduler"] = json!({"policy": "SCHED_FIFO", "priority": 0});
     bundle.refused(&["run", "a"], "set the scheduler");
+}
+
+#[test]
+fn the_kernel_treats_all_processes_of_a_container_as_its_configuration_says() {
+    if !can_run("the_kernel_treats_all_processes_of_a_container_as_its_configuration_says") {
+        return;
+    }
+    let mut bundle = Bundle::new();
+    let host = bundle.say("uname -m");
+    bundle.config["linux"]["personality"] = json!({"domain": "LINUX32"});
+    let id = bundle.id("a");
+    bundle.script("uname -m > /tmp/seen; cat /proc/self/numa_maps >> /tmp/seen; exec sleep 1000");
+    let has_nodes = std::fs::exists("/proc/self/numa_maps").unwrap();
+    if has_nodes {
+        bundle.config["linux"]["memoryPolicy"] =
+            json!({"mode": "MPOL_INTERLEAVE", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]});
+    }
+    bundle.must(&["run", "-d", &id]);
+    bundle.until(&["exec", &id, "grep", "-q", "sleep", "/proc/1/cmdline"]);
+    let first = std::fs::read_to_string(bundle.root().join("tmp/seen")).unwrap();
+    let joined = bundle.must(&["exec", &id, "sh", "-c", "uname -m; cat /proc/self/numa_maps"]).out;
+    for seen in [first, joined] {
+        let (machine, maps) = seen.split_once('\n').unwrap();
+        assert_ne!(machine, host.trim());
+        assert!(!has_nodes || maps.contains(" interleave=static:0 "), "{maps}");
+    }
+    if has_nodes {
+        let mut refused = |policy: serde_json::Value, expected: &str| {
+            bundle.config["linux"]["memoryPolicy"] = policy;
+            bundle.refused(&["run", "b"], expected);
+        };
+        refused(json!({"mode": "MPOL_BIND", "nodes": "0-9876543210"}), "linux.memoryPolicy.nodes");
+        refused(json!({"mode": "MPOL_DEFAULT", "nodes": "0"}), "set the memory policy");
+        refused(json!({"mode": "MPOL_BIND"}), "set the memory policy");
+    }
+    bundle.config["linux"]["personality"]["flags"] = json!(["ADDR_NO_RANDOMIZE"]);
+    bundle.refused(&["run", "b"], "linux.personality");
 }
 
 #[test]

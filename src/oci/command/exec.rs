@@ -6,7 +6,8 @@ use std::path::Path;
 use oci_spec::runtime::{Capability, LinuxCapabilitiesBuilder, Process, Spec, UserBuilder};
 
 use crate::oci::arguments::{Arguments, Known, flag, value};
-use crate::oci::command::launch::{preserved, seal_program};
+use crate::oci::command::exec_cgroup::places;
+use crate::oci::command::launch::{preserved, seal_program, warn_of_withheld};
 use crate::oci::containers::{ProcessState, State, Status, agent_path};
 use crate::oci::error::OciError;
 use crate::oci::face::Call;
@@ -28,6 +29,7 @@ pub(in crate::oci) const OPTIONS: &[Known] = &[
     value("additional-gids").or('g'),
     value("cap").or('c'),
     value("preserve-fds"),
+    value("cgroup"),
     flag("tty").or('t'),
     flag("detach").or('d'),
     flag("no-new-privs"),
@@ -53,9 +55,10 @@ pub(in crate::oci) fn exec(call: &Call<'_>) -> Result<u8, OciError> {
     let spec = container.config()?;
     seal_program(&spec)?;
     let process = wanted(&arguments, &spec)?;
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    let filter = seccomp.map(bundle::compile).transpose()?;
-    let plan = bundle::plan_process(&process, seccomp)?;
+    let linux = spec.linux().as_ref().ok_or(PlanError::Missing("linux"))?;
+    let filter = linux.seccomp().as_ref().map(bundle::compile).transpose()?;
+    let plan = bundle::plan_process(&process, linux)?;
+    let places = places(arguments.values("cgroup"))?;
     let is_detached = arguments.has("detach");
     let console = console(&arguments, &process)?;
     let signals = if is_detached { None } else { Some(foreground::take_signals()?) };
@@ -71,6 +74,10 @@ pub(in crate::oci) fn exec(call: &Call<'_>) -> Result<u8, OciError> {
             hint: "; start it first",
         });
     }
+    if !kinds.contains(&Kind::User) {
+        warn_of_withheld(call.log, &plan);
+    }
+    let cgroup = record.cgroup.to_join(&places, record.pid)?;
     let single = SingleThreaded::claim()
         .ok_or_else(|| OciError::Usage("this process has more than one thread".to_owned()))?;
     let message = |pid: u32| {
@@ -81,7 +88,7 @@ pub(in crate::oci) fn exec(call: &Call<'_>) -> Result<u8, OciError> {
         process: &process,
         plan: &plan,
         filter: filter.as_ref(),
-        cgroup: &record.cgroup,
+        cgroup: &cgroup,
         target: &target,
         kinds,
         console,

@@ -11,14 +11,16 @@ use crate::oci::containers::{Container, ProcessState, Record, State, Status, age
 use crate::oci::error::OciError;
 use crate::oci::face::Call;
 use crate::oci::foreground;
+use crate::oci::report::Log;
 use crate::runtime::bundle::{
-    self, Agent, Born, BundleCgroup, BundlePlan, Devices, Filter, Request, RootChange, Step, run_hooks,
+    self, Agent, Born, BundleCgroup, BundlePlan, Devices, Filter, Request, RootChange, Step,
+    capability_names, run_hooks,
 };
 use crate::runtime::plan::PlanError;
 use crate::sys::message::Listener;
 use crate::sys::namespace::Kind;
-use crate::sys::process::{self, SingleThreaded};
-use crate::sys::{handover, seal};
+use crate::sys::process::{self, Given, SingleThreaded};
+use crate::sys::{handover, rights, seal};
 
 /// Options of `create` and `run`.
 pub(in crate::oci) const OPTIONS: &[Known] = &[
@@ -137,6 +139,11 @@ fn launch(call: &Call<'_>, arguments: &Arguments, id: &str, waits: Waits) -> Res
         container.forget()?;
         return Err(error);
     }
+    // In users of its own a container's first process has them all, for what they are worth there.
+    let namespaces = &bundle.plan.namespaces;
+    if !namespaces.makes(Kind::User) && namespaces.joins(Kind::User).is_none() {
+        warn_of_withheld(call.log, &bundle.plan);
+    }
     let launched = bring_up(&container, &mut record, &bundle, waits, (console, preserved));
     match launched {
         Ok(born) => {
@@ -169,7 +176,7 @@ fn bring_up(
     record: &mut Record,
     bundle: &Bundle,
     waits: Waits,
-    (console, preserved): (Option<OwnedFd>, u32),
+    (console, preserved): (Option<OwnedFd>, Given),
 ) -> Result<Born, OciError> {
     let listener = match waits {
         Waits::ForStart => {
@@ -247,15 +254,32 @@ fn console(arguments: &Arguments, bundle: &Bundle, waits: Waits) -> Result<Optio
     }
 }
 
-/// How many descriptors behind the standard streams the program inherits.
-pub(super) fn preserved(arguments: &Arguments) -> Result<u32, OciError> {
+/// Descriptors behind the standard streams that the program inherits.
+pub(super) fn preserved(arguments: &Arguments) -> Result<Given, OciError> {
     /// More than any program passes on.
     const DESCRIPTORS_MAX: u32 = 1024;
-    let preserved = arguments.parsed::<u32>("preserve-fds")?.unwrap_or(0);
-    if preserved > DESCRIPTORS_MAX {
-        return Err(OciError::Usage(format!("--preserve-fds {preserved}: give at most {DESCRIPTORS_MAX}")));
+    let count = arguments.parsed::<u32>("preserve-fds")?.unwrap_or(0);
+    if count > DESCRIPTORS_MAX {
+        return Err(OciError::Usage(format!("--preserve-fds {count}: give at most {DESCRIPTORS_MAX}")));
     }
-    Ok(preserved)
+    Ok(Given::among_first(count))
+}
+
+/// Capabilities that this process has not got to give are no reason not to go on, and one to say so (runtime-spec, "Linux Process").
+pub(super) fn warn_of_withheld(log: &Log, plan: &BundlePlan) {
+    let Ok(held) = rights::permitted() else { return };
+    let sets = plan
+        .steps
+        .iter()
+        .find_map(|step| if let Step::SetCapabilities(sets) = step { Some(sets) } else { None });
+    let Some(sets) = sets else { return };
+    let wanted = sets.bounding | sets.effective | sets.inheritable | sets.permitted | sets.ambient;
+    let is_withheld = |number: usize| wanted & !held & (1 << number) != 0;
+    let names = capability_names().into_iter().enumerate().filter(|(number, _)| is_withheld(*number));
+    let names: Vec<_> = names.map(|(_, name)| name).collect();
+    if !names.is_empty() {
+        log.warn(&format!("the process goes without {}: this runtime does not have them", names.join(", ")));
+    }
 }
 
 /// Whoever is the host's root in a container could write to our program through /proc, so it is run from where nobody can write.

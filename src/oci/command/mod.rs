@@ -3,6 +3,7 @@
 mod control;
 mod delete;
 mod exec;
+mod exec_cgroup;
 mod features;
 mod launch;
 mod show;

@@ -17,9 +17,9 @@ use crate::runtime::spawner::protocol::{hear, say};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::namespace::{self, Kind};
-use crate::sys::process::SingleThreaded;
+use crate::sys::process::{Given, SingleThreaded};
 use crate::sys::tree::{self, Change, Extent, attribute};
-use crate::sys::{credentials, handover, loopback, process, rights, seccomp, terminal};
+use crate::sys::{credentials, handover, loopback, memory, process, rights, seccomp, terminal};
 
 /// Names in the mount of covers.
 pub(super) const COVER_FILE: &str = "file";
@@ -33,8 +33,6 @@ const CODE_FAILED: u8 = 125;
 const HOST_TIMEOUT: Duration = Duration::from_secs(30);
 /// No hook may take longer in all; what a configuration allows a single one is its own affair.
 const HOOKS_TIMEOUT: Duration = Duration::from_secs(3600);
-/// First descriptor behind the standard streams.
-const FIRST_OTHER_FD: u32 = 3;
 
 /// What the process works with. It is a copy of the starter's, so everything the starter had prepared is at hand.
 pub(super) struct Child<'a> {
@@ -60,8 +58,8 @@ pub(super) struct Child<'a> {
     pub(super) mounts: Joined,
     /// Who gets the terminal; without, the starter.
     pub(super) console: Option<OwnedFd>,
-    /// Descriptors behind the standard streams that the program inherits.
-    pub(super) preserved: u32,
+    /// Descriptors that the program inherits.
+    pub(super) preserved: Given,
     pub(super) covers: Option<OwnedFd>,
     pub(super) root: Option<OwnedFd>,
     pub(super) program: Option<program::Program>,
@@ -111,7 +109,8 @@ fn run(mut child: Child<'_>) {
 }
 
 impl Child<'_> {
-    /// The clone copied every descriptor of the starter's, the lock on the container's name among them.
+    /// The clone copied every descriptor of the starter's, the lock on the container's name among them: while one copy of it is open,
+    /// nobody else gets the lock. Only numbers that the starter's own caller has filled are the program's.
     fn keep_own(&self) -> io::Result<()> {
         let joined = match &self.mounts {
             Joined::Nothing => None,
@@ -122,7 +121,7 @@ impl Child<'_> {
         let mut keep: Vec<BorrowedFd<'_>> = one.into_iter().flatten().chain(many).map(AsFd::as_fd).collect();
         keep.push(self.channel.as_fd());
         keep.extend(self.listener.as_ref().map(AsFd::as_fd));
-        process::close_from_all_but(FIRST_OTHER_FD + self.preserved, &keep)
+        process::close_all_but_given(&keep, &self.preserved)
     }
 
     #[expect(clippy::too_many_lines, reason = "a line or two for each step of a closed list")]
@@ -192,15 +191,23 @@ impl Child<'_> {
                 credentials::enter_control_group_namespace()
             }
             Step::SetPersonality(domain) => rights::set_personality(*domain),
+            Step::SetMemoryPolicy { mode, nodes } => {
+                self.expect(HostSays::Attached, HOST_TIMEOUT)?;
+                memory::set_policy(*mode, nodes)
+            }
             Step::FindProgram(directory) => {
                 self.program = Some(program::find(self.process, directory)?);
                 Ok(())
             }
             Step::EngageAgent => self.engage_agent(),
             Step::AwaitStart => self.await_start(),
-            Step::StartHooks => {
-                hooks::run_all("startContainer", self.start_hooks, &(self.state)("created", self.host_pid))
-            }
+            Step::StartHooks => hooks::run_all_beside(
+                // They run where the program will, and find there what it finds.
+                self.process.env().as_deref().unwrap_or_default(),
+                "startContainer",
+                self.start_hooks,
+                &(self.state)("created", self.host_pid),
+            ),
             Step::Announce => self.announce(),
             Step::Umask(mask) => {
                 credentials::set_umask(*mask);
@@ -386,7 +393,7 @@ impl Child<'_> {
     fn announce(&self) -> io::Result<()> {
         say(self.caller.as_ref().unwrap_or(&self.channel), &ChildSays::Executing, &[])?;
         process::default_signals()?;
-        process::close_on_exec_from(FIRST_OTHER_FD + self.preserved)
+        self.preserved.close_others_on_exec()
     }
 }
 

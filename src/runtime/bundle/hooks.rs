@@ -18,14 +18,22 @@ const WORDS_BYTES_MAX: usize = 4096;
 /// # Errors
 /// What the hook did, and what it said.
 pub fn run_all(point: &str, hooks: &[Hook], state: &str) -> io::Result<()> {
+    run_all_beside(&[], point, hooks, state)
+}
+
+/// As `run_all`; hooks that name no environment of their own get this one.
+///
+/// # Errors
+/// As `run_all`.
+pub(super) fn run_all_beside(env: &[String], point: &str, hooks: &[Hook], state: &str) -> io::Result<()> {
     hooks.iter().enumerate().try_for_each(|(index, hook)| {
-        run(hook, state).map_err(|error| {
+        run(hook, env, state).map_err(|error| {
             io::Error::other(format!("{point} hook {index} ({}): {error}", hook.path().display()))
         })
     })
 }
 
-fn run(hook: &Hook, state: &str) -> io::Result<()> {
+fn run(hook: &Hook, env: &[String], state: &str) -> io::Result<()> {
     if !hook.path().is_absolute() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "give an absolute path"));
     }
@@ -49,7 +57,7 @@ fn run(hook: &Hook, state: &str) -> io::Result<()> {
         command.arg0(name).args(rest);
     }
     command.env_clear();
-    for pair in hook.env().iter().flatten() {
+    for pair in hook.env().as_deref().unwrap_or(env) {
         if let Some((name, value)) = pair.split_once('=') {
             command.env(name, value);
         }

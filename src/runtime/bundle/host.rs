@@ -19,7 +19,7 @@ use super::{BundleError, hooks};
 use crate::runtime::spawner::protocol::{hear, say};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::namespace::{self, Kind};
-use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
+use crate::sys::process::{self, Cloned, Given, Namespaces, SingleThreaded};
 use crate::sys::{credentials, handover, rights, scheduling, tree};
 
 /// The container's process must be ready by then; hooks have their own time.
@@ -41,8 +41,8 @@ pub struct Request<'a> {
     pub listener: Option<Listener>,
     /// Who gets its terminal, if it has one; without, the caller.
     pub console: Option<OwnedFd>,
-    /// Descriptors behind the standard streams that it inherits.
-    pub preserved: u32,
+    /// Descriptors that it inherits.
+    pub preserved: Given,
     /// The state for its hooks, by status and process id.
     pub state: &'a dyn Fn(&str, u32) -> String,
     /// Needed where the filter has notices.
@@ -205,7 +205,7 @@ pub struct Entry<'a> {
     /// See `Request`.
     pub console: Option<OwnedFd>,
     /// See `Request`.
-    pub preserved: u32,
+    pub preserved: Given,
     /// See `Request`.
     pub agent: Option<Agent<'a>>,
 }
@@ -328,17 +328,18 @@ fn born(
 ) -> Result<(u32, OwnedFd), BundleError> {
     // Whoever shares a process namespace with the child must not be able to look into it before its exec: it begins as this process is.
     credentials::hide_from_debuggers().map_err(BundleError::host("hide from debuggers"))?;
+    let attempt = match group {
+        Some(_) => "clone the container's process into its control group",
+        None => "clone the container's process",
+    };
     if child.users.is_none() {
-        return match single
-            .clone(namespaces, group)
-            .map_err(BundleError::host("clone the container's process"))?
-        {
+        return match single.clone(namespaces, group).map_err(BundleError::host(attempt))? {
             Cloned::Child => child::main(child),
             Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
         };
     }
     // New namespaces must belong to the users that are joined: one process enters, and clones the other as its sibling.
-    match single.clone(Namespaces::NONE, group).map_err(BundleError::host("clone the container's process"))? {
+    match single.clone(Namespaces::NONE, group).map_err(BundleError::host(attempt))? {
         Cloned::Child => between(child, single, namespaces),
         Cloned::Parent { pid, .. } => {
             let said = hear::<Result<(), String>>(ours, KILL_TIMEOUT)

@@ -20,7 +20,7 @@ mod seccomp;
 use std::io;
 
 pub use agent::Agent;
-pub use cgroup::{BundleCgroup, Devices, Frozen};
+pub use cgroup::{BundleCgroup, Devices, Frozen, Place};
 pub use hooks::run_all as run_hooks;
 pub use host::{Born, Entry, Request, create, enter, start};
 pub use plan::{

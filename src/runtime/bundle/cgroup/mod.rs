@@ -2,6 +2,7 @@
 //! the host. (`runtime::cgroup` knows another shape: a node's subtree, with a group of its own for init.)
 
 mod apply;
+mod below;
 mod devices;
 mod settings;
 
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
+
+pub use below::Place;
 
 use crate::runtime::cgroup::{CgroupError, Hierarchy, hierarchies};
 use crate::sys::cgroup::{Group, kill_process};

@@ -111,7 +111,7 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
     if let Some(name) = named(spec.domainname()) {
         steps.push(Step::SetDomainName(name.clone()));
     }
-    steps.extend(process::personality(spec).map(Step::SetPersonality));
+    steps.extend(process::treatment(linux)?);
     steps.extend(await_start(process, linux.seccomp().as_ref()));
     if has(spec, |hooks| hooks.start_container()) {
         steps.push(Step::StartHooks);
@@ -129,16 +129,18 @@ pub fn plan(spec: &Spec, bundle: &Path, change: RootChange) -> Result<BundlePlan
     })
 }
 
-/// Plans a further process in a running container.
+/// Plans a further process in a running container, of whose configuration `linux` is a part.
 ///
 /// # Errors
 /// As `plan`.
-pub fn plan_process(process: &Process, filter: Option<&LinuxSeccomp>) -> Result<BundlePlan, PlanError> {
+pub fn plan_process(process: &Process, linux: &Linux) -> Result<BundlePlan, PlanError> {
+    let filter = linux.seccomp().as_ref();
     check_process(process)?;
     let mut steps = vec![Step::JoinMounts, Step::NewSession, Step::NewKeyring];
     if process.terminal() == Some(true) {
         steps.push(terminal(process));
     }
+    steps.extend(process::treatment(linux)?);
     steps.extend(await_start(process, filter));
     steps.extend(process::rights(process, filter));
     Ok(BundlePlan {

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use oci_spec::runtime::{
-    Capability, IOPriorityClass, LinuxCapabilities, LinuxIOPriority, LinuxPersonalityDomain,
-    LinuxSchedulerFlag, LinuxSchedulerPolicy, LinuxSeccomp, PosixRlimitType, Process, Scheduler, Spec,
+    Capability, IOPriorityClass, Linux, LinuxCapabilities, LinuxIOPriority, LinuxMemoryPolicy,
+    LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy, LinuxSeccomp, MemoryPolicyFlagType,
+    MemoryPolicyModeType, PosixRlimitType, Process, Scheduler,
 };
 
 use super::refused;
@@ -23,6 +24,8 @@ const DOMAIN_LINUX32: u32 = 8;
 const IO_LEVEL_MAX: u32 = 7;
 /// Processors that a list may name (`CPU_SETSIZE`).
 const PROCESSORS_MAX: usize = 1024;
+/// Memory nodes that a kernel may be built for (`MAX_NUMNODES`).
+const NODES_MAX: usize = 1024;
 
 /// The last steps: rights are given up from the strongest down, the filter comes as late as it can.
 pub(super) fn rights(process: &Process, filter: Option<&LinuxSeccomp>) -> Vec<Step> {
@@ -165,29 +168,65 @@ fn io_priority(wanted: &LinuxIOPriority) -> Result<IoPriority, PlanError> {
 /// Which processors a process that joins a container runs on.
 pub(super) fn processors(process: &Process) -> Result<Processors, PlanError> {
     let Some(wanted) = process.exec_cpu_affinity() else { return Ok(Processors::default()) };
-    let list = |text: &Option<String>| text.as_deref().map_or_else(|| Ok(Vec::new()), processor_list);
+    let why = "give numbers of processors and ranges of them, such as 0-3,7";
+    let list = |text: &Option<String>| {
+        let text = text.as_deref().unwrap_or_default();
+        number_list(text, PROCESSORS_MAX).ok_or_else(|| refused("process.execCPUAffinity", &text, why))
+    };
     Ok(Processors { at_first: list(wanted.initial())?, finally: list(wanted.cpu_affinity_final())? })
 }
 
-/// "0-3,7".
-fn processor_list(text: &str) -> Result<Vec<usize>, PlanError> {
-    let number = |text: &str| text.trim().parse::<usize>().ok().filter(|number| *number < PROCESSORS_MAX);
+/// "0-3,7", numbers below `count`.
+fn number_list(text: &str, count: usize) -> Option<Vec<usize>> {
+    let number = |text: &str| text.trim().parse::<usize>().ok().filter(|number| *number < count);
     let part = |part: &str| match part.split_once('-') {
         Some((first, last)) => Some(number(first)?..=number(last)?),
         None => number(part).map(|only| only..=only),
     };
     let all: Option<Vec<_>> = text.split(',').filter(|text| !text.trim().is_empty()).map(part).collect();
-    let why = "give numbers of processors and ranges of them, such as 0-3,7";
     all.map(|all| all.into_iter().flatten().collect())
-        .ok_or_else(|| refused("process.execCPUAffinity", &text, why))
 }
 
-/// The execution domain.
-pub(super) fn personality(spec: &Spec) -> Option<u32> {
-    let personality = spec.linux().as_ref()?.personality().as_ref()?;
-    Some(match personality.domain() {
-        LinuxPersonalityDomain::PerLinux => DOMAIN_LINUX,
-        LinuxPersonalityDomain::PerLinux32 => DOMAIN_LINUX32,
+/// How the kernel treats the container's processes, the first and those that join it.
+pub(super) fn treatment(linux: &Linux) -> Result<Vec<Step>, PlanError> {
+    let mut steps = Vec::new();
+    if let Some(personality) = linux.personality() {
+        if let Some(flag) = personality.flags().iter().flatten().next() {
+            return Err(refused("the flag of linux.personality", flag, "there are none: leave it out"));
+        }
+        steps.push(Step::SetPersonality(match personality.domain() {
+            LinuxPersonalityDomain::PerLinux => DOMAIN_LINUX,
+            LinuxPersonalityDomain::PerLinux32 => DOMAIN_LINUX32,
+        }));
+    }
+    if let Some(policy) = linux.memory_policy() {
+        steps.push(memory_policy(policy)?);
+    }
+    Ok(steps)
+}
+
+fn memory_policy(wanted: &LinuxMemoryPolicy) -> Result<Step, PlanError> {
+    // MPOL_* of linux/mempolicy.h.
+    let mode = match wanted.mode() {
+        MemoryPolicyModeType::MpolDefault => 0,
+        MemoryPolicyModeType::MpolPreferred => 1,
+        MemoryPolicyModeType::MpolBind => 2,
+        MemoryPolicyModeType::MpolInterleave => 3,
+        MemoryPolicyModeType::MpolLocal => 4,
+        MemoryPolicyModeType::MpolPreferredMany => 5,
+        MemoryPolicyModeType::MpolWeightedInterleave => 6,
+    };
+    let flags = wanted.flags().iter().flatten().map(|flag| match flag {
+        MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
+        MemoryPolicyFlagType::MpolFRelativeNodes => 1 << 14,
+        MemoryPolicyFlagType::MpolFStaticNodes => 1 << 15,
+    });
+    let nodes = wanted.nodes().as_deref().unwrap_or_default();
+    let why = "give numbers of nodes and ranges of them, such as 0-3,7; kernels know 1024 at most";
+    Ok(Step::SetMemoryPolicy {
+        mode: flags.fold(mode, |all, flag| all | flag),
+        nodes: number_list(nodes, NODES_MAX)
+            .ok_or_else(|| refused("linux.memoryPolicy.nodes", &nodes, why))?,
     })
 }
 

@@ -169,6 +169,13 @@ pub enum Step {
     EnterCgroupNamespace,
     /// Set the execution domain.
     SetPersonality(u32),
+    /// Set from which nodes memory is taken. After the last of the control groups is entered, which may leave it some of them only.
+    SetMemoryPolicy {
+        /// `MPOL_*`, with its flags.
+        mode: u32,
+        /// Numbers of nodes.
+        nodes: Vec<usize>,
+    },
     /// Find the program and the working directory.
     FindProgram(PathBuf),
     /// Install the filter for the system calls that an agent decides on, and hand over where it takes them.
@@ -290,6 +297,9 @@ impl fmt::Display for Step {
             Step::OpenTerminal { .. } => out.write_str("open the terminal"),
             Step::InstallSeccomp => out.write_str("install the system call filter"),
             Step::EngageAgent => out.write_str("install the filter of system calls that an agent decides on"),
+            Step::SetMemoryPolicy { nodes, .. } => {
+                write!(out, "set the memory policy for the nodes {nodes:?}")
+            }
             Step::SetCapabilities(_) | Step::Bound(_) => out.write_str("set the capabilities"),
             Step::ContainerHooks | Step::StartHooks => out.write_str("run the hooks"),
             Step::Exec => out.write_str("run the program"),
