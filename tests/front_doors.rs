@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
-use dyno::api::{Api, Authority, Door, Front};
+use dyno::api::{Api, Door, Front};
 use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoState, Slug};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Death, Desired, DynoView, Dynos, DynosError, FoundOneOff,
@@ -154,8 +154,7 @@ impl Stage {
             dyno::git::router(state).merge(dyno::api::router(api.clone(), Door::Tcp(Token::new(TOKEN))));
         let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap());
         let unix = UnixListener::bind(&socket).unwrap();
-        let authority = Authority::load(&lib.join("authority")).unwrap();
-        let tls = authority.acceptor(&[]).unwrap();
+        let tls = node.authority().acceptor(&[]).unwrap();
         let front = Front::new(over_tcp, api.clone(), Some(tls));
         tokio::spawn(dyno::api::serve_tcp(tcp, front, std::future::pending()));
         tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
@@ -169,11 +168,13 @@ impl Stage {
             dynos: Arc::clone(dynos) as Arc<dyn Dynos>,
             builder: Arc::new(FakeBuilder),
             logs: LogService::open(lib.join("logs")).unwrap(),
+            authority: dyno::flows::Authority::load(&lib.join("authority")).unwrap(),
         };
         let settings = Settings {
             lib_dir: lib.to_owned(),
             owner: "me@example.com".parse().unwrap(),
             router_port: 8080,
+            https_port: Some(8443),
             git_address: git,
             default_stack: dyno::domain::StackName::default(),
             release_timeout_s: 3600,

@@ -12,7 +12,6 @@ mod apps;
 mod asked;
 mod attach;
 mod auth;
-mod authority;
 mod authorizations;
 mod body;
 mod builds;
@@ -48,7 +47,6 @@ mod users;
 mod view;
 
 pub use auth::Door;
-pub use authority::{Authority, AuthorityError};
 pub use routes::{Need, Route, router, table};
 pub use server::{Front, serve_tcp, serve_unix};
 pub use state::{Api, FiguresSource, ShutdownSignal};

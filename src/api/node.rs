@@ -15,6 +15,7 @@ pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "router_port": settings.router_port,
+        "https_port": settings.https_port,
         "git_address": settings.git_address.to_string(),
         "authority": api.authority.as_ref().map(|_| settings.authority_path()),
         "default_stack": settings.default_stack.to_string(),

@@ -210,6 +210,8 @@ enum Command {
     UsersPassword(command::users_create::PasswordArgs),
     #[command(name = "users:destroy")]
     UsersDestroy(command::users_destroy::Args),
+    #[command(name = "trust")]
+    Trust(command::trust::Args),
     #[command(name = "heroku")]
     Heroku(command::heroku::Args),
     #[command(name = "completions")]
@@ -389,6 +391,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::UsersCreate(args) => args.run(&context).await.map(done),
         Command::UsersPassword(args) => args.run(&context).await.map(done),
         Command::UsersDestroy(args) => args.run(&context).await.map(done),
+        Command::Trust(args) => args.run(&context).await.map(done),
         Command::Heroku(args) => args.run(&context).await,
         Command::Completions(args) => args.run(grammar(roles)).map(done),
         Command::Metrics(args) => args.run(&context).await.map(done),

@@ -26,6 +26,8 @@ const CONFIG_FILE: &str = "/etc/dyno/config.toml";
 pub const INDEX_MAX: u32 = 31;
 /// The router's port unless told otherwise.
 const ROUTER_PORT: u16 = 8080;
+/// The router's port for TLS unless told otherwise.
+const ROUTER_HTTPS_PORT: u16 = 8443;
 /// The longest a release command may run unless told otherwise, seconds (platform reference 2.2).
 const RELEASE_TIMEOUT_S: u64 = 3600;
 /// How often the machine's memory may be promised to formations unless the file says otherwise: a dyno is killed at twice
@@ -55,6 +57,9 @@ pub struct ServeArgs {
     /// Port on which the router answers, on loopback
     #[arg(long, value_name = "PORT")]
     pub router_port: Option<u16>,
+    /// Port on which the router answers under TLS, on loopback
+    #[arg(long, value_name = "PORT")]
+    pub router_https_port: Option<u16>,
     /// Port on which git pushes arrive and the API answers, on loopback
     #[arg(long, visible_alias = "api-port", value_name = "PORT")]
     pub git_port: Option<u16>,
@@ -106,6 +111,8 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct RouterSection {
     listen: Option<Vec<SocketAddr>>,
+    /// Where it speaks TLS; an empty list for nowhere.
+    https: Option<Vec<SocketAddr>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -201,6 +208,8 @@ pub struct Config {
     pub stack: StackName,
     /// Where the router listens.
     pub router: Vec<SocketAddr>,
+    /// Where the router listens for TLS; nowhere where it is empty.
+    pub router_https: Vec<SocketAddr>,
     /// Where git pushes arrive and the API answers; the first stands in URLs.
     pub git: Vec<SocketAddr>,
     /// Name servers of dynos; `None` takes the host's.
@@ -314,6 +323,13 @@ impl Config {
             },
         };
         let loopback = |port| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+        let https = match (args.router_https_port, file.router.https) {
+            (Some(port), _) => loopback(port),
+            (None, Some(listen)) => listen,
+            // One of several nodes has a port of its own for everything, so it does not take the usual one from another.
+            (None, None) if args.router_port.is_some() || file.router.listen.is_some() => Vec::new(),
+            (None, None) => loopback(ROUTER_HTTPS_PORT),
+        };
         let router = match (args.router_port, file.router.listen) {
             (Some(port), _) => loopback(port),
             (None, Some(listen)) if listen.is_empty() => return Err(ConfigError::NowhereToListen),
@@ -340,6 +356,7 @@ impl Config {
             owner,
             stack,
             router,
+            router_https: https,
             git,
             resolvers: file.network.resolvers,
             egress: file.network.egress,
@@ -470,7 +487,8 @@ mod test {
         let config = join(&ServeArgs::default(), "").unwrap();
         assert_eq!(config.lib_dir, Path::new("/var/lib/dyno"));
         assert_eq!(config.api_socket(), Path::new("/run/dyno/api.sock"));
-        assert!(config.router.iter().all(|address| address.ip().is_loopback()));
+        assert!(config.router.iter().chain(&config.router_https).all(|address| address.ip().is_loopback()));
+        assert_eq!((config.router[0].port(), config.router_https[0].port()), (8080, 8443));
         assert!(config.git.iter().all(|address| address.ip().is_loopback()) && config.git.len() == 2);
         assert_eq!(config.owner.as_str(), "admin@localhost");
         assert_eq!(config.host_name(), "dyno0");
@@ -489,6 +507,12 @@ mod test {
         assert_eq!((config.index, config.router[0].port(), config.git[0].port()), (3, 90, 81));
         assert!(config.router[0].ip().is_loopback());
         assert_eq!(config.run_dir, Path::new("/n/run"));
+        assert_eq!(config.router_https, [], "a node with a port of its own takes nobody's usual one");
+        let args = ServeArgs { router_https_port: Some(444), ..args };
+        let config = join(&args, "[router]\nhttps = [\"0.0.0.0:443\"]").unwrap();
+        assert!(config.router_https.iter().all(|https| https.ip().is_loopback() && https.port() == 444));
+        let config = join(&ServeArgs::default(), "[router]\nhttps = [\"0.0.0.0:443\"]").unwrap();
+        assert_eq!(config.router_https, ["0.0.0.0:443".parse().unwrap()]);
     }
 
     #[test]

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::api::AuthorityError;
 use crate::build::BuildFailure;
 use crate::daemon::{ConfigError, InstanceError};
 use crate::domain::UnknownSize;
-use crate::flows::{FlowError, TokenError};
+use crate::flows::{AuthorityError, FlowError, TokenError};
 use crate::local::LocalError;
 use crate::logs::LogError;
 use crate::router::ListenError;

@@ -17,7 +17,7 @@ use crate::api::FiguresSource;
 use crate::daemon::Config;
 use crate::daemon::error::DaemonError;
 use crate::daemon::router::{ROLE, RouterRole};
-use crate::domain::RouteTable;
+use crate::domain::{Certificates, RouteTable};
 use crate::logs::LogService;
 use crate::router::apart::{Greeting, ProcessConfig, RemoteRouter, Standing, Told};
 use crate::wire::logline::LogLine;
@@ -44,10 +44,19 @@ pub(super) struct Routing {
     keeper: JoinHandle<()>,
 }
 
+/// What routers are given.
+#[derive(Clone)]
+pub(super) struct Snapshots {
+    /// The apps and where they are reached.
+    pub(super) table: watch::Receiver<Arc<RouteTable>>,
+    /// What is shown to clients that ask for TLS.
+    pub(super) certificates: watch::Receiver<Arc<Certificates>>,
+}
+
 struct Routers {
     settings: Settings,
     logs: LogService,
-    table: watch::Receiver<Arc<RouteTable>>,
+    snapshots: Snapshots,
     followed: Mutex<HashMap<PathBuf, Arc<Followed>>>,
     /// A router has gone.
     gone: Notify,
@@ -58,6 +67,7 @@ struct Routers {
 struct Settings {
     run_dir: PathBuf,
     listen: Vec<SocketAddr>,
+    secure: Vec<SocketAddr>,
     account: u32,
     cgroup_root: String,
     program: PathBuf,
@@ -136,11 +146,12 @@ impl Routing {
         config: &Config,
         program: PathBuf,
         logs: LogService,
-        table: watch::Receiver<Arc<RouteTable>>,
+        snapshots: Snapshots,
     ) -> Result<Self, DaemonError> {
         let settings = Settings {
             run_dir: config.run_dir.clone(),
             listen: config.router.clone(),
+            secure: config.router_https.clone(),
             account: ACCOUNT_BASE + config.index,
             cgroup_root: config.host_name(),
             build: build_of(&program).map_err(DaemonError::file(&program))?,
@@ -149,7 +160,7 @@ impl Routing {
         let routers = Arc::new(Routers {
             settings,
             logs,
-            table,
+            snapshots,
             followed: Mutex::default(),
             gone: Notify::new(),
             runtime: Handle::current(),
@@ -236,8 +247,10 @@ impl Routers {
     }
 
     fn is_current(&self, one: &Followed) -> bool {
-        let Greeting { build, listen, .. } = &one.greeting;
-        one.stands() == Standing::Serving && *build == self.settings.build && *listen == self.settings.listen
+        let Greeting { build, listen, secure, .. } = &one.greeting;
+        let wanted = &self.settings;
+        let is_wanted = *build == wanted.build && *listen == wanted.listen && *secure == wanted.secure;
+        one.stands() == Standing::Serving && is_wanted
     }
 
     /// Follows those who are not followed yet. Tells of one that serves and speaks another version: it can only be replaced.
@@ -260,8 +273,9 @@ impl Routers {
 
     fn follow(self: &Arc<Self>, remote: RemoteRouter, greeting: Greeting) -> Result<(), DaemonError> {
         tracing::info!(pid = greeting.pid, standing = ?greeting.standing, "follows the router");
-        let table = Arc::clone(&self.table.borrow());
-        remote.follow(&table)?;
+        let table = Arc::clone(&self.snapshots.table.borrow());
+        let certificates = Arc::clone(&self.snapshots.certificates.borrow());
+        remote.follow(&table, &certificates)?;
         let followed = Arc::new(Followed {
             standing: Mutex::new(greeting.standing),
             greeting,
@@ -273,7 +287,7 @@ impl Routers {
         let (routers, one) = (Arc::clone(self), Arc::clone(&followed));
         let hears = std::thread::Builder::new().name("router lines".to_owned());
         hears.spawn(move || routers.hear(&one)).map_err(DaemonError::file(followed.remote.path()))?;
-        self.runtime.spawn(give_tables(self.table.clone(), followed));
+        self.runtime.spawn(give(self.snapshots.clone(), followed));
         Ok(())
     }
 
@@ -322,10 +336,11 @@ impl Routers {
     }
 
     fn launch(&self, dir: &Path, predecessor: Option<PathBuf>) -> Result<(), DaemonError> {
-        let Settings { run_dir, listen, account, cgroup_root, program, build } = &self.settings;
+        let Settings { run_dir, listen, secure, account, cgroup_root, program, build } = &self.settings;
         let process = ProcessConfig {
             dir: dir.to_owned(),
             listen: listen.clone(),
+            secure: secure.clone(),
             account: *account,
             build: build.clone(),
             predecessor,
@@ -396,19 +411,21 @@ impl Followed {
     }
 }
 
-/// Gives a router every new table, until it has gone.
-async fn give_tables(mut table: watch::Receiver<Arc<RouteTable>>, one: Arc<Followed>) {
+/// Gives a router every new snapshot, until it has gone.
+async fn give(mut snapshots: Snapshots, one: Arc<Followed>) {
     let mut ended = one.ended.subscribe();
-    // The first one was given before: a change between that and now is seen here.
+    // The first ones were given before: a change between that and now is seen here.
     loop {
-        let now = Arc::clone(&table.borrow_and_update());
+        let table = Arc::clone(&snapshots.table.borrow_and_update());
+        let certificates = Arc::clone(&snapshots.certificates.borrow_and_update());
         let to = Arc::clone(&one);
-        let given = tokio::task::spawn_blocking(move || to.remote.give(&now)).await;
+        let given = tokio::task::spawn_blocking(move || to.remote.give(&table, &certificates)).await;
         if !matches!(given, Ok(Ok(()))) {
             return;
         }
         tokio::select! {
-            changed = table.changed() => if changed.is_err() { return },
+            changed = snapshots.table.changed() => if changed.is_err() { return },
+            changed = snapshots.certificates.changed() => if changed.is_err() { return },
             _ = ended.wait_for(|ended| *ended) => return,
         }
     }

@@ -13,20 +13,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, Api, Authority, Door, Front};
+use crate::api::{self, Api, Door, Front};
 use crate::build;
 use crate::daemon::builder::SandboxedBuilder;
 use crate::daemon::cleanup;
 use crate::daemon::config::OnExit;
 use crate::daemon::dynos::SupervisedDynos;
 use crate::daemon::error::DaemonError;
-use crate::daemon::routing::{self, Routing};
+use crate::daemon::routing::{self, Routing, Snapshots};
 use crate::daemon::{Config, Instance, notify};
 use crate::domain::{AppId, Bytes, NodeMemory};
-use crate::flows::{self, Node, Parts, Quotas, Settings, Token};
+use crate::flows::{self, Authority, Node, Parts, Quotas, Settings, Token};
 use crate::git::{self, GitState, Repositories};
 use crate::logs::LogService;
-use crate::router::{NetnsConnector, Router, RouterConfig, RouterLog};
+use crate::router::{Ends, NetnsConnector, Router, RouterConfig, RouterLog};
 use crate::runtime::client::{Runtime, RuntimeConfig};
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::Slots;
@@ -79,7 +79,7 @@ pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonE
         .and_then(|()| fs::write_atomically(&config.run_dir.join("ready"), pid.as_bytes()))
         .map_err(DaemonError::file(&config.run_dir))?;
     notify::ready();
-    tracing::info!(router = ?config.router, git = ?config.git, socket = %config.api_socket().display(), "ready");
+    tracing::info!(router = ?config.router, https = ?config.router_https, git = ?config.git, socket = %config.api_socket().display(), "ready");
     let exit = wait_for_end(&mut running.asked_to_stop, on_exit).await?;
     notify::stopping();
     end(running, &config, exit).await?;
@@ -114,9 +114,14 @@ async fn probe(config: &Config) -> Result<(), DaemonError> {
     if tokio::task::spawn_blocking(move || routing::is_served(&links)).await.unwrap_or(false) {
         return Ok(());
     }
-    let nothing = watch::channel(Arc::default()).1;
-    let router = RouterConfig { listen: config.router.clone(), ..RouterConfig::default() };
-    let probe = Router::bind(router, nothing, Arc::new(Unlogged), Arc::new(NetnsConnector)).await?;
+    let nothing = Ends {
+        table: watch::channel(Arc::default()).1,
+        certificates: watch::channel(Arc::default()).1,
+        log: Arc::new(Unlogged),
+        connector: Arc::new(NetnsConnector),
+    };
+    let (listen, secure) = (config.router.clone(), config.router_https.clone());
+    let probe = Router::bind(RouterConfig { listen, secure, ..RouterConfig::default() }, nothing).await?;
     drop(probe);
     Ok(())
 }
@@ -166,6 +171,7 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
         dynos: Arc::new(SupervisedDynos { supervisor: supervisor.clone(), lib_dir: config.lib_dir.clone() }),
         builder: Arc::new(builder),
         logs: logs.clone(),
+        authority: Authority::load(&config.lib_dir.join("authority"))?,
     };
     let node = Node::new(parts, settings(config));
     warn_of_plain_ways(config);
@@ -176,7 +182,13 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::keep_retention(node.clone()));
     // Only now that the table is one: a router that serves since before has a better one than an empty one.
-    let routing = Routing::begin(config, OWN_PROGRAM.into(), logs.clone(), supervisor.routes()).await?;
+    let routing = Routing::begin(
+        config,
+        OWN_PROGRAM.into(),
+        logs.clone(),
+        Snapshots { table: supervisor.routes(), certificates: node.certificates() },
+    )
+    .await?;
     let (shutdown, asked_to_stop) = watch::channel(false);
     let doors_closing = CancellationToken::new();
     let api = Api::new(node, shutdown).with_figures(routing.figures());
@@ -201,6 +213,7 @@ fn settings(config: &Config) -> Settings {
         lib_dir: config.lib_dir.clone(),
         owner: config.owner.clone(),
         router_port: config.router.first().map_or(0, SocketAddr::port),
+        https_port: config.router_https.first().map(SocketAddr::port),
         // There is at least one; without a port nothing could be reached.
         git_address: config.git.first().copied().unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
         default_stack: config.stack.clone(),
@@ -227,10 +240,10 @@ fn doors(
     let unix = listen(&socket).map_err(DaemonError::file(&socket))?;
     let token = Token::load(&config.lib_dir.join("token"))?;
     let repositories = Arc::new(Repositories::new(config.lib_dir.join("repos"), binary));
-    let authority = Authority::load(&config.lib_dir.join("authority"))?;
     let addresses: Vec<_> = config.git.iter().map(SocketAddr::ip).collect();
-    let tls = authority.acceptor(&addresses)?;
-    let api = api.with_authority(authority.pem());
+    let authority = api.node.authority();
+    let (tls, pem) = (authority.acceptor(&addresses)?, authority.pem().to_owned());
+    let api = api.with_authority(&pem);
     let state = GitState { node: api.node.clone(), token: token.clone(), repositories, socket };
     let over_tcp = git::router(state).merge(api::router(api.clone(), Door::Tcp(token)));
     let mut servers = JoinSet::new();

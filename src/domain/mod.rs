@@ -6,6 +6,7 @@ mod access;
 mod app;
 mod build;
 mod bytes;
+mod certificate;
 mod command_line;
 mod config_vars;
 mod cron;
@@ -31,6 +32,7 @@ pub use access::{
 pub use app::{App, AppId, AppName, AppNameError};
 pub use build::{Build, BuildStatus, Slug};
 pub use bytes::Bytes;
+pub use certificate::{Certificate, Certificates, SecretKey};
 pub use command_line::command_line;
 pub use config_vars::{ConfigVars, ConfigVarsError};
 pub use cron::{CronError, CronExpression};

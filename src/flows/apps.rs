@@ -174,6 +174,8 @@ pub async fn destroy(node: &Node, app: &App) -> Result<AppInfo, FlowError> {
     let slugs = node.store().destroy_app(app.id).await?;
     node.dynos().forget(app.id).await?;
     node.logs().forget(app.id);
+    node.showcase().forget(app.id);
+    node.showcase().publish();
     let settings = node.settings();
     let id = app.id.to_string();
     let mut gone = vec![

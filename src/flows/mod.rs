@@ -11,8 +11,10 @@ mod access;
 mod accounts;
 mod apps;
 mod attach;
+mod authority;
 mod build_list;
 mod caller;
+mod certificates;
 mod config_change;
 mod domains;
 mod drains;
@@ -44,6 +46,7 @@ pub use accounts::{
 };
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, infos, update};
 pub use attach::attach;
+pub use authority::{Authority, AuthorityError};
 pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use caller::{Caller, Role, authenticate, permit};
 pub use config_change::{change_config, config};

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use crate::domain::{App, AppId, AppName, Email, Formation, NodeMemory, Sizes, StackName};
+use crate::domain::{App, AppId, AppName, Certificates, Email, Formation, NodeMemory, Sizes, StackName};
 use crate::flows::accounts::Logins;
 use crate::flows::attach::Waiting;
+use crate::flows::authority::Authority;
+use crate::flows::certificates::Showcase;
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
 use crate::flows::phase::Phases;
@@ -27,6 +29,8 @@ pub struct Settings {
     pub owner: Email,
     /// The port the router answers on, for the URLs that are shown.
     pub router_port: u16,
+    /// The port on which the router answers under TLS, if it does.
+    pub https_port: Option<u16>,
     /// The address of the git endpoint, for the URLs that are shown.
     pub git_address: std::net::SocketAddr,
     /// The stack of apps that name none.
@@ -135,10 +139,16 @@ pub struct Parts {
     pub builder: Arc<dyn Builder>,
     /// What keeps lines.
     pub logs: LogService,
+    /// What makes certificates.
+    pub authority: Authority,
 }
 
 struct Inner {
-    parts: Parts,
+    store: Store,
+    dynos: Arc<dyn Dynos>,
+    builder: Arc<dyn Builder>,
+    logs: LogService,
+    showcase: Showcase,
     settings: Settings,
     locks: Locks,
     waiting: Waiting,
@@ -155,8 +165,13 @@ impl Node {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
+        let Parts { store, dynos, builder, logs, authority } = parts;
         Self(Arc::new(Inner {
-            parts,
+            store,
+            dynos,
+            builder,
+            logs,
+            showcase: Showcase::new(authority),
             settings,
             locks: Locks::default(),
             waiting: Waiting::default(),
@@ -175,25 +190,41 @@ impl Node {
     /// The logs.
     #[must_use]
     pub fn logs(&self) -> &LogService {
-        &self.0.parts.logs
+        &self.0.logs
+    }
+
+    /// What makes certificates.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        self.0.showcase.authority()
+    }
+
+    /// The certificates that the router is to show, from now on.
+    #[must_use]
+    pub fn certificates(&self) -> watch::Receiver<Arc<Certificates>> {
+        self.0.showcase.subscribe()
     }
 
     /// The stacks that are built here.
     #[must_use]
     pub fn stacks(&self) -> Vec<StackName> {
-        self.0.parts.builder.stacks()
+        self.0.builder.stacks()
     }
 
     pub(super) fn store(&self) -> &Store {
-        &self.0.parts.store
+        &self.0.store
     }
 
     pub(super) fn dynos(&self) -> &dyn Dynos {
-        &*self.0.parts.dynos
+        &*self.0.dynos
     }
 
     pub(super) fn builder(&self) -> &dyn Builder {
-        &*self.0.parts.builder
+        &*self.0.builder
+    }
+
+    pub(super) fn showcase(&self) -> &Showcase {
+        &self.0.showcase
     }
 
     pub(super) fn locks(&self) -> &Locks {
@@ -234,6 +265,9 @@ impl Node {
     /// Makes what runs what is wanted.
     pub(super) async fn apply(&self, app: &App) -> Result<(), FlowError> {
         let desired = self.desired(app).await?;
+        // Before anybody asks for the names.
+        self.showcase().note(app);
+        self.showcase().publish();
         Ok(self.dynos().apply(desired).await?)
     }
 }

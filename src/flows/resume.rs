@@ -36,7 +36,9 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
             .take(EARLIER_RELEASES_MAX)
             .collect();
         desired.push(wanted);
+        node.showcase().note(app);
     }
+    node.showcase().publish();
     take_up(node, &apps, desired).await?;
     for app in &apps {
         // A log that is not sent anywhere is no reason to serve nothing.

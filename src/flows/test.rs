@@ -154,11 +154,13 @@ impl Stage {
             dynos: dynos.clone(),
             builder: builder.clone(),
             logs: LogService::open(dir.path().join("logs")).unwrap(),
+            authority: crate::flows::Authority::load(&dir.path().join("authority")).unwrap(),
         };
         let settings = Settings {
             lib_dir: dir.path().to_owned(),
             owner: me().0.parse().unwrap(),
             router_port: 8080,
+            https_port: Some(8443),
             git_address: ([127, 0, 0, 1], 5080).into(),
             default_stack: StackName::default(),
             release_timeout_s: 3600,

@@ -1,18 +1,17 @@
-//! A client's connection: who it is, and a watch over clients that stop reading, or send what is no plain HTTP.
+//! A client's connection: who it is, and a watch over clients that send what is no plain HTTP.
 
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::router::intake::{Intake, Refused, Switch};
+use crate::router::socket::Transport;
+use crate::wire::router_line::Encryption;
 
 /// Bytes that are kept of what a client sends before its wish for another protocol is settled; more wait in the kernel.
 const HELD_BYTES_MAX: usize = 4096;
@@ -29,6 +28,16 @@ pub(super) struct Client {
     is_stalled: AtomicBool,
     is_switched: AtomicBool,
     declined: AtomicUsize,
+    secured: OnceLock<Secured>,
+}
+
+/// What both sides of a TLS connection have agreed to.
+#[derive(Debug)]
+pub(super) struct Secured {
+    /// The version.
+    pub(super) encryption: Encryption,
+    /// The name that the client asked for, in lower case.
+    pub(super) server_name: Option<String>,
 }
 
 impl Client {
@@ -40,7 +49,29 @@ impl Client {
             is_stalled: AtomicBool::new(false),
             is_switched: AtomicBool::new(false),
             declined: AtomicUsize::new(0),
+            secured: OnceLock::new(),
         }
+    }
+
+    /// Notes that its connection is encrypted from here on.
+    pub(super) fn secures(&self, secured: Secured) {
+        // There is one handshake a connection.
+        let _first = self.secured.set(secured);
+    }
+
+    /// How its connection is encrypted.
+    pub(super) fn encryption(&self) -> Encryption {
+        self.secured.get().map_or(Encryption::Plain, |secured| secured.encryption)
+    }
+
+    /// The name that it asked for when its connection was encrypted.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        self.secured.get()?.server_name.as_deref()
+    }
+
+    /// What its addresses begin with.
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.encryption() == Encryption::Plain { "http" } else { "https" }
     }
 
     /// Whether its connection was given up because it took nothing for too long.
@@ -64,15 +95,10 @@ impl Client {
     }
 }
 
-/// The connection itself. What is read has gone through [`Intake`]. A write that makes no progress for the idle time fails: a client that does not read would
-/// otherwise hold its dyno's connection for as long as it likes.
+/// The connection itself. What is read has gone through [`Intake`].
 pub(super) struct ClientIo {
-    stream: TcpStream,
+    transport: Transport,
     client: Arc<Client>,
-    idle: Duration,
-    // Made when a write first has to wait; most connections never have one.
-    timer: Option<Pin<Box<Sleep>>>,
-    is_waiting: bool,
     intake: Intake,
     /// Sent before a wish for another protocol was settled.
     held: Vec<u8>,
@@ -81,18 +107,9 @@ pub(super) struct ClientIo {
 }
 
 impl ClientIo {
-    /// Watches `stream`.
-    pub(super) fn new(stream: TcpStream, client: Arc<Client>, idle: Duration) -> Self {
-        Self {
-            stream,
-            client,
-            idle,
-            timer: None,
-            is_waiting: false,
-            intake: Intake::new(),
-            held: Vec::new(),
-            declined: 0,
-        }
+    /// Watches what comes through `transport`.
+    pub(super) fn new(transport: Transport, client: Arc<Client>) -> Self {
+        Self { transport, client, intake: Intake::new(), held: Vec::new(), declined: 0 }
     }
 
     /// Whether reading may go on, as far as wishes for another protocol go.
@@ -116,7 +133,7 @@ impl ClientIo {
         let mut buffer = [0; HELD_BYTES_MAX];
         while self.held.len() < HELD_BYTES_MAX {
             let mut part = ReadBuf::new(&mut buffer[self.held.len()..]);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+            ready!(Pin::new(&mut self.transport).poll_read(cx, &mut part))?;
             if part.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -139,22 +156,6 @@ impl ClientIo {
             }
         }
     }
-
-    fn watched<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.is_waiting = false;
-            return written;
-        }
-        let deadline = Instant::now() + self.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if !self.is_waiting {
-            self.is_waiting = true;
-            timer.as_mut().reset(deadline);
-        }
-        ready!(timer.as_mut().poll(cx));
-        self.client.stalls();
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
 }
 
 impl AsyncRead for ClientIo {
@@ -168,7 +169,7 @@ impl AsyncRead for ClientIo {
         }
         let before = buf.filled().len();
         if self.held.is_empty() {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            ready!(Pin::new(&mut self.transport).poll_read(cx, buf))?;
         } else {
             let count = self.held.len().min(buf.remaining());
             buf.put_slice(&self.held[..count]);
@@ -181,8 +182,7 @@ impl AsyncRead for ClientIo {
 
 impl AsyncWrite for ClientIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watched(cx, written)
+        Pin::new(&mut self.transport).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -190,19 +190,18 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
-        self.watched(cx, written)
+        Pin::new(&mut self.transport).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }

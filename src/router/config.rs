@@ -11,6 +11,8 @@ const PORT: u16 = 8080;
 pub struct RouterConfig {
     /// Addresses to listen on. An IPv6 address is left out where the host has no IPv6.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on for TLS, of which the same holds.
+    pub secure: Vec<SocketAddr>,
     /// How long things may take.
     pub timers: Timers,
     /// How large things may be.
@@ -20,6 +22,8 @@ pub struct RouterConfig {
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timers {
+    /// A TLS handshake, from the connection on; what waits for others' handshakes is part of it.
+    pub handshake: Duration,
     /// One connect to a dyno.
     pub connect: Duration,
     /// A request's wait for a dyno, connects included.
@@ -49,6 +53,8 @@ pub struct Timers {
 pub struct Limits {
     /// Open client connections; more wait in the kernel's queue.
     pub connections: usize,
+    /// TLS handshakes under way; more wait.
+    pub handshakes: usize,
     /// Requests in flight, for each web dyno that is up.
     pub in_flight_per_dyno: usize,
     /// Dynos that are tried for one request.
@@ -74,13 +80,14 @@ pub struct Limits {
 impl Default for RouterConfig {
     fn default() -> Self {
         let listen = vec![(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
-        Self { listen, timers: Timers::default(), limits: Limits::default() }
+        Self { listen, secure: Vec::new(), timers: Timers::default(), limits: Limits::default() }
     }
 }
 
 impl Default for Timers {
     fn default() -> Self {
         Self {
+            handshake: Duration::from_secs(10),
             connect: Duration::from_secs(5),
             queue: Duration::from_secs(75),
             first_byte: Duration::from_secs(30),
@@ -100,6 +107,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            handshakes: 512,
             in_flight_per_dyno: 200,
             attempts: 10,
             request_line_bytes: 8192,

@@ -15,10 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
+use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{RouteTable, WebState};
+use crate::domain::{Certificates, RouteTable, WebState};
 use crate::router::client::{Client, ClientIo};
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
@@ -27,6 +28,8 @@ use crate::router::figures::Figures;
 use crate::router::observe::RouterLog;
 use crate::router::pool::Pool;
 use crate::router::serve::{Shared, serve};
+use crate::router::socket::{Socket, Transport};
+use crate::router::tls::Tls;
 
 /// Between two looks for connections to dynos that were not used for long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -55,6 +58,9 @@ pub enum ListenError {
     /// No address was given.
     #[error("the router has no address to listen on: give it at least one")]
     None,
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
 }
 
 /// How a router ends.
@@ -71,16 +77,34 @@ pub enum Ending {
 pub struct Ends {
     /// Where the table comes from.
     pub table: watch::Receiver<Arc<RouteTable>>,
+    /// Where certificates come from; of use where the router listens for TLS.
+    pub certificates: watch::Receiver<Arc<Certificates>>,
     /// Where lines go.
     pub log: Arc<dyn RouterLog>,
     /// How dynos are reached.
     pub connector: Arc<dyn Connector>,
 }
 
+/// Sockets that listen.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// For plain HTTP.
+    pub plain: Vec<TcpListener>,
+    /// For TLS.
+    pub secure: Vec<TcpListener>,
+}
+
+/// What clients speak who come in there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Plain,
+    Tls,
+}
+
 /// A router that listens, and serves once it is told to.
 pub struct Router {
     shared: Arc<Shared>,
-    listeners: Vec<TcpListener>,
+    listeners: Listeners,
 }
 
 impl Router {
@@ -88,37 +112,24 @@ impl Router {
     ///
     /// # Errors
     /// An address cannot be taken. An IPv6 address on a host without IPv6 is left out, if another one is left.
-    pub async fn bind(
-        config: RouterConfig,
-        table: watch::Receiver<Arc<RouteTable>>,
-        log: Arc<dyn RouterLog>,
-        connector: Arc<dyn Connector>,
-    ) -> Result<Self, ListenError> {
-        let mut listeners = Vec::new();
-        let mut left_out = None;
-        for address in &config.listen {
-            match TcpListener::bind(address).await {
-                Ok(listener) => listeners.push(listener),
-                Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
-                    tracing::info!(%address, "the host has no such IPv6 address, the router does without");
-                    left_out = Some(explain(*address, error));
-                }
-                Err(error) => return Err(explain(*address, error)),
-            }
-        }
-        if listeners.is_empty() {
-            return Err(left_out.unwrap_or(ListenError::None));
-        }
-        Ok(Self::over(config, listeners, Ends { table, log, connector }))
+    pub async fn bind(config: RouterConfig, ends: Ends) -> Result<Self, ListenError> {
+        let plain = taken(&config.listen).await?;
+        let secure = if config.secure.is_empty() { Vec::new() } else { taken(&config.secure).await? };
+        Self::over(config, Listeners { plain, secure }, ends)
     }
 
-    /// A router over sockets that listen already; `config.listen` is not looked at.
-    #[must_use]
-    pub fn over(config: RouterConfig, listeners: Vec<TcpListener>, ends: Ends) -> Self {
-        let Ends { table, log, connector } = ends;
+    /// A router over sockets that listen already; the addresses in `config` are not looked at.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn over(config: RouterConfig, listeners: Listeners, ends: Ends) -> Result<Self, ListenError> {
+        let Ends { table, certificates, log, connector } = ends;
+        let tls = Tls::new(certificates.clone(), config.limits.handshakes)?;
         let shared = Shared {
             config,
             table,
+            certificates,
+            tls,
             log,
             connector,
             pool: Pool::default(),
@@ -130,13 +141,14 @@ impl Router {
             force: CancellationToken::new(),
             is_forced: AtomicBool::new(false),
         };
-        Self { shared: Arc::new(shared), listeners }
+        Ok(Self { shared: Arc::new(shared), listeners })
     }
 
-    /// The addresses that were taken, with their ports.
+    /// The addresses that were taken, with their ports: those for plain HTTP, then those for TLS.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        let Listeners { plain, secure } = &self.listeners;
+        plain.iter().chain(secure).filter_map(|listener| listener.local_addr().ok()).collect()
     }
 
     /// Reads what the router counts, for as long as there is any use for it.
@@ -166,8 +178,10 @@ impl Router {
         refresh(&shared);
         workers.spawn(follow_table(Arc::clone(&shared)));
         workers.spawn(sweep(Arc::clone(&shared)));
-        for listener in listeners {
-            acceptors.spawn(accept(Arc::clone(&shared), listener, Arc::clone(&slots)));
+        let Listeners { plain, secure } = listeners;
+        let doors = plain.into_iter().map(|listener| (listener, Door::Plain));
+        for (listener, door) in doors.chain(secure.into_iter().map(|listener| (listener, Door::Tls))) {
+            acceptors.spawn(accept(Arc::clone(&shared), (listener, door), Arc::clone(&slots)));
         }
         // Nobody left who could say how means that it is over.
         let first = ending.wait_for(Option::is_some).await.map_or(Some(Ending::Stop), |ending| *ending);
@@ -193,6 +207,24 @@ impl Router {
         workers.shutdown().await;
         shared.pool.retain(&HashSet::new());
     }
+}
+
+async fn taken(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+    let (mut listeners, mut left_out) = (Vec::new(), None);
+    for address in addresses {
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
+                tracing::info!(%address, "the host has no such IPv6 address, the router does without");
+                left_out = Some(explain(*address, error));
+            }
+            Err(error) => return Err(explain(*address, error)),
+        }
+    }
+    if listeners.is_empty() {
+        return Err(left_out.unwrap_or(ListenError::None));
+    }
+    Ok(listeners)
 }
 
 pub(super) fn is_without_ipv6(error: &io::Error) -> bool {
@@ -243,14 +275,14 @@ async fn sweep(shared: Arc<Shared>) {
 }
 
 /// A connection is taken only when there is a slot for it: the others wait in the kernel's queue, at no cost to us.
-async fn accept(shared: Arc<Shared>, listener: TcpListener, slots: Arc<Semaphore>) {
+async fn accept(shared: Arc<Shared>, (listener, door): (TcpListener, Door), slots: Arc<Semaphore>) {
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let port = stream.local_addr().map_or(0, |address| address.port());
                 let client = Arc::new(Client::new(peer.ip(), port));
-                shared.tasks.spawn(connection(Arc::clone(&shared), stream, client, slot));
+                shared.tasks.spawn(connection(Arc::clone(&shared), (stream, door), client, slot));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -262,7 +294,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, slots: Arc<Semaphore
 
 async fn connection(
     shared: Arc<Shared>,
-    stream: TcpStream,
+    (stream, door): (TcpStream, Door),
     client: Arc<Client>,
     _slot: OwnedSemaphorePermit,
 ) {
@@ -270,7 +302,23 @@ async fn connection(
         return;
     }
     let (limits, timers) = (shared.config.limits, shared.config.timers);
-    let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&client), timers.idle));
+    let socket = Socket::new(stream, Arc::clone(&client), timers.idle);
+    let transport = match door {
+        Door::Plain => Transport::Plain(socket),
+        Door::Tls => {
+            let shaken = shared.tls.shake(socket, &client, timers.handshake);
+            // Who has not come so far when the router ends has asked for nothing yet.
+            match shared.closing.run_until_cancelled(shaken).await {
+                Some(Ok(stream)) => Transport::Tls(stream),
+                Some(Err(error)) => {
+                    tracing::trace!(%error, peer = %client.address, "a client did not shake hands");
+                    return;
+                }
+                None => return,
+            }
+        }
+    };
+    let io = TokioIo::new(ClientIo::new(transport, Arc::clone(&client)));
     let service = service_fn(|request| serve(Arc::clone(&shared), Arc::clone(&client), request));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -1,8 +1,8 @@
-//! The second stage: whose host is this? Pure.
+//! The second stage: whose host is this, and did the client mean it when it asked for a certificate? Pure.
 
 use std::sync::Arc;
 
-use crate::domain::{Route, RouteTable};
+use crate::domain::{Certificates, Route, RouteTable};
 
 /// The app that answers for `host` (lower case, without port and dot), if there is one.
 pub(super) fn lookup(table: &RouteTable, host: &str) -> Option<Arc<Route>> {
@@ -10,12 +10,23 @@ pub(super) fn lookup(table: &RouteTable, host: &str) -> Option<Arc<Route>> {
     table.routes.get(host).or_else(wildcard).cloned()
 }
 
+/// Whether a client that asked for the certificate of `asked` sends a request for a `host` that has another one: what it was
+/// shown says nothing of who answers.
+pub(super) fn is_misdirected(certificates: &Certificates, asked: Option<&str>, host: &str) -> bool {
+    let Some(asked) = asked.filter(|asked| *asked != host) else { return false };
+    match (certificates.shown(Some(asked)), certificates.shown(Some(host))) {
+        (Some(shown), Some(due)) => !Arc::ptr_eq(shown, due),
+        (None, None) => false,
+        (Some(_), None) | (None, Some(_)) => true,
+    }
+}
+
 #[cfg(test)]
 mod test {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{AppId, RouteOptions, WebState};
+    use crate::domain::{AppId, Certificate, RouteOptions, SecretKey, WebState};
 
     fn route(name: &str) -> Arc<Route> {
         Arc::new(Route {
@@ -39,6 +50,28 @@ mod test {
         assert_eq!(lookup(&table, "api.example.com"), Some(any));
         for host in ["example.com", ".example.com", "a.b.example.com", "com", "*.com"] {
             assert_eq!(lookup(&table, host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_for_a_host_of_the_certificate_that_was_asked_for() {
+        let certificate =
+            |text: &str| Arc::new(Certificate { chain: vec![text.into()], key: SecretKey::new(*b"key") });
+        let mut all = Certificates { own: Some(certificate("own")), ..Certificates::default() };
+        let shared = certificate("shared");
+        all.insert(&"a.example.com".parse().unwrap(), Arc::clone(&shared));
+        all.insert(&"b.example.com".parse().unwrap(), shared);
+        all.insert(&"c.example.com".parse().unwrap(), certificate("other"));
+        for (asked, host, is_wrong) in [
+            (None, "c.example.com", false),
+            (Some("c.example.com"), "c.example.com", false),
+            (Some("a.example.com"), "b.example.com", false),
+            (Some("a.example.com"), "c.example.com", true),
+            (Some("unknown"), "c.example.com", true),
+            (Some("c.example.com"), "unknown", true),
+            (Some("localhost"), "unknown", false),
+        ] {
+            assert_eq!(is_misdirected(&all, asked, host), is_wrong, "{asked:?} {host}");
         }
     }
 

@@ -2,8 +2,8 @@
 //! and `observe`, one file a word, in the order that `serve` lists.
 //!
 //! It is *not* where it is decided which dynos run: it reads the [`crate::domain::RouteTable`] that others publish, and
-//! serves the last one it saw. Towards its neighbours it has three ends: the table comes in through a
-//! `tokio::sync::watch` channel, lines go out through [`RouterLog`], and dynos are reached through a [`Connector`].
+//! serves the last one it saw. Towards its neighbours it has three ends: the table and the certificates
+//! come in through `tokio::sync::watch` channels, lines go out through [`RouterLog`], and dynos are reached through a [`Connector`].
 //! `lookup`, `admit` and `pick` are pure. A failure becomes status, page and code in `answer` alone, and `observe` tells
 //! every request of an app with exactly one line, however it ended.
 
@@ -27,6 +27,8 @@ mod pool;
 mod reach;
 mod rewrite;
 mod serve;
+mod socket;
+mod tls;
 mod upgrade;
 mod upload;
 mod validate;
@@ -34,5 +36,5 @@ mod validate;
 pub use config::{Limits, RouterConfig, Timers};
 pub use connect::{Connector, LoopbackConnector, NetnsConnector};
 pub use figures::Figures;
-pub use listener::{Ending, Ends, ListenError, Router};
+pub use listener::{Ending, Ends, ListenError, Listeners, Router};
 pub use observe::RouterLog;

@@ -81,6 +81,11 @@ impl Observation {
         self.app = Some((app, self.shared.apps.enter(app)));
     }
 
+    /// Whose request it is.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Requests in flight for the app, this one included.
     pub(super) fn in_flight(&self) -> usize {
         self.app.as_ref().map_or(0, |(_, entered)| entered.figures().in_flight())
@@ -157,6 +162,7 @@ impl Observation {
             status: self.status,
             bytes: reached.map(|_| self.bytes),
             protocol: if self.head.version == Version::HTTP_10 { Protocol::Http10 } else { Protocol::Http11 },
+            encryption: self.client.encryption(),
         }
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &St
     let since = stamp.arrived.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let put = &mut parts.headers;
     put.insert(&X_FORWARDED_FOR, stamp.fwd.clone());
-    put.insert(&X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    put.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
     put.insert(&X_FORWARDED_PORT, HeaderValue::from(client.port));
     put.insert(&X_REQUEST_START, value(&since.as_millis().to_string()));
     put.insert(&X_REQUEST_ID, stamp.request_id.clone());

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{Affinity, DynoId, Route, RouteTable};
+use crate::domain::{Affinity, Certificates, DynoId, Route, RouteTable};
 use crate::router::admit::{Admission, admit};
 use crate::router::affinity;
 use crate::router::answer::{AnswerBody, Failure, failed};
@@ -23,19 +23,23 @@ use crate::router::connect::Connector;
 use crate::router::counters::{Apps, Quarantine};
 use crate::router::download::Download;
 use crate::router::forward::{Ask, ForwardError, Forwarded, forward};
-use crate::router::lookup::lookup;
+use crate::router::lookup::{is_misdirected, lookup};
 use crate::router::observe::{Head, Observation, RouterLog};
 use crate::router::pool::Pool;
 use crate::router::reach::Unreached;
 use crate::router::rewrite::{self, Stamp};
+use crate::router::tls::Tls;
 use crate::router::upgrade::{Ends, tunnel};
 use crate::router::upload::RequestBody;
 use crate::router::validate::{Valid, Wish, validate};
+use crate::wire::codes::Code;
 
 /// What all requests share.
 pub(super) struct Shared {
     pub(super) config: RouterConfig,
     pub(super) table: watch::Receiver<Arc<RouteTable>>,
+    pub(super) certificates: watch::Receiver<Arc<Certificates>>,
+    pub(super) tls: Tls,
     pub(super) log: Arc<dyn RouterLog>,
     pub(super) connector: Arc<dyn Connector>,
     pub(super) pool: Pool,
@@ -117,6 +121,9 @@ async fn dispatch(
 ) -> Result<Forwarded, Failure> {
     let mut route = lookup(&shared.table.borrow(), &valid.host).ok_or(Failure::UnknownHost)?;
     observation.belongs_to(route.app);
+    if is_misdirected(&shared.certificates.borrow(), observation.client().server_name(), &valid.host) {
+        return Err(Failure::Refused(Code::H32));
+    }
     let wanted = affinity::wanted(request.headers());
     let ask = |route: &Route| Ask {
         wish: valid.wish,

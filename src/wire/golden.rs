@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::domain::DynoName;
 use crate::wire::codes::{Code, DynoError, TABLE};
 use crate::wire::logline::{CertificateLine, DroppedLine, LogLine};
-use crate::wire::router_line::{Protocol, RouterLine, Trouble};
+use crate::wire::router_line::{Encryption, Protocol, RouterLine, Trouble};
 
 /// 2026-11-23T06:28:04.170873Z
 fn instant() -> SystemTime {
@@ -32,6 +32,7 @@ fn request(code: Code) -> LogLine {
         status: code.status(),
         bytes: None,
         protocol: Protocol::Http11,
+        encryption: Encryption::Plain,
     };
     LogLine::router(instant(), line)
 }

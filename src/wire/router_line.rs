@@ -54,6 +54,28 @@ pub enum Protocol {
     Http11,
 }
 
+/// The encryption of the client's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// None.
+    Plain,
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+impl Encryption {
+    /// The end of the line.
+    fn fields(self) -> &'static str {
+        match self {
+            Self::Plain => "tls=false",
+            Self::Tls12 => "tls=true tls_version=tls1.2",
+            Self::Tls13 => "tls=true tls_version=tls1.3",
+        }
+    }
+}
+
 /// One request, told when it is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterLine {
@@ -81,6 +103,8 @@ pub struct RouterLine {
     pub bytes: Option<u64>,
     /// The client's protocol.
     pub protocol: Protocol,
+    /// How the client's connection is encrypted.
+    pub encryption: Encryption,
 }
 
 impl fmt::Display for RouterLine {
@@ -111,7 +135,7 @@ impl fmt::Display for RouterLine {
             Protocol::Http10 => "http1.0",
             Protocol::Http11 => "http1.1",
         };
-        write!(f, " protocol={protocol} tls=false")
+        write!(f, " protocol={protocol} {}", self.encryption.fields())
     }
 }
 
@@ -189,6 +213,7 @@ mod test {
             status: 200,
             bytes: Some(13),
             protocol: Protocol::Http11,
+            encryption: Encryption::Plain,
         }
     }
 
@@ -234,7 +259,15 @@ mod test {
             ..served()
         };
         let maintained = RouterLine { trouble: Some(Code::H80.into()), ..crashed.clone() };
-        let all = [served(), timeout, crashed, maintained, left, broken, large, expecting];
+        let encrypted = RouterLine { encryption: Encryption::Tls13, ..served() };
+        let elsewhere = RouterLine {
+            trouble: Some(Code::H32.into()),
+            encryption: Encryption::Tls12,
+            status: 495,
+            ..crashed.clone()
+        };
+        let all =
+            [served(), timeout, crashed, maintained, left, broken, large, expecting, encrypted, elsewhere];
         insta::assert_snapshot!(all.map(|line| line.to_string()).join("\n"), @r#"
         at=info method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=200 bytes=13 protocol=http1.1 tls=false
         at=error code=H12 desc="Request timeout" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=0ms service=30000ms status=503 bytes=0 protocol=http1.1 tls=false
@@ -244,6 +277,8 @@ mod test {
         sock=backend at=error code=H18 desc="Server Request Interrupted" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=503 bytes=13 protocol=http1.1 tls=false
         at=error code=H25 desc="HTTP restriction: oversized cookie" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=502 bytes=13 protocol=http1.1 tls=false
         at=error code=H26 desc="Request Error" cause="unsupported expect header value" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=417 bytes=13 protocol=http1.0 tls=false
+        at=info method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=200 bytes=13 protocol=http1.1 tls=true tls_version=tls1.3
+        at=error code=H32 desc="TLS Certificate Mismatch" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno= connect= service= status=495 bytes= protocol=http1.1 tls=true tls_version=tls1.2
         "#);
     }
 

@@ -35,6 +35,7 @@ const NOT_MADE: &[(&str, &str)] = &[
     ("debug", "it has forms"),
     ("debug plan", "it tells of the machine"),
     ("debug start", "it needs root"),
+    ("trust", "it changes what the machine trusts, and tests/e2e/tls.rs tells its story"),
     ("oci", "it has a grammar of its own, which tests/oci holds"),
 ];
 

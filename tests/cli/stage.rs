@@ -194,11 +194,13 @@ impl Stage {
             dynos: Arc::new(FakeDynos::default()),
             builder: Arc::new(FakeBuilder),
             logs: LogService::open(lib.join("logs")).unwrap(),
+            authority: flows::Authority::load(&lib.join("authority")).unwrap(),
         };
         let settings = Settings {
             lib_dir: lib.clone(),
             owner: OWNER.parse().unwrap(),
             router_port: 8080,
+            https_port: Some(8443),
             git_address: "127.0.0.1:5080".parse().unwrap(),
             default_stack: StackName::default(),
             release_timeout_s: 3600,

@@ -20,6 +20,7 @@ mod scheduler;
 mod scripts;
 mod stock_cli;
 mod switches;
+mod tls;
 mod upgrade;
 mod why;
 

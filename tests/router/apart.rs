@@ -7,12 +7,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use dyno::daemon::router::{ROLE, RouterRole};
-use dyno::domain::{Backend, NetnsAddress, RouteTable, WebState};
+use dyno::domain::{Backend, Certificates, NetnsAddress, RouteTable, WebState};
 use dyno::router::apart::{Greeting, ProcessConfig, RemoteRouter, Standing, Told};
 use dyno::sys::netns::NetnsRef;
 
@@ -73,6 +73,58 @@ fn nothing_is_lost_when_the_control_plane_goes_or_another_router_takes_over() {
     assert!(lines.iter().all(|line| line.starts_with("at=info ")), "{:?}", lines.first());
 }
 
+/// Handshakes go on while another router takes over, and who takes over shows the same certificates, which nobody else gave it.
+#[test]
+fn certificates_are_handed_over_with_the_listeners() {
+    if !is_root_or_skip("certificates_are_handed_over_with_the_listeners") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let _none_left = StopAll(dir.path().to_owned());
+    let dyno = dyno_that_echoes();
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, secure) = (free(), free());
+    let first = start_at(dir.path(), (port, Some(secure)), "first", None);
+    let told = Arc::<Mutex<Vec<String>>>::default();
+    let control = Control::follow(&first, &table(&dyno), &told);
+    let over = Arc::new(AtomicBool::new(false));
+    let visitor = {
+        let over = Arc::clone(&over);
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (mut answered, mut failed) = (0, Vec::new());
+            while !over.load(Ordering::SeqCst) {
+                match runtime.block_on(crate::tls::visit(secure, &certificates())) {
+                    Ok(200) => answered += 1,
+                    other => failed.push(format!("{other:?}")),
+                }
+            }
+            (answered, failed)
+        })
+    };
+    thread::sleep(SPELL);
+    control.dies();
+    let second = start_at(dir.path(), (port, Some(secure)), "second", Some(&first));
+    assert_eq!(greet(&second).secure, [([127, 0, 0, 1], secure).into()]);
+    eventually("the first router ends with its last connection", || RemoteRouter::greet(&first).is_err());
+    thread::sleep(SPELL);
+    over.store(true, Ordering::SeqCst);
+    let (answered, failed) = visitor.join().unwrap();
+    assert_eq!(failed, Vec::<String>::new());
+    assert!(answered > 50, "{answered} handshakes");
+}
+
+/// One certificate, for the one app.
+fn certificates() -> Arc<Certificates> {
+    static MADE: OnceLock<Arc<Certificates>> = OnceLock::new();
+    Arc::clone(MADE.get_or_init(|| {
+        let mut all = Certificates::default();
+        let name = "example.localhost";
+        all.insert(&name.parse().unwrap(), crate::tls::certificate(&[name]));
+        Arc::new(all)
+    }))
+}
+
 /// Ends what a failed test has left.
 struct StopAll(PathBuf);
 
@@ -117,12 +169,23 @@ fn greet(link: &Path) -> Greeting {
     RemoteRouter::greet(link).unwrap().1
 }
 
-/// Starts a router process; gives its link.
+/// Starts a router process that listens on this port of loopback; gives its link.
 fn start(dir: &Path, port: u16, build: &str, predecessor: Option<&Path>) -> PathBuf {
+    start_at(dir, (port, None), build, predecessor)
+}
+
+/// The same, and on the second one for TLS.
+fn start_at(
+    dir: &Path,
+    (port, secure): (u16, Option<u16>),
+    build: &str,
+    predecessor: Option<&Path>,
+) -> PathBuf {
     let before: BTreeSet<_> = RemoteRouter::links(dir).unwrap().into_iter().collect();
     let process = ProcessConfig {
         dir: dir.to_owned(),
         listen: vec![([127, 0, 0, 1], port).into()],
+        secure: secure.map(|port| ([127, 0, 0, 1], port).into()).into_iter().collect(),
         account: ACCOUNT,
         build: build.to_owned(),
         predecessor: predecessor.map(Path::to_owned),
@@ -194,7 +257,7 @@ struct Control {
 impl Control {
     fn follow(link: &Path, table: &RouteTable, told: &Arc<Mutex<Vec<String>>>) -> Self {
         let (remote, _) = RemoteRouter::greet(link).unwrap();
-        remote.follow(table).unwrap();
+        remote.follow(table, &certificates()).unwrap();
         let (dies, told) = (Arc::<AtomicBool>::default(), Arc::clone(told));
         let dying = Arc::clone(&dies);
         let hears = thread::spawn(move || {

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dyno::domain::{AppId, Backend, DynoId, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
-use dyno::router::{Connector, Figures, LoopbackConnector, Router, RouterConfig, RouterLog, Timers};
+use dyno::domain::{
+    AppId, Backend, Certificates, DynoId, NetnsAddress, Route, RouteOptions, RouteTable, WebState,
+};
+use dyno::router::{Connector, Ends, Figures, LoopbackConnector, Router, RouterConfig, RouterLog, Timers};
 use dyno::wire::router_line::RouterLine;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -152,6 +154,9 @@ impl RouterLog for Lines {
 pub(crate) struct Bench {
     pub(crate) address: SocketAddr,
     pub(crate) table: watch::Sender<Arc<RouteTable>>,
+    pub(crate) certificates: watch::Sender<Arc<Certificates>>,
+    /// Where it speaks TLS, if it does.
+    pub(crate) secure: Option<SocketAddr>,
     pub(crate) figures: Figures,
     lines: Arc<Lines>,
     stop: Option<oneshot::Sender<()>>,
@@ -167,6 +172,7 @@ impl Drop for Bench {
 pub(crate) fn quick() -> RouterConfig {
     let ms = Duration::from_millis;
     let timers = Timers {
+        handshake: ms(400),
         connect: ms(200),
         queue: ms(700),
         first_byte: ms(300),
@@ -212,12 +218,15 @@ impl Bench {
     pub(crate) async fn reaching(config: RouterConfig, web: WebState, connector: Arc<dyn Connector>) -> Self {
         let (table, receiver) = watch::channel(table(route(web)));
         let lines = Arc::new(Lines::default());
-        let router = Router::bind(config, receiver, Arc::<Lines>::clone(&lines), connector).await.unwrap();
-        let address = router.addresses()[0];
+        let (certificates, shown) = watch::channel(Arc::default());
+        let log = Arc::<Lines>::clone(&lines);
+        let ends = Ends { table: receiver, certificates: shown, log, connector };
+        let router = Router::bind(config, ends).await.unwrap();
+        let (address, secure) = (router.addresses()[0], router.addresses().get(1).copied());
         let figures = router.figures();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(router.serve(async move { drop(stopped.await) }));
-        Self { address, table, figures, lines, stop: Some(stop), served }
+        Self { address, table, certificates, secure, figures, lines, stop: Some(stop), served }
     }
 
     pub(crate) fn publish(&self, route: Route) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dyno::domain::WebState;
-use dyno::router::{ListenError, LoopbackConnector, Router, RouterConfig, RouterLog};
+use dyno::router::{Ends, ListenError, LoopbackConnector, Router, RouterConfig, RouterLog};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -141,7 +141,13 @@ async fn a_taken_port_is_named_with_what_to_do() {
     let address = other.local_addr().unwrap();
     let config = RouterConfig { listen: vec![address], ..quick() };
     let (_table, receiver) = watch::channel(Arc::default());
-    let bound = Router::bind(config, receiver, Arc::new(Nowhere), Arc::new(LoopbackConnector)).await;
+    let ends = Ends {
+        table: receiver,
+        certificates: watch::channel(Arc::default()).1,
+        log: Arc::new(Nowhere),
+        connector: Arc::new(LoopbackConnector),
+    };
+    let bound = Router::bind(config, ends).await;
     let error = bound.err().unwrap();
     assert!(matches!(error, ListenError::Taken(taken) if taken == address));
     assert_eq!(

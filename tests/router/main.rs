@@ -16,4 +16,5 @@ mod script;
 #[path = "../support/skip.rs"]
 #[expect(unreachable_pub, reason = "the other binaries that include it export nothing either")]
 mod skip;
+mod tls;
 mod tunnels;

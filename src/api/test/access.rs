@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
 use crate::api::auth::{Door, Gate, Link, admit};
-use crate::api::{Authority, Front, Need, router, serve_tcp, table};
+use crate::api::{Front, Need, router, serve_tcp, table};
 use crate::domain::AppRight;
 use crate::flows::{self, AuthorizationRequest, Caller, Token};
 use crate::wire::rendezvous::{GREETING, SENTINEL, status_line};
@@ -38,7 +38,7 @@ pub(super) struct Tcp {
 impl Tcp {
     pub(super) async fn open() -> Self {
         let stage = Stage::with_release().await;
-        let authority = Authority::load(&stage.node.settings().authority_dir()).unwrap();
+        let authority = stage.node.authority();
         let api = Api::new(stage.node.clone(), watch::channel(false).0).with_authority(authority.pem());
         let routes = router(api.clone(), Door::Tcp(Token::new(TOKEN)));
         let front = Front::new(routes, api.clone(), Some(authority.acceptor(&[]).unwrap()));

@@ -27,7 +27,7 @@ use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Control, Death, Desired, DynoView, Dynos,
     DynosError, FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
 };
-use crate::flows::{Node, Parts, Quotas, Settings};
+use crate::flows::{Authority, Node, Parts, Quotas, Settings};
 use crate::logs::LogService;
 use crate::store::Store;
 use crate::sys::peer;
@@ -161,11 +161,13 @@ impl Stage {
             dynos: Arc::new(EchoDynos { forgets: Arc::clone(&forgets) }),
             builder: Arc::new(CountingBuilder),
             logs: LogService::open(dir.path().join("logs")).unwrap(),
+            authority: Authority::load(&dir.path().join("authority")).unwrap(),
         };
         let settings = Settings {
             lib_dir: dir.path().to_owned(),
             owner: "me@example.com".parse().unwrap(),
             router_port: 8080,
+            https_port: Some(8443),
             git_address: ([127, 0, 0, 1], 5080).into(),
             default_stack: StackName::default(),
             release_timeout_s: 3600,

@@ -58,6 +58,7 @@ pub(super) mod stack;
 pub(super) mod stack_set;
 pub(super) mod stacks;
 pub(super) mod stacks_build;
+pub(super) mod trust;
 pub(super) mod users;
 pub(super) mod users_create;
 pub(super) mod users_destroy;

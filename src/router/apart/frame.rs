@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{
-    Affinity, AppId, Backend, DynoId, NetnsAddress, Route, RouteOptions, RouteTable, WebState,
+    Affinity, AppId, Backend, Certificates, DynoId, NetnsAddress, Route, RouteOptions, RouteTable, WebState,
 };
+use crate::router::apart::certificates::CertificatesRecord;
 use crate::sys::message::{self, Channel, Packet};
 use crate::wire::metrics::{AppTraffic, BOUNDS, Durations};
 
@@ -48,7 +49,7 @@ pub(super) enum Request {
     Stop,
     /// From here on this connection brings tables and takes lines, in place of an earlier one that did.
     Follow,
-    /// File: the table from now on.
+    /// File: the table from now on, and the certificates where they are others than before.
     Table,
     /// Every line below this number is in its log.
     Heard {
@@ -70,6 +71,9 @@ pub(super) enum Reply {
         build: String,
         /// The addresses that it was told to listen on.
         listen: Vec<SocketAddr>,
+        /// Those for TLS among them are apart; builds that know of none leave them out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secure: Vec<SocketAddr>,
         /// What it does with them.
         standing: Standing,
     },
@@ -98,9 +102,12 @@ pub(super) struct LineRecord {
 }
 
 /// A table as it is sent. An app with several host names is there once.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub(super) struct TableRecord {
     apps: Vec<RouteRecord>,
+    /// None where they are the same as before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificates: Option<CertificatesRecord>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,8 +169,9 @@ struct DurationsRecord {
 
 // === impl TableRecord ===
 
-impl From<&RouteTable> for TableRecord {
-    fn from(table: &RouteTable) -> Self {
+impl TableRecord {
+    /// To be sent, with certificates or without.
+    pub(super) fn of(table: &RouteTable, certificates: Option<&Certificates>) -> Self {
         let mut apps: HashMap<Uuid, RouteRecord> = HashMap::new();
         for (host, route) in &table.routes {
             apps.entry(route.app.0).or_insert_with(|| RouteRecord::of(route)).hosts.push(host.to_string());
@@ -172,16 +180,15 @@ impl From<&RouteTable> for TableRecord {
             let record = apps.entry(route.app.0).or_insert_with(|| RouteRecord::of(route));
             record.wildcards.push(host.to_string());
         }
-        Self { apps: apps.into_values().collect() }
+        Self { apps: apps.into_values().collect(), certificates: certificates.map(CertificatesRecord::from) }
     }
-}
 
-impl TableRecord {
-    /// The table.
+    /// The table, and the certificates if there are any in it.
     ///
     /// # Errors
     /// A name in it is none.
-    pub(super) fn table(self) -> io::Result<RouteTable> {
+    pub(super) fn read(self) -> io::Result<(RouteTable, Option<Certificates>)> {
+        let certificates = self.certificates.map(CertificatesRecord::certificates).transpose()?;
         let mut table = RouteTable::default();
         for mut record in self.apps {
             let (hosts, wildcards) =
@@ -194,7 +201,7 @@ impl TableRecord {
                 table.wildcards.insert(host.parse().map_err(invalid)?, Arc::clone(&route));
             }
         }
-        Ok(table)
+        Ok((table, certificates))
     }
 }
 
@@ -317,7 +324,7 @@ impl FiguresRecord {
     }
 }
 
-fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+pub(super) fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
@@ -391,8 +398,9 @@ mod test {
             table.routes.insert(format!("www.{name}.example").parse().unwrap(), Arc::clone(&route));
             table.wildcards.insert(format!("{name}.example").parse().unwrap(), route);
         }
-        let back: TableRecord = read(Some(file(&TableRecord::from(&table)).unwrap())).unwrap();
-        let back = back.table().unwrap();
+        let back: TableRecord = read(Some(file(&TableRecord::of(&table, None)).unwrap())).unwrap();
+        let (back, certificates) = back.read().unwrap();
+        assert_eq!(certificates, None);
         assert_eq!((&back.routes, &back.wildcards), (&table.routes, &table.wildcards));
         assert!(
             Arc::ptr_eq(&back.routes["five.localhost"], &back.wildcards["five.example"]),
@@ -411,6 +419,7 @@ mod test {
             protocol: 7,
             build: "b".to_owned(),
             listen: vec![([127, 0, 0, 1], 80).into()],
+            secure: vec![],
             standing: Standing::Serving,
         };
         assert_eq!(

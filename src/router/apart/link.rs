@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::RouteTable;
+use crate::domain::{Certificates, RouteTable};
 use crate::router::apart::frame::{
     FiguresRecord, PROTOCOL, Reply, Request, Standing, TableRecord, file, hear, read, say, say_with,
 };
@@ -31,10 +31,12 @@ pub(super) struct Link {
     pub(super) owner: u32,
     pub(super) build: String,
     pub(super) listen: Vec<SocketAddr>,
+    pub(super) secure: Vec<SocketAddr>,
     /// Copies of the listeners, to be given away; empty once they are.
     pub(super) listeners: Mutex<Vec<OwnedFd>>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) table: watch::Sender<Arc<RouteTable>>,
+    pub(super) certificates: watch::Sender<Arc<Certificates>>,
     pub(super) figures: Figures,
     pub(super) ending: Arc<watch::Sender<Option<Ending>>>,
 }
@@ -118,7 +120,11 @@ impl Link {
                 told.spawn(move || tell(&outbox, number, &channel)).map(drop)
             }
             Request::Table => {
-                let table = read::<TableRecord>(given.into_iter().next())?.table()?;
+                let (table, certificates) = read::<TableRecord>(given.into_iter().next())?.read()?;
+                // Before the names that they are for.
+                if let Some(certificates) = certificates {
+                    self.certificates.send_replace(Arc::new(certificates));
+                }
                 self.table.send_replace(Arc::new(table));
                 Ok(())
             }
@@ -138,7 +144,8 @@ impl Link {
             None => Standing::Serving,
             Some(Ending::Finish | Ending::Stop) => Standing::Finishing,
         };
-        Reply::Hello { protocol: PROTOCOL, build: self.build.clone(), listen: self.listen.clone(), standing }
+        let (listen, secure) = (self.listen.clone(), self.secure.clone());
+        Reply::Hello { protocol: PROTOCOL, build: self.build.clone(), listen, secure, standing }
     }
 
     fn hand_out(&self, channel: &Channel) -> io::Result<()> {
@@ -146,7 +153,8 @@ impl Link {
         if listeners.is_empty() {
             return say(channel, &Reply::NoListeners, &[]);
         }
-        let table = file(&TableRecord::from(&**self.table.borrow()))?;
+        let table = TableRecord::of(&self.table.borrow(), Some(&self.certificates.borrow()));
+        let table = file(&table)?;
         let given: Vec<_> = std::iter::once(table.as_fd()).chain(listeners.iter().map(AsFd::as_fd)).collect();
         say(channel, &Reply::Listeners, &given)
     }

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use crate::domain::RouteTable;
+use crate::domain::{Certificates, RouteTable};
 use crate::router::apart::frame::{Reply, Request, TableRecord, hear, read, say};
 use crate::router::apart::hand::{self, HandConnector};
 use crate::router::apart::link::Link;
 use crate::router::apart::outbox::Outbox;
 use crate::router::listener::{explain, is_without_ipv6};
-use crate::router::{Ending, Ends, ListenError, Router, RouterConfig};
+use crate::router::{Ending, Ends, ListenError, Listeners, Router, RouterConfig};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
 use crate::sys::{credentials, privilege, seccomp, socket};
@@ -36,8 +36,10 @@ const OPEN_FILES_MAX: u64 = 65_536;
 pub struct ProcessConfig {
     /// Where the link sockets of a node's routers are, named by process id; for the administrator alone.
     pub dir: PathBuf,
-    /// Addresses to listen on.
+    /// Addresses to listen on for plain HTTP.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on for TLS; none where nothing is to be encrypted.
+    pub secure: Vec<SocketAddr>,
     /// The user and group that it becomes.
     pub account: u32,
     /// What tells the file of its program from others.
@@ -55,8 +57,10 @@ enum Started {
 
 /// What is known when the process begins.
 struct Estate {
-    listeners: Vec<TcpListener>,
+    plain: Vec<TcpListener>,
+    secure: Vec<TcpListener>,
     table: RouteTable,
+    certificates: Certificates,
     predecessor: Option<Channel>,
 }
 
@@ -97,8 +101,8 @@ pub fn launch(config: &ProcessConfig, settle: impl FnOnce()) -> io::Result<()> {
 impl Estate {
     /// Takes the predecessor's listeners as far as they are wanted, and makes the others.
     fn of(config: &ProcessConfig) -> io::Result<Self> {
-        let mut estate = Self { listeners: Vec::new(), table: RouteTable::default(), predecessor: None };
-        let mut inherited = Vec::new();
+        let (mut table, mut certificates) = (RouteTable::default(), None);
+        let (mut inherited, mut predecessor) = (Vec::new(), None);
         if let Some(path) = &config.predecessor {
             let channel = Channel::connect(path)?;
             say(&channel, &Request::TakeOver, &[])?;
@@ -106,30 +110,40 @@ impl Estate {
                 return Err(io::Error::other("the router that was there gives its listeners to nobody"));
             };
             let mut given = given.into_iter();
-            estate.table = read::<TableRecord>(given.next())?.table()?;
+            (table, certificates) = read::<TableRecord>(given.next())?.read()?;
             inherited = given.map(TcpListener::from).collect();
-            estate.predecessor = Some(channel);
+            predecessor = Some(channel);
         }
-        let mut left_out = None;
-        for address in &config.listen {
-            let is_here = |listener: &TcpListener| listener.local_addr().is_ok_and(|local| local == *address);
-            if let Some(place) = inherited.iter().position(is_here) {
-                estate.listeners.push(inherited.swap_remove(place));
-                continue;
-            }
-            match socket::listen(*address) {
-                Ok(listener) => estate.listeners.push(listener),
-                Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
-                    left_out = Some(explain(*address, error));
-                }
-                Err(error) => return Err(io::Error::other(explain(*address, error))),
-            }
-        }
-        if estate.listeners.is_empty() {
-            return Err(io::Error::other(left_out.unwrap_or(ListenError::None)));
-        }
-        Ok(estate)
+        let plain = listeners(&config.listen, &mut inherited)?;
+        let secure = match config.secure.as_slice() {
+            [] => Vec::new(),
+            secure => listeners(secure, &mut inherited)?,
+        };
+        Ok(Self { plain, secure, table, certificates: certificates.unwrap_or_default(), predecessor })
     }
+}
+
+/// Those of the inherited listeners that are wanted; the others are made.
+fn listeners(addresses: &[SocketAddr], inherited: &mut Vec<TcpListener>) -> io::Result<Vec<TcpListener>> {
+    let (mut listeners, mut left_out) = (Vec::new(), None);
+    for address in addresses {
+        let is_here = |listener: &TcpListener| listener.local_addr().is_ok_and(|local| local == *address);
+        if let Some(place) = inherited.iter().position(is_here) {
+            listeners.push(inherited.swap_remove(place));
+            continue;
+        }
+        match socket::listen(*address) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {
+                left_out = Some(explain(*address, error));
+            }
+            Err(error) => return Err(io::Error::other(explain(*address, error))),
+        }
+    }
+    if listeners.is_empty() {
+        return Err(io::Error::other(left_out.unwrap_or(ListenError::None)));
+    }
+    Ok(listeners)
 }
 
 /// In the process itself: makes what takes rights, gives them up, serves.
@@ -166,29 +180,30 @@ async fn serve(
     (door, owner, hand): (Listener, u32, Channel),
     started: &Channel,
 ) -> io::Result<()> {
-    let Estate { listeners, table, predecessor } = estate;
-    let copies: Vec<OwnedFd> =
-        listeners.iter().map(|listener| listener.as_fd().try_clone_to_owned()).collect::<io::Result<_>>()?;
-    let mut taken = Vec::new();
-    for listener in listeners {
-        listener.set_nonblocking(true)?;
-        taken.push(tokio::net::TcpListener::from_std(listener)?);
-    }
+    let Estate { plain, secure, table, certificates, predecessor } = estate;
+    let copies = plain.iter().chain(&secure).map(|listener| listener.as_fd().try_clone_to_owned());
+    let copies: Vec<OwnedFd> = copies.collect::<io::Result<_>>()?;
+    let listeners = Listeners { plain: served_here(plain)?, secure: served_here(secure)? };
     let (table_in, table) = watch::channel(Arc::new(table));
+    let (certificates_in, certificates) = watch::channel(Arc::new(certificates));
     let (end, ending) = watch::channel(None);
     let end = Arc::new(end);
     let outbox = Arc::<Outbox>::default();
     let (connector, hand_lost) = HandConnector::new(hand)?;
-    let ends = Ends { table, log: Arc::<Outbox>::clone(&outbox), connector: Arc::new(connector) };
-    let router =
-        Router::over(RouterConfig { listen: config.listen.clone(), ..RouterConfig::default() }, taken, ends);
+    let ends =
+        Ends { table, certificates, log: Arc::<Outbox>::clone(&outbox), connector: Arc::new(connector) };
+    let (listen, secure) = (config.listen.clone(), config.secure.clone());
+    let settings = RouterConfig { listen: listen.clone(), secure: secure.clone(), ..RouterConfig::default() };
+    let router = Router::over(settings, listeners, ends).map_err(io::Error::other)?;
     let link = Link {
         owner,
         build: config.build.clone(),
-        listen: config.listen.clone(),
+        listen,
+        secure,
         listeners: copies.into(),
         outbox: Arc::clone(&outbox),
         table: table_in,
+        certificates: certificates_in,
         figures: router.figures(),
         ending: Arc::clone(&end),
     };
@@ -199,13 +214,21 @@ async fn serve(
     }
     // Whoever launched it may be gone; it serves all the same.
     let _gone = say(started, &Started::Serving, &[]);
-    tracing::info!(listen = ?config.listen, "the router serves");
+    tracing::info!(listen = ?config.listen, secure = ?config.secure, "the router serves");
     tokio::select! {
         () = serving => {}
         outcome = watch_over(&end, hand_lost) => return outcome,
     }
     let last = tokio::task::spawn_blocking(move || outbox.drain(LAST_LINES_TIMEOUT));
     last.await.map_err(io::Error::other)
+}
+
+fn served_here(listeners: Vec<TcpListener>) -> io::Result<Vec<tokio::net::TcpListener>> {
+    let one = |listener: TcpListener| {
+        listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(listener)
+    };
+    listeners.into_iter().map(one).collect()
 }
 
 /// Ends the router in order on SIGTERM, and at once when no dyno can be reached any more.

@@ -4,14 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
-use crate::domain::{AppId, RouteTable};
+use crate::domain::{AppId, Certificates, RouteTable};
 use crate::router::apart::frame::{
     FiguresRecord, LineRecord, PROTOCOL, Reply, Request, Standing, TableRecord, hear, read, say, say_with,
 };
+use crate::router::counters::lock;
 use crate::sys::message::Channel;
 use crate::sys::peer;
 use crate::wire::metrics::AppTraffic;
@@ -50,6 +52,8 @@ pub struct Greeting {
     pub build: String,
     /// The addresses that it was told to listen on.
     pub listen: Vec<SocketAddr>,
+    /// The addresses that it was told to listen on for TLS.
+    pub secure: Vec<SocketAddr>,
     /// What it does with them.
     pub standing: Standing,
 }
@@ -75,6 +79,8 @@ pub enum Told {
 pub struct RemoteRouter {
     channel: Channel,
     path: PathBuf,
+    /// The certificates that it was given last.
+    given: Mutex<Option<Arc<Certificates>>>,
 }
 
 impl RemoteRouter {
@@ -101,10 +107,10 @@ impl RemoteRouter {
         let pid = peer::credentials(&channel).map_err(failed)?.pid;
         say(&channel, &Request::Hello, &[]).map_err(failed)?;
         match hear(&channel, HELLO_TIMEOUT).map_err(failed)? {
-            Some((Reply::Hello { protocol, build, listen, standing }, _)) => {
+            Some((Reply::Hello { protocol, build, listen, secure, standing }, _)) => {
                 let is_understood = protocol == PROTOCOL;
-                let greeting = Greeting { pid, is_understood, build, listen, standing };
-                Ok((Self { channel, path: path.to_owned() }, greeting))
+                let greeting = Greeting { pid, is_understood, build, listen, secure, standing };
+                Ok((Self { channel, path: path.to_owned(), given: Mutex::default() }, greeting))
             }
             Some(_) => Err(failed(io::ErrorKind::InvalidData.into())),
             None => Err(failed(io::ErrorKind::ConnectionRefused.into())),
@@ -117,12 +123,12 @@ impl RemoteRouter {
         &self.path
     }
 
-    /// Gives it a table, and returns when it serves by that; from here on this connection is the one that gets lines.
+    /// Gives it a table and certificates, and returns when it serves by them; from here on this connection is the one that gets lines.
     ///
     /// # Errors
     /// It has gone.
-    pub fn follow(&self, table: &RouteTable) -> Result<(), RemoteError> {
-        self.give(table)?;
+    pub fn follow(&self, table: &RouteTable, certificates: &Arc<Certificates>) -> Result<(), RemoteError> {
+        self.give(table, certificates)?;
         // Requests are taken in turn: an answer to this one says that the table is there.
         let answered = say(&self.channel, &Request::Hello, &[])
             .and_then(|()| hear::<Reply>(&self.channel, HELLO_TIMEOUT))
@@ -130,13 +136,17 @@ impl RemoteRouter {
         answered.and_then(|_| say(&self.channel, &Request::Follow, &[])).map_err(|source| self.failed(source))
     }
 
-    /// Gives it a table.
+    /// Gives it a table, and the certificates where they are others than those before.
     ///
     /// # Errors
     /// It has gone.
-    pub fn give(&self, table: &RouteTable) -> Result<(), RemoteError> {
-        let sent = say_with(&self.channel, &Request::Table, &TableRecord::from(table));
-        sent.map_err(|source| self.failed(source))
+    pub fn give(&self, table: &RouteTable, certificates: &Arc<Certificates>) -> Result<(), RemoteError> {
+        let mut given = lock(&self.given);
+        let is_known = given.as_ref().is_some_and(|given| Arc::ptr_eq(given, certificates));
+        let record = TableRecord::of(table, (!is_known).then_some(&**certificates));
+        say_with(&self.channel, &Request::Table, &record).map_err(|source| self.failed(source))?;
+        *given = Some(Arc::clone(certificates));
+        Ok(())
     }
 
     /// Says that every line below `next` is in its log.

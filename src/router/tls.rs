@@ -1,0 +1,149 @@
+//! TLS at the router's door (RFC 8446, RFC 5246): which certificate a client is shown, tickets for its next connection, and a
+//! bounded number of handshakes under way.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::crypto::ring::{self, Ticketer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, ProtocolVersion, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use crate::domain::{Certificate, Certificates};
+use crate::router::client::{Client, Secured};
+use crate::router::socket::Socket;
+use crate::wire::router_line::Encryption;
+
+/// What is spoken inside (RFC 7301), the better one first.
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
+/// Shakes hands with clients.
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    /// Handshakes that may begin.
+    free: Semaphore,
+}
+
+/// The certificates of the last snapshot, made usable as clients ask for them.
+#[derive(Debug)]
+struct Showcase {
+    certificates: watch::Receiver<Arc<Certificates>>,
+    provider: Arc<CryptoProvider>,
+    ready: RwLock<Ready>,
+}
+
+/// Those of one snapshot that have been asked for; one that cannot be used is not tried twice.
+#[derive(Debug, Default)]
+struct Ready {
+    of: Arc<Certificates>,
+    /// By the address of the certificate in `of`, which stays there for as long.
+    usable: HashMap<usize, Option<Arc<CertifiedKey>>>,
+}
+
+// === impl Tls ===
+
+impl Tls {
+    /// Shows what the last snapshot says. Tickets are good for this router's lifetime alone: their keys, which change every six
+    /// hours, are nowhere else.
+    ///
+    /// # Errors
+    /// The kernel gives no random numbers.
+    pub(super) fn new(
+        certificates: watch::Receiver<Arc<Certificates>>,
+        handshakes_max: usize,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let showcase = Showcase { certificates, provider: Arc::clone(&provider), ready: RwLock::default() };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(showcase));
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        config.ticketer = Ticketer::new()?;
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), free: Semaphore::new(handshakes_max) })
+    }
+
+    /// Shakes hands with a client, and notes what came of it.
+    ///
+    /// # Errors
+    /// It took too long, or what the client sent is no handshake, or none that this side agrees to; the client has been told.
+    pub(super) async fn shake(
+        &self,
+        socket: Socket,
+        client: &Client,
+        time: Duration,
+    ) -> io::Result<Box<TlsStream<Socket>>> {
+        let handshake = async {
+            // Whoever has sent nothing yet holds no place.
+            socket.begun().await?;
+            let _place = self.free.acquire().await.map_err(io::Error::other)?;
+            self.acceptor.accept(socket).await
+        };
+        let stream = timeout(time, handshake).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let session = stream.get_ref().1;
+        client.secures(Secured {
+            encryption: match session.protocol_version() {
+                Some(ProtocolVersion::TLSv1_2) => Encryption::Tls12,
+                _ => Encryption::Tls13,
+            },
+            server_name: session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
+        });
+        Ok(Box::new(stream))
+    }
+}
+
+// === impl Showcase ===
+
+impl ResolvesServerCert for Showcase {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let now = Arc::clone(&self.certificates.borrow());
+        let certificate = now.shown(hello.server_name())?;
+        self.usable(&now, certificate)
+            // Better a name that does not fit than none: the client says what is wrong.
+            .or_else(|| self.usable(&now, now.own.as_ref()?))
+    }
+}
+
+impl Showcase {
+    fn usable(&self, now: &Arc<Certificates>, certificate: &Arc<Certificate>) -> Option<Arc<CertifiedKey>> {
+        let address = Arc::as_ptr(certificate).addr();
+        {
+            let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&ready.of, now)
+                && let Some(known) = ready.usable.get(&address)
+            {
+                return known.clone();
+            }
+        }
+        let made = self.made(certificate);
+        let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&ready.of, now) {
+            *ready = Ready { of: Arc::clone(now), usable: HashMap::new() };
+        }
+        ready.usable.insert(address, made.clone());
+        made
+    }
+
+    fn made(&self, certificate: &Certificate) -> Option<Arc<CertifiedKey>> {
+        let chain = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::try_from(certificate.key.reveal().to_vec());
+        let made = key
+            .map_err(|reason| rustls::Error::General(reason.to_owned()))
+            .and_then(|key| CertifiedKey::from_der(chain, key, &self.provider));
+        match made {
+            Ok(made) => Some(Arc::new(made)),
+            Err(error) => {
+                tracing::warn!(%error, "a certificate cannot be shown to clients");
+                None
+            }
+        }
+    }
+}
