@@ -65,6 +65,7 @@ pub(super) fn app(api: &Api, info: &AppInfo, asked: &Asked) -> api::App {
         repo_size: if deployed { info.repo_bytes } else { None },
         slug_size: info.slug.as_ref().map(|slug| slug.size.0),
         space: None,
+        ssh_git_url: settings.ssh_git_url(&app.name),
         stack: Named::stable("stack", stack.as_str()),
         team: None,
         updated_at: timestamp(info.release.created_at_s.max(app.created_at_s)),

@@ -71,12 +71,16 @@ fn of_remotes(remotes: &[Remote]) -> Result<String, Failure> {
     }
 }
 
-/// The app in `http://127.0.0.1:5080/example.git`.
+/// The app in `http://127.0.0.1:5080/example.git`, `ssh://git@127.0.0.1:5022/example.git` or `git@host:example.git`.
 fn app_of_url(url: &str) -> Option<String> {
-    let (scheme, rest) = url.split_once("://")?;
-    let (_, path) = rest.split_once('/')?;
+    let path = match url.split_once("://") {
+        Some(("http" | "https", rest)) => rest.split_once('/')?.1,
+        Some(("ssh", rest)) => rest.strip_prefix("git@")?.split_once('/')?.1,
+        Some(_) => return None,
+        None => url.strip_prefix("git@")?.split_once(':')?.1,
+    };
     let name = path.strip_suffix(".git")?;
-    (matches!(scheme, "http" | "https") && checked(name).is_ok()).then(|| name.to_owned())
+    checked(name).is_ok().then(|| name.to_owned())
 }
 
 /// The remotes of the repository around the current directory; none where there is no repository, or no git.
@@ -145,7 +149,14 @@ mod test {
 
     #[test]
     fn only_urls_of_a_node_name_an_app() {
-        assert_eq!(app_of_url("http://127.0.0.1:5080/example.git").as_deref(), Some("example"));
+        for url in [
+            "http://127.0.0.1:5080/example.git",
+            "https://localhost:5080/example.git",
+            "ssh://git@127.0.0.1:5022/example.git",
+            "git@node.example:example.git",
+        ] {
+            assert_eq!(app_of_url(url).as_deref(), Some("example"), "{url}");
+        }
         for other in ["git@host:me/example.git", "https://host/me/example.git", "/tmp/example.git", ""] {
             assert_eq!(app_of_url(other), None, "{other}");
         }

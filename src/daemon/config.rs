@@ -63,6 +63,9 @@ pub struct ServeArgs {
     /// Port on which git pushes arrive and the API answers, on loopback
     #[arg(long, visible_alias = "api-port", value_name = "PORT")]
     pub git_port: Option<u16>,
+    /// Port on which git pushes arrive over SSH, on loopback; without one, or `ssh.listen` in the file, none do
+    #[arg(long, value_name = "PORT")]
+    pub ssh_port: Option<u16>,
     /// Form of the node's own log on standard error
     #[arg(long, value_enum, value_name = "FORM", default_value_t)]
     pub log_format: LogFormat,
@@ -100,6 +103,7 @@ struct File {
     stack: Option<String>,
     router: RouterSection,
     git: GitSection,
+    ssh: SshSection,
     network: NetworkSection,
     build: BuildSection,
     dynos: DynosSection,
@@ -118,6 +122,12 @@ struct RouterSection {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GitSection {
+    listen: Option<OneOrMore>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SshSection {
     listen: Option<OneOrMore>,
 }
 
@@ -212,6 +222,8 @@ pub struct Config {
     pub router_https: Vec<SocketAddr>,
     /// Where git pushes arrive and the API answers; the first stands in URLs.
     pub git: Vec<SocketAddr>,
+    /// Where git pushes arrive over SSH; the first stands in URLs. Nowhere, unless it is told.
+    pub ssh: Vec<SocketAddr>,
     /// Name servers of dynos; `None` takes the host's.
     pub resolvers: Option<Vec<IpAddr>>,
     /// Private destinations that dynos may reach all the same.
@@ -345,6 +357,12 @@ impl Config {
             (None, Some(OneOrMore::More(listen))) => listen,
             (None, None) => loopback(GIT_PORT),
         };
+        let ssh = match (args.ssh_port, file.ssh.listen) {
+            (Some(port), _) => loopback(port),
+            (None, Some(OneOrMore::One(listen))) => vec![listen],
+            (None, Some(OneOrMore::More(listen))) => listen,
+            (None, None) => Vec::new(),
+        };
         let below = |folder: &str, default: &str| {
             args.root.as_ref().map_or_else(|| PathBuf::from(default), |root| root.join(folder))
         };
@@ -358,6 +376,7 @@ impl Config {
             router,
             router_https: https,
             git,
+            ssh,
             resolvers: file.network.resolvers,
             egress: file.network.egress,
             build: file.build.limits(),
@@ -506,6 +525,12 @@ mod test {
         let config = join(&args, text).unwrap();
         assert_eq!((config.index, config.router[0].port(), config.git[0].port()), (3, 90, 81));
         assert!(config.router[0].ip().is_loopback());
+        assert!(config.ssh.is_empty(), "nobody asked for SSH");
+        let told = join(&args, "[ssh]\nlisten = \"192.0.2.1:22\"").unwrap();
+        assert_eq!(told.ssh, ["192.0.2.1:22".parse().unwrap()]);
+        let flag = ServeArgs { ssh_port: Some(5022), ..args.clone() };
+        let told = join(&flag, "[ssh]\nlisten = \"192.0.2.1:22\"").unwrap();
+        assert!(told.ssh.iter().all(|address| address.ip().is_loopback() && address.port() == 5022));
         assert_eq!(config.run_dir, Path::new("/n/run"));
         assert_eq!(config.router_https, [], "a node with a port of its own takes nobody's usual one");
         let args = ServeArgs { router_https_port: Some(444), ..args };

@@ -10,6 +10,7 @@ use crate::build::BuildFailure;
 use crate::daemon::{ConfigError, InstanceError};
 use crate::domain::UnknownSize;
 use crate::flows::{AuthorityError, FlowError, TokenError};
+use crate::git::HostKeyError;
 use crate::local::LocalError;
 use crate::logs::LogError;
 use crate::router::ListenError;
@@ -40,6 +41,19 @@ pub(super) enum DaemonError {
         /// Why not.
         source: io::Error,
     },
+    /// Git over SSH cannot listen.
+    #[error(
+        "cannot listen on {address} for git over SSH: another program may use this port (`ss -ltnp` names it); choose another with --ssh-port"
+    )]
+    SshPort {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The key by which clients of SSH know the node.
+    #[error(transparent)]
+    HostKey(#[from] HostKeyError),
     /// The router cannot listen.
     #[error(transparent)]
     Router(#[from] ListenError),

@@ -24,7 +24,7 @@ use crate::daemon::routing::{self, Routing, Snapshots};
 use crate::daemon::{Config, Instance, notify};
 use crate::domain::{AppId, Bytes, NodeMemory};
 use crate::flows::{self, Authority, Node, Parts, Quotas, Settings, Token};
-use crate::git::{self, GitState, Repositories};
+use crate::git::{self, GitState, HostKey, Repositories, SshDoor};
 use crate::logs::LogService;
 use crate::router::{Ends, NetnsConnector, Router, RouterConfig, RouterLog};
 use crate::runtime::client::{Runtime, RuntimeConfig};
@@ -71,15 +71,25 @@ struct Running {
 pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonError> {
     let instance = Instance::claim(&config)?;
     // Ports first: a port in use is the likeliest reason not to start, and the cheapest to find.
-    let git = bind(&config.git).await?;
+    let listeners = Listeners {
+        git: bind(&config.git, |address, source| DaemonError::GitPort { address, source }).await?,
+        ssh: bind(&config.ssh, |address, source| DaemonError::SshPort { address, source }).await?,
+    };
     probe(&config).await?;
-    let mut running = start(&config, git).await?;
+    let mut running = start(&config, listeners).await?;
     let pid = format!("{}\n", std::process::id());
     fs::write_atomically(&config.run_dir.join("serve.pid"), pid.as_bytes())
         .and_then(|()| fs::write_atomically(&config.run_dir.join("ready"), pid.as_bytes()))
         .map_err(DaemonError::file(&config.run_dir))?;
     notify::ready();
-    tracing::info!(router = ?config.router, https = ?config.router_https, git = ?config.git, socket = %config.api_socket().display(), "ready");
+    tracing::info!(
+        router = ?config.router,
+        https = ?config.router_https,
+        git = ?config.git,
+        ssh = ?config.ssh,
+        socket = %config.api_socket().display(),
+        "ready"
+    );
     let exit = wait_for_end(&mut running.asked_to_stop, on_exit).await?;
     notify::stopping();
     end(running, &config, exit).await?;
@@ -87,22 +97,32 @@ pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonE
     Ok(())
 }
 
-/// Takes the addresses of the git endpoint and the API. An IPv6 address on a host without IPv6 is left out, if another one
-/// is left.
-async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, DaemonError> {
+/// Where the node is reached over TCP.
+struct Listeners {
+    /// The git endpoint and the API.
+    git: Vec<TcpListener>,
+    /// Git over SSH.
+    ssh: Vec<TcpListener>,
+}
+
+/// Takes addresses; `failed` says what for. An IPv6 address on a host without IPv6 is left out, if another one is left.
+async fn bind(
+    addresses: &[SocketAddr],
+    failed: impl Fn(SocketAddr, io::Error) -> DaemonError,
+) -> Result<Vec<TcpListener>, DaemonError> {
     let (mut listeners, mut left_out) = (Vec::new(), None);
     for address in addresses {
         match TcpListener::bind(address).await {
             Ok(listener) => listeners.push(listener),
             Err(source) if address.is_ipv6() && source.kind() != io::ErrorKind::AddrInUse => {
-                tracing::info!(%address, %source, "the host has no such IPv6 address, the API does without");
-                left_out = Some(DaemonError::GitPort { address: *address, source });
+                tracing::info!(%address, %source, "the host has no such IPv6 address, the node does without");
+                left_out = Some(failed(*address, source));
             }
-            Err(source) => return Err(DaemonError::GitPort { address: *address, source }),
+            Err(source) => return Err(failed(*address, source)),
         }
     }
     match left_out {
-        Some(failed) if listeners.is_empty() => Err(failed),
+        Some(left_out) if listeners.is_empty() => Err(left_out),
         Some(_) | None => Ok(listeners),
     }
 }
@@ -126,7 +146,7 @@ async fn probe(config: &Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, DaemonError> {
+async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonError> {
     let store = Store::open(&config.lib_dir.join("state.db"))?;
     let logs = LogService::open(config.lib_dir.join("logs"))?;
     let binary = std::env::current_exe().map_err(DaemonError::file(Path::new("/proc/self/exe")))?;
@@ -192,7 +212,7 @@ async fn start(config: &Config, git: Vec<TcpListener>) -> Result<Running, Daemon
     let (shutdown, asked_to_stop) = watch::channel(false);
     let doors_closing = CancellationToken::new();
     let api = Api::new(node, shutdown).with_figures(routing.figures());
-    let servers = doors(config, api, (git, binary), &doors_closing)?;
+    let servers = doors(config, api, (listeners, binary), &doors_closing)?;
     Ok(Running { logs, supervisor, runtime, servers, doors_closing, routing, asked_to_stop })
 }
 
@@ -216,6 +236,7 @@ fn settings(config: &Config) -> Settings {
         https_port: config.router_https.first().map(SocketAddr::port),
         // There is at least one; without a port nothing could be reached.
         git_address: config.git.first().copied().unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into()),
+        ssh_address: config.ssh.first().copied(),
         default_stack: config.stack.clone(),
         release_timeout_s: config.release_timeout_s,
         quotas: Quotas {
@@ -228,12 +249,12 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// The two ways in: the socket for whoever administers this machine, TCP for whoever has a token, as it is or
-/// under TLS.
+/// The ways in: the socket for whoever administers this machine, TCP for whoever has a token, as it is or under TLS, and
+/// SSH for whoever has a key.
 fn doors(
     config: &Config,
     api: Api,
-    (tcp, binary): (Vec<TcpListener>, std::path::PathBuf),
+    (listeners, binary): (Listeners, std::path::PathBuf),
     closing: &CancellationToken,
 ) -> Result<JoinSet<()>, DaemonError> {
     let socket = config.api_socket();
@@ -245,10 +266,18 @@ fn doors(
     let (tls, pem) = (authority.acceptor(&addresses)?, authority.pem().to_owned());
     let api = api.with_authority(&pem);
     let state = GitState { node: api.node.clone(), token: token.clone(), repositories, socket };
-    let over_tcp = git::router(state).merge(api::router(api.clone(), Door::Tcp(token)));
     let mut servers = JoinSet::new();
+    if !listeners.ssh.is_empty() {
+        let key = HostKey::load(&config.lib_dir)?;
+        tracing::info!(fingerprint = key.fingerprint(), "the key by which clients of SSH know this node");
+        let door = SshDoor::new(state.clone(), key);
+        for listener in listeners.ssh {
+            servers.spawn(git::serve_ssh(listener, door.clone(), closing.clone().cancelled_owned()));
+        }
+    }
+    let over_tcp = git::router(state).merge(api::router(api.clone(), Door::Tcp(token)));
     let front = Front::new(over_tcp, api.clone(), Some(tls));
-    for listener in tcp {
+    for listener in listeners.git {
         servers.spawn(api::serve_tcp(listener, front.clone(), closing.clone().cancelled_owned()));
     }
     let own_uid = privilege::effective_uid();

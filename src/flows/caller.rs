@@ -39,7 +39,7 @@ impl Caller {
         }
     }
 
-    /// A user who has shown the password.
+    /// A user who has shown the password, or that a key is theirs.
     pub(super) fn logged_in(node: &Node, user: Email) -> Self {
         Self { role: role(node, &user), user, scopes: Scopes::global(), authorization: None }
     }
@@ -119,6 +119,15 @@ pub async fn authenticate(node: &Node, token: &Token, secret: &str) -> Result<Op
         scopes: authorization.scopes.clone(),
         authorization: Some(authorization),
     }))
+}
+
+/// Whose public key this is, given as its bytes in base64; that the other end has the private one was shown elsewhere.
+///
+/// # Errors
+/// The node fails. A key that nobody has added is nobody.
+pub async fn authenticate_key(node: &Node, blob: &str) -> Result<Option<Caller>, FlowError> {
+    let found = node.store().ssh_key_by_blob(blob.to_owned()).await?;
+    Ok(found.map(|key| Caller::logged_in(node, key.user)))
 }
 
 /// Whether `caller` has `right` on the app.

@@ -48,7 +48,7 @@ pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, i
 pub use attach::attach;
 pub use authority::{Authority, AuthorityError};
 pub use build_list::{buildpacks, builds, set_buildpacks};
-pub use caller::{Caller, Role, authenticate, permit};
+pub use caller::{Caller, Role, authenticate, authenticate_key, permit};
 pub use config_change::{change_config, config};
 pub use domains::{add_domain, domain, domains, remove_domain};
 pub use drains::{add_drain, drain, drains, remove_drain};

@@ -33,6 +33,8 @@ pub struct Settings {
     pub https_port: Option<u16>,
     /// The address of the git endpoint, for the URLs that are shown.
     pub git_address: std::net::SocketAddr,
+    /// The address of git over SSH, for the URLs that are shown; `None` where the node takes none.
+    pub ssh_address: Option<std::net::SocketAddr>,
     /// The stack of apps that name none.
     pub default_stack: StackName,
     /// The longest a release command may run, seconds.
@@ -72,6 +74,12 @@ impl Settings {
     #[must_use]
     pub fn git_url(&self, app: &AppName) -> String {
         format!("http://{}/{app}.git", self.git_address)
+    }
+
+    /// Where an app is pushed to over SSH, if anywhere.
+    #[must_use]
+    pub fn ssh_git_url(&self, app: &AppName) -> Option<String> {
+        self.ssh_address.map(|address| format!("ssh://git@{address}/{app}.git"))
     }
 
     /// The certificate that clients of the API are to trust.

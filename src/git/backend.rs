@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// How long one request may take, builds included, seconds; then git is ended.
-const REQUEST_TIMEOUT_S: u64 = 3600;
+pub(super) const REQUEST_TIMEOUT_S: u64 = 3600;
 
 /// Pieces of an answer waiting for the client; git waits when they are full.
 const ANSWER_CHUNKS: usize = 16;

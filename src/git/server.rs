@@ -9,11 +9,12 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
-use crate::domain::{App, AppRight, Scope};
+use crate::domain::App;
 use crate::flows::{self, Caller, FlowError, Node, Token};
 use crate::git::backend;
+use crate::git::permit::{Denied, Service, app_for, hooked};
 use crate::git::repository::{Repositories, git};
 use crate::wire::credentials;
 
@@ -29,11 +30,6 @@ pub struct GitState {
     /// The API's socket, to which the hooks talk.
     pub socket: PathBuf,
 }
-
-/// The service that takes pushes.
-const RECEIVE: &str = "git-receive-pack";
-/// Services that git asks for.
-const SERVICES: [&str; 2] = ["git-upload-pack", RECEIVE];
 
 /// The endpoint's routes.
 pub fn router(state: GitState) -> Router {
@@ -61,25 +57,22 @@ fn strange() -> Response {
 
 async fn serve_to(state: &GitState, caller: &Caller, repository: &str, request: Request) -> Response {
     // Old clients fetch files directly; this endpoint speaks the smart protocol alone.
-    let is_advertisement = request.uri().path().ends_with("/info/refs");
-    let query = request.uri().query().unwrap_or_default();
-    if is_advertisement && !SERVICES.iter().any(|service| query == format!("service={service}")) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
+    let Some(service) = service(request.uri()) else { return StatusCode::FORBIDDEN.into_response() };
     let name = repository.strip_suffix(".git").unwrap_or(repository);
-    let app = match flows::find(&state.node, name).await {
-        Ok(app) => app,
-        Err(FlowError::Refused(_)) => {
-            return (StatusCode::NOT_FOUND, credentials::git_no_app(name)).into_response();
-        }
-        Err(error) => return failed(&error),
-    };
-    let pushes = query.ends_with(RECEIVE) || request.uri().path().ends_with(RECEIVE);
-    let scope = if pushes { Scope::Write } else { Scope::Read };
-    match permit(state, caller, &app, scope).await {
-        Ok(()) => run(state, caller, &app, request).await,
-        Err(FlowError::Refused(_)) => (StatusCode::FORBIDDEN, credentials::GIT_FORBIDDEN).into_response(),
-        Err(error) => failed(&error),
+    match app_for(state, caller, name, service).await {
+        Ok(app) => run(state, caller, &app, request).await,
+        Err(Denied::NoApp) => (StatusCode::NOT_FOUND, credentials::git_no_app(name)).into_response(),
+        Err(Denied::Forbidden) => (StatusCode::FORBIDDEN, credentials::GIT_FORBIDDEN).into_response(),
+        Err(Denied::Fault(error)) => failed(&error),
+    }
+}
+
+/// What is asked for: by the query where refs are advertised, else by the path's last part.
+fn service(uri: &Uri) -> Option<Service> {
+    match uri.path().rsplit('/').next() {
+        Some("refs") => Service::named(uri.query()?.strip_prefix("service=")?),
+        Some(last) => Service::named(last),
+        None => None,
     }
 }
 
@@ -89,12 +82,6 @@ async fn caller(state: &GitState, headers: &HeaderMap) -> Result<Option<Caller>,
         Some(shown) => flows::authenticate(&state.node, &state.token, &shown.secret).await,
         None => Ok(None),
     }
-}
-
-/// Code may hold as much as config vars, and a push changes what runs: both ask for more than to look.
-async fn permit(state: &GitState, caller: &Caller, app: &App, scope: Scope) -> Result<(), FlowError> {
-    caller.require_scope(scope)?;
-    flows::permit(&state.node, caller, app, AppRight::Deploy).await
 }
 
 async fn run(state: &GitState, caller: &Caller, app: &App, request: Request) -> Response {
@@ -117,10 +104,8 @@ async fn run(state: &GitState, caller: &Caller, app: &App, request: Request) -> 
         .env("REMOTE_ADDR", "127.0.0.1")
         .env("CONTENT_TYPE", header(CONTENT_TYPE))
         .env("HTTP_CONTENT_ENCODING", header(CONTENT_ENCODING))
-        .env("HTTP_GIT_PROTOCOL", text(parts.headers.get("git-protocol")))
-        .env("DYNO_SOCKET", &state.socket)
-        .env("DYNO_HOOK_APP", app.id.to_string())
-        .env("DYNO_HOOK_USER", caller.user().as_str());
+        .env("HTTP_GIT_PROTOCOL", text(parts.headers.get("git-protocol")));
+    hooked(&mut command, state, app, caller);
     if parts.headers.contains_key(CONTENT_LENGTH) {
         command.env("CONTENT_LENGTH", header(CONTENT_LENGTH));
     }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::{Email, PublicKey, SshKey};
 use crate::store::error::{Attempt, StoreError};
-use crate::store::record::all;
+use crate::store::record::{all, first};
 use crate::store::{Store, now_s};
 
 // === impl Store ===
@@ -50,6 +50,18 @@ impl Store {
     pub async fn ssh_keys(&self, user: &Email) -> Result<Vec<SshKey>, StoreError> {
         let user = user.clone();
         self.call(move |connection| ssh_keys(connection, &user)).await
+    }
+
+    /// The key of these bytes in base64, whosever it is.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn ssh_key_by_blob(&self, blob: String) -> Result<Option<SshKey>, StoreError> {
+        self.call(move |connection| {
+            let query = "SELECT * FROM ssh_keys WHERE blob = ?1";
+            first(connection, "ssh_keys", (query, &[&blob]), |record| record.ssh_key())
+        })
+        .await
     }
 
     /// Removes a key; one that is gone already stays gone.

@@ -10,6 +10,7 @@ pub mod dotenv;
 pub mod drain;
 pub mod dyno_metadata;
 pub mod event_stream;
+pub mod git_ssh;
 #[cfg(test)]
 mod golden;
 pub mod headers;

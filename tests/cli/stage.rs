@@ -202,6 +202,7 @@ impl Stage {
             router_port: 8080,
             https_port: Some(8443),
             git_address: "127.0.0.1:5080".parse().unwrap(),
+            ssh_address: Some("127.0.0.1:5022".parse().unwrap()),
             default_stack: StackName::default(),
             release_timeout_s: 3600,
             quotas: flows::Quotas::default(),

@@ -18,6 +18,7 @@ mod release_phase;
 mod router;
 mod scheduler;
 mod scripts;
+mod ssh;
 mod stock_cli;
 mod switches;
 mod tls;

@@ -169,6 +169,7 @@ impl Stage {
             router_port: 8080,
             https_port: Some(8443),
             git_address: ([127, 0, 0, 1], 5080).into(),
+            ssh_address: None,
             default_stack: StackName::default(),
             release_timeout_s: 3600,
             quotas: Quotas::default(),

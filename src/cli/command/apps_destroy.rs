@@ -6,6 +6,7 @@ use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::app::{self, AppArgs};
+use crate::cli::command::git_remote;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 use crate::sys::tty;
@@ -41,7 +42,7 @@ impl Args {
         let destroyed = context.client.call(Method::DELETE, &path);
         let text = format!("Destroying {} (including all add-ons)", shown_app(&name));
         let destroyed: App = output::action(&text, destroyed, |_| None).await?;
-        for (remote, _) in app::remotes().into_iter().filter(|(_, url)| *url == found.git_url) {
+        for (remote, _) in git_remote::remotes_of(&found) {
             app::git(&["remote", "remove", &remote])?;
         }
         if context.node.json { output::json(&destroyed) } else { Ok(()) }

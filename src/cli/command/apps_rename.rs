@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use crate::cli::Context;
-use crate::cli::app::{self, AppArgs};
+use crate::cli::app::AppArgs;
 use crate::cli::command::git_remote;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
@@ -29,8 +29,9 @@ impl Args {
         let path = format!("/apps/{old}");
         let renamed = context.client.send_json::<App>(Method::PATCH, &path, &body);
         let renamed = output::action(&text, renamed, |_| None).await?;
-        for (remote, _) in app::remotes().into_iter().filter(|(_, url)| *url == before.git_url) {
-            git_remote::set(&remote, &renamed.git_url, &context.node)?;
+        for (remote, over_ssh) in git_remote::remotes_of(&before) {
+            let url = if over_ssh { git_remote::ssh_url(&renamed)? } else { &renamed.git_url };
+            git_remote::set(&remote, url, &context.node)?;
             output::note(&format!("Git remote {remote} updated\n"));
         }
         output::note(

@@ -10,6 +10,7 @@ use crate::wire::api::{App, CreateApp};
 
 /// Create an app, and a git remote for it when run in a repository
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are what they are")]
 pub(in crate::cli) struct Args {
     /// Name of the app: 3 to 30 of a-z, 0-9 and dashes; one is chosen when it is left out
     #[arg(value_name = "APP")]
@@ -23,6 +24,9 @@ pub(in crate::cli) struct Args {
     /// Git remote to make
     #[arg(short, long, value_name = "REMOTE", default_value = app::REMOTE, conflicts_with = "no_remote")]
     remote: String,
+    /// Have the git remote push over SSH, with a key that keys:add has added
+    #[arg(long, conflicts_with = "no_remote")]
+    ssh_git: bool,
     /// Make no git remote
     #[arg(short, long)]
     no_remote: bool,
@@ -48,7 +52,8 @@ impl Args {
                     "The git remote {remote} stays as it is; dyno git:remote -a {app} -r {remote} points it here.\n"
                 ));
             } else {
-                git_remote::set(&self.remote, &created.git_url, &context.node)?;
+                let url = if self.ssh_git { git_remote::ssh_url(&created)? } else { &created.git_url };
+                git_remote::set(&self.remote, url, &context.node)?;
             }
         }
         if context.node.json { output::json(&created) } else { output::data(&rendered(&created)) }

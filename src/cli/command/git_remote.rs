@@ -16,6 +16,9 @@ pub(in crate::cli) struct Args {
     /// Git remote to make
     #[arg(short, long, value_name = "REMOTE", default_value = app::REMOTE)]
     remote: String,
+    /// Push over SSH, with a key that keys:add has added, instead of over HTTP
+    #[arg(long)]
+    ssh_git: bool,
 }
 
 impl Args {
@@ -27,10 +30,30 @@ impl Args {
                 "The current directory is in no git repository: run `git init` first.".to_owned(),
             ));
         }
-        set(&self.remote, &app.git_url, &context.node)?;
-        output::note(&format!("set git remote {} to {}\n", self.remote, app.git_url));
+        let url = if self.ssh_git { ssh_url(&app)? } else { &app.git_url };
+        set(&self.remote, url, &context.node)?;
+        output::note(&format!("set git remote {} to {url}\n", self.remote));
         Ok(())
     }
+}
+
+/// The app's URL over SSH, where the node takes git so.
+pub(super) fn ssh_url(app: &App) -> Result<&str, Failure> {
+    app.ssh_git_url.as_deref().ok_or_else(|| {
+        Failure::Usage(
+            "This node takes no git over SSH: its administrator chooses an address for it (`ssh.listen` in the configuration, or dyno serve --ssh-port)."
+                .to_owned(),
+        )
+    })
+}
+
+/// The remotes that lead to an app, each with whether it does so over SSH.
+pub(super) fn remotes_of(app: &App) -> Vec<(String, bool)> {
+    let leads = |(remote, url): app::Remote| {
+        let over_ssh = Some(&url) == app.ssh_git_url.as_ref();
+        (over_ssh || url == app.git_url).then_some((remote, over_ssh))
+    };
+    app::remotes().into_iter().filter_map(leads).collect()
 }
 
 /// Points `remote` at `url`, and tells git whom to ask for the password there and that no proxy leads there. Only this repository's configuration is
@@ -53,8 +76,11 @@ pub(super) fn prepare(origin: &str, node: &NodeArgs) -> Result<(), Failure> {
     git(&["config", "--local", "--replace-all", &format!("http.{origin}.proxy"), ""]).map(drop)
 }
 
-/// `http://127.0.0.1:5080` of `http://127.0.0.1:5080/example.git`.
+/// `http://127.0.0.1:5080` of `http://127.0.0.1:5080/example.git`; none where git asks for no password.
 fn origin(url: &str) -> Option<&str> {
+    if !url.starts_with("http") {
+        return None;
+    }
     let host = url.find("://")? + 3;
     let end = url[host..].find('/').map_or(url.len(), |at| host + at);
     Some(&url[..end])
@@ -76,6 +102,7 @@ mod test {
     fn the_helper_is_asked_for_the_node_alone_and_finds_it_again() {
         assert_eq!(origin("http://127.0.0.1:5080/example.git"), Some("http://127.0.0.1:5080"));
         assert_eq!(origin("/tmp/x"), None);
+        assert_eq!(origin("ssh://git@127.0.0.1:5022/example.git"), None);
         let flags = ["--root".to_owned(), "/it's here".to_owned()];
         assert_eq!(helper("/bin/dyno", &flags), r"!'/bin/dyno' '--root' '/it'\''s here' git:credentials");
     }

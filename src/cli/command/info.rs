@@ -41,6 +41,7 @@ fn rendered(app: &App, dynos: &[Dyno]) -> String {
     let rows = [
         ("Auto Cert Mgmt", app.acm.to_string()),
         ("Dynos", counts.join(", ")),
+        ("Git SSH URL", app.ssh_git_url.clone().unwrap_or_default()),
         ("Git URL", app.git_url.clone()),
         ("Maintenance", if app.maintenance { "on".to_owned() } else { String::new() }),
         ("Owner", app.owner.email.clone()),

@@ -47,6 +47,9 @@ pub struct App {
     pub slug_size: Option<u64>,
     /// Never set.
     pub space: Option<Named>,
+    /// Where to push over SSH; not in the published schema, and left out where the node takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_git_url: Option<String>,
     /// The stack of the current release.
     pub stack: Named,
     /// Never set.

@@ -2,6 +2,8 @@
 //! its socket; only the builder and the dynos are stand-ins, so neither root nor a kernel's favour is needed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may say so by a panic")]
 
+mod ssh;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,7 +16,7 @@ use dyno::flows::ports::{
     OneOff, Scope, StartedOneOff,
 };
 use dyno::flows::{Node, Parts, Settings, Token, resume};
-use dyno::git::{GitState, Repositories};
+use dyno::git::{GitState, HostKey, Repositories, SshDoor};
 use dyno::logs::LogService;
 use dyno::store::Store;
 use futures_util::future::BoxFuture;
@@ -130,6 +132,7 @@ impl Builder for FakeBuilder {
 struct Stage {
     dir: tempfile::TempDir,
     git: SocketAddr,
+    ssh: SocketAddr,
     dynos: Arc<FakeDynos>,
     node: Node,
 }
@@ -141,8 +144,10 @@ impl Stage {
         std::fs::create_dir_all(&lib).unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let git = tcp.local_addr().unwrap();
+        let over_ssh = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ssh = over_ssh.local_addr().unwrap();
         let dynos = Arc::new(FakeDynos::default());
-        let node = Self::node(&lib, git, &dynos);
+        let node = Self::node(&lib, (git, ssh), &dynos);
         resume(&node).await.unwrap();
         let (shutdown, _) = watch::channel(false);
         let api = Api::new(node.clone(), shutdown);
@@ -150,6 +155,8 @@ impl Stage {
         let repositories = Arc::new(Repositories::new(lib.join("repos"), env!("CARGO_BIN_EXE_dyno").into()));
         let state =
             GitState { node: node.clone(), token: Token::new(TOKEN), repositories, socket: socket.clone() };
+        let door = SshDoor::new(state.clone(), HostKey::load(&lib).unwrap());
+        tokio::spawn(dyno::git::serve_ssh(over_ssh, door, std::future::pending()));
         let over_tcp =
             dyno::git::router(state).merge(dyno::api::router(api.clone(), Door::Tcp(Token::new(TOKEN))));
         let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap());
@@ -158,11 +165,11 @@ impl Stage {
         let front = Front::new(over_tcp, api.clone(), Some(tls));
         tokio::spawn(dyno::api::serve_tcp(tcp, front, std::future::pending()));
         tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
-        Self { dir, git, dynos, node }
+        Self { dir, git, ssh, dynos, node }
     }
 
     /// A node as it starts, with what is on disk.
-    fn node(lib: &Path, git: SocketAddr, dynos: &Arc<FakeDynos>) -> Node {
+    fn node(lib: &Path, (git, ssh): (SocketAddr, SocketAddr), dynos: &Arc<FakeDynos>) -> Node {
         let parts = Parts {
             store: Store::open(&lib.join("state.db")).unwrap(),
             dynos: Arc::clone(dynos) as Arc<dyn Dynos>,
@@ -176,6 +183,7 @@ impl Stage {
             router_port: 8080,
             https_port: Some(8443),
             git_address: git,
+            ssh_address: Some(ssh),
             default_stack: dyno::domain::StackName::default(),
             release_timeout_s: 3600,
             quotas: dyno::flows::Quotas::default(),
@@ -184,7 +192,7 @@ impl Stage {
     }
 
     fn restarted(&self) -> Node {
-        Self::node(&self.dir.path().join("lib"), self.git, &Arc::default())
+        Self::node(&self.dir.path().join("lib"), (self.git, self.ssh), &Arc::default())
     }
 
     async fn dyno(&self, args: &[&str]) -> Output {
