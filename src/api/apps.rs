@@ -9,8 +9,8 @@ use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
-use crate::domain::AppRight;
-use crate::flows::{self, AppUpdate, Caller, NewAppRequest, Role};
+use crate::domain::{Action, AppRight};
+use crate::flows::{self, AppUpdate, Caller, NewAppRequest, Role, Subject};
 use crate::wire::api::{App, CreateApp, UpdateApp};
 
 /// Those that the caller may look at.
@@ -21,7 +21,7 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<App>>, ApiError> {
     let apps = flows::apps_for(&api.node, &caller).await?;
     let all = flows::infos(&api.node, &apps).await?;
-    Ok(Json(all.iter().map(|info| view::app(&api, info, &asked)).collect()))
+    Ok(Json(all.iter().map(|info| view::app(&api.node, info, &asked)).collect()))
 }
 
 pub(super) async fn create(
@@ -37,7 +37,7 @@ pub(super) async fn create(
     };
     let request = NewAppRequest { name, stack, owner };
     let info = flows::create(&api.node, request, &caller.actor()).await?;
-    Ok((StatusCode::CREATED, Json(view::app(&api, &info, &asked))))
+    Ok((StatusCode::CREATED, Json(view::app(&api.node, &info, &asked))))
 }
 
 pub(super) async fn show(
@@ -46,7 +46,7 @@ pub(super) async fn show(
     Path(key): Path<String>,
 ) -> Result<Json<App>, ApiError> {
     let app = api.app(&key).await?;
-    Ok(Json(view::app(&api, &flows::info(&api.node, &app).await?, &asked)))
+    Ok(Json(view::app(&api.node, &flows::info(&api.node, &app).await?, &asked)))
 }
 
 pub(super) async fn update(
@@ -62,7 +62,8 @@ pub(super) async fn update(
         flows::permit(&api.node, &caller, &app, AppRight::Manage).await?;
     }
     let info = flows::update(&api.node, &app, AppUpdate { name, build_stack, maintenance }).await?;
-    Ok(Json(view::app(&api, &info, &asked)))
+    flows::announce(&api.node, Subject::App(&info), Action::Update, &caller.actor().0).await;
+    Ok(Json(view::app(&api.node, &info, &asked)))
 }
 
 pub(super) async fn destroy(
@@ -71,5 +72,5 @@ pub(super) async fn destroy(
     Path(key): Path<String>,
 ) -> Result<Json<App>, ApiError> {
     let app = api.app(&key).await?;
-    Ok(Json(view::app(&api, &flows::destroy(&api.node, &app).await?, &asked)))
+    Ok(Json(view::app(&api.node, &flows::destroy(&api.node, &app).await?, &asked)))
 }

@@ -27,6 +27,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// As if nobody in particular had asked, who sees plain version 3.
+    pub(super) fn by_nobody() -> Self {
+        Self { is_sdk: false, link: None, host: None }
+    }
+
     /// The app's git URL: where the stock command derives it from its own settings, the same.
     pub(super) fn git_url(&self, settings: &Settings, app: &AppName) -> String {
         match (&self.host, self.link) {

@@ -8,8 +8,8 @@ use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
-use crate::domain::AppRight;
-use crate::flows::{self, Caller};
+use crate::domain::{self, Action, App, AppRight};
+use crate::flows::{self, Caller, Subject};
 use crate::sys::clock;
 use crate::wire::api::{Collaborator, CreateTransfer, SetCollaborator, Transfer, stable_id, timestamp};
 
@@ -21,11 +21,12 @@ pub(super) async fn list(
     let app = api.app(&key).await?;
     let shared = flows::collaborators(&api.node, &app).await?;
     let shared = shared.iter().map(|found| view::collaborator(&app, found));
-    Ok(Json(std::iter::once(view::owner(&api, &app)).chain(shared).collect()))
+    Ok(Json(std::iter::once(view::owner(&api.node, &app)).chain(shared).collect()))
 }
 
 pub(super) async fn create(
     State(api): State<Api>,
+    caller: Caller,
     Path(key): Path<String>,
     Input(body): Input<SetCollaborator>,
 ) -> Result<(StatusCode, Json<Collaborator>), ApiError> {
@@ -33,6 +34,7 @@ pub(super) async fn create(
     let SetCollaborator { user, permissions, silent: _ } = body;
     let user = user.unwrap_or_default();
     let added = flows::add_collaborator(&api.node, &app, &user, &permissions).await?;
+    hear(&api, (&app, &added), Action::Create, &caller).await;
     Ok((StatusCode::CREATED, Json(view::collaborator(&app, &added))))
 }
 
@@ -46,20 +48,29 @@ pub(super) async fn show(
 
 pub(super) async fn update(
     State(api): State<Api>,
+    caller: Caller,
     Path((key, user)): Path<(String, String)>,
     Input(body): Input<SetCollaborator>,
 ) -> Result<Json<Collaborator>, ApiError> {
     let app = api.app(&key).await?;
     let changed = flows::change_collaborator(&api.node, &app, &user, &body.permissions).await?;
+    hear(&api, (&app, &changed), Action::Update, &caller).await;
     Ok(Json(view::collaborator(&app, &changed)))
 }
 
 pub(super) async fn destroy(
     State(api): State<Api>,
+    caller: Caller,
     Path((key, user)): Path<(String, String)>,
 ) -> Result<Json<Collaborator>, ApiError> {
     let app = api.app(&key).await?;
-    Ok(Json(view::collaborator(&app, &flows::remove_collaborator(&api.node, &app, &user).await?)))
+    let removed = flows::remove_collaborator(&api.node, &app, &user).await?;
+    hear(&api, (&app, &removed), Action::Destroy, &caller).await;
+    Ok(Json(view::collaborator(&app, &removed)))
+}
+
+async fn hear(api: &Api, (app, found): (&App, &domain::Collaborator), action: Action, caller: &Caller) {
+    flows::announce(&api.node, Subject::Collaborator(app, found), action, &caller.actor().0).await;
 }
 
 /// Gives an app away. The platform asks the recipient; on a node, whose users know each other, it happens at once.

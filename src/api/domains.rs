@@ -8,7 +8,8 @@ use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
-use crate::flows;
+use crate::domain::Action;
+use crate::flows::{self, Caller, Subject};
 use crate::wire::api::{CreateDomain, Domain};
 use crate::wire::api_errors::Refusal;
 
@@ -25,6 +26,7 @@ pub(super) async fn list(
 
 pub(super) async fn create(
     State(api): State<Api>,
+    caller: Caller,
     Path(key): Path<String>,
     Input(body): Input<CreateDomain>,
 ) -> Result<(StatusCode, Json<Domain>), ApiError> {
@@ -33,6 +35,7 @@ pub(super) async fn create(
         return Err(Refusal::NoCertificates.into());
     }
     let added = flows::add_domain(&api.node, &app, &body.hostname).await?;
+    flows::announce(&api.node, Subject::Domain(&app, &added), Action::Create, &caller.actor().0).await;
     Ok((StatusCode::CREATED, Json(view::domain(&app, &added))))
 }
 
@@ -50,8 +53,11 @@ pub(super) async fn show(
 
 pub(super) async fn destroy(
     State(api): State<Api>,
+    caller: Caller,
     Path((key, name)): Path<(String, String)>,
 ) -> Result<Json<Domain>, ApiError> {
     let app = api.app(&key).await?;
-    Ok(Json(view::domain(&app, &flows::remove_domain(&api.node, &app, &name).await?)))
+    let removed = flows::remove_domain(&api.node, &app, &name).await?;
+    flows::announce(&api.node, Subject::Domain(&app, &removed), Action::Destroy, &caller.actor().0).await;
+    Ok(Json(view::domain(&app, &removed)))
 }

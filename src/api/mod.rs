@@ -19,6 +19,7 @@ mod catalog;
 mod change;
 mod collaborators;
 mod config_vars;
+mod describe;
 mod domains;
 mod dynos;
 mod error;
@@ -45,6 +46,7 @@ mod state;
 mod test;
 mod users;
 mod view;
+mod webhooks;
 
 pub use auth::Door;
 pub use routes::{Need, Route, router, table};

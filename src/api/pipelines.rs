@@ -31,7 +31,7 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<Pipeline>>, ApiError> {
     let mut all = flows::pipelines(&api.node, &caller).await?;
     all.retain(|found| name.as_ref().is_none_or(|name| found.name.as_str() == name));
-    Ok(Json(all.iter().map(|found| view::pipeline(&api, found, &asked)).collect()))
+    Ok(Json(all.iter().map(|found| view::pipeline(&api.node, found, &asked)).collect()))
 }
 
 pub(super) async fn create(
@@ -46,7 +46,7 @@ pub(super) async fn create(
         return Err(Refusal::PipelineOwner.into());
     }
     let made = flows::create_pipeline(&api.node, &caller, &name).await?;
-    Ok((StatusCode::CREATED, Json(view::pipeline(&api, &made, &asked))))
+    Ok((StatusCode::CREATED, Json(view::pipeline(&api.node, &made, &asked))))
 }
 
 pub(super) async fn show(
@@ -56,7 +56,7 @@ pub(super) async fn show(
     Path(key): Path<String>,
 ) -> Result<Json<Pipeline>, ApiError> {
     let found = flows::pipeline(&api.node, &caller, &key).await?;
-    Ok(Json(view::pipeline(&api, &found, &asked)))
+    Ok(Json(view::pipeline(&api.node, &found, &asked)))
 }
 
 pub(super) async fn update(
@@ -67,7 +67,7 @@ pub(super) async fn update(
     Input(body): Input<SetPipeline>,
 ) -> Result<Json<Pipeline>, ApiError> {
     let renamed = flows::rename_pipeline(&api.node, &caller, &key, &body.name).await?;
-    Ok(Json(view::pipeline(&api, &renamed, &asked)))
+    Ok(Json(view::pipeline(&api.node, &renamed, &asked)))
 }
 
 pub(super) async fn destroy(
@@ -77,7 +77,7 @@ pub(super) async fn destroy(
     Path(key): Path<String>,
 ) -> Result<Json<Pipeline>, ApiError> {
     let removed = flows::remove_pipeline(&api.node, &caller, &key).await?;
-    Ok(Json(view::pipeline(&api, &removed, &asked)))
+    Ok(Json(view::pipeline(&api.node, &removed, &asked)))
 }
 
 pub(super) async fn list_couplings(
@@ -151,5 +151,5 @@ pub(super) async fn filter_apps(
 ) -> Result<Json<Vec<App>>, ApiError> {
     let apps = flows::apps_among(&api.node, &caller, &body.among.id).await?;
     let all = flows::infos(&api.node, &apps).await?;
-    Ok(Json(all.iter().map(|info| view::app(&api, info, &asked)).collect()))
+    Ok(Json(all.iter().map(|info| view::app(&api.node, info, &asked)).collect()))
 }

@@ -28,7 +28,7 @@ pub(super) async fn list(
     let range = ListRange::of(&headers)?;
     let Page { items, next } =
         range.page(flows::releases(&api.node, &app).await?, |view| view.release.version.0);
-    let shown: Vec<Release> = items.iter().map(|release| view::release(&api, &app, release)).collect();
+    let shown: Vec<Release> = items.iter().map(|release| view::release(&api.node, &app, release)).collect();
     Ok(match next {
         Some(next) => (StatusCode::PARTIAL_CONTENT, [(NEXT_RANGE, next)], Json(shown)).into_response(),
         None => Json(shown).into_response(),
@@ -41,7 +41,7 @@ pub(super) async fn show(
 ) -> Result<Json<Release>, ApiError> {
     let app = api.app(&key).await?;
     let release = flows::release(&api.node, &app, ReleaseKey::parse(&name)?).await?;
-    Ok(Json(view::release(&api, &app, &release)))
+    Ok(Json(view::release(&api.node, &app, &release)))
 }
 
 pub(super) async fn config_vars(
@@ -78,5 +78,5 @@ pub(super) async fn create(
         None => None,
     };
     let release = flows::rollback(&api.node, &app, target, &caller.actor()).await?;
-    Ok((StatusCode::CREATED, Json(view::release(&api, &app, &release))))
+    Ok((StatusCode::CREATED, Json(view::release(&api.node, &app, &release))))
 }

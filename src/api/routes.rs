@@ -13,7 +13,7 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
     config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
-    promotions, pushes, rate, releases, scheduler, slugs, users,
+    promotions, pushes, rate, releases, scheduler, slugs, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -60,7 +60,7 @@ where
 /// The table.
 #[must_use]
 pub fn table() -> Vec<Route> {
-    [of_accounts(), of_the_node(), of_apps(), of_running_apps(), of_jobs(), of_pipelines()]
+    [of_accounts(), of_the_node(), of_apps(), of_running_apps(), of_jobs(), of_pipelines(), of_webhooks()]
         .into_iter()
         .flatten()
         .collect()
@@ -232,6 +232,22 @@ fn of_pipelines() -> Vec<Route> {
         row(Method::POST, "/pipeline-promotions", Common, promotions::create),
         row(Method::GET, "/pipeline-promotions/{promotion}", Common, promotions::show),
         row(Method::GET, "/pipeline-promotions/{promotion}/promotion-targets", Common, promotions::targets),
+    ]
+}
+
+/// Where a webhook leads is as secret as a drain's place.
+fn of_webhooks() -> Vec<Route> {
+    use Need::App;
+    vec![
+        row(Method::GET, "/apps/{app}/webhooks", App(Operate), webhooks::list),
+        row(Method::POST, "/apps/{app}/webhooks", App(Operate), webhooks::create),
+        row(Method::GET, "/apps/{app}/webhooks/{webhook}", App(Operate), webhooks::show),
+        row(Method::PATCH, "/apps/{app}/webhooks/{webhook}", App(Operate), webhooks::update),
+        row(Method::DELETE, "/apps/{app}/webhooks/{webhook}", App(Operate), webhooks::destroy),
+        row(Method::GET, "/apps/{app}/webhook-events", App(Operate), webhooks::list_events),
+        row(Method::GET, "/apps/{app}/webhook-events/{event}", App(Operate), webhooks::show_event),
+        row(Method::GET, "/apps/{app}/webhook-deliveries", App(Operate), webhooks::list_deliveries),
+        row(Method::GET, "/apps/{app}/webhook-deliveries/{delivery}", App(Operate), webhooks::show_delivery),
     ]
 }
 

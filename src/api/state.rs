@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::describe::AsTheApi;
 use crate::api::error::ApiError;
 use crate::api::log_sessions::Sessions;
 use crate::api::rate::Buckets;
@@ -39,6 +40,7 @@ impl Api {
     /// The API of `node`; `shutdown` is told when a client asks the node to stop everything.
     #[must_use]
     pub fn new(node: Node, shutdown: ShutdownSignal) -> Self {
+        node.describe_with(Arc::new(AsTheApi));
         Self {
             node,
             sessions: Arc::default(),

@@ -8,14 +8,13 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::api::asked::{Asked, GENERATION};
-use crate::api::state::Api;
 use crate::domain::{self, App, AppRight, FeatureRow, Features, Promotion, TargetOutcome, Version};
 use crate::flows::ports::{Death, Desired, DynoView};
-use crate::flows::{self, AppInfo, JobView, Place, ReleaseView};
+use crate::flows::{self, AppInfo, JobView, Node, Place, ReleaseView};
 use crate::sys::clock;
 use crate::wire::api::{
-    self, AccessToken, Artifact, BuildpackRef, ById, Named, Permission, PipelineOwner, PromotionSource,
-    REDACTED, ReleaseRef, SlugRef, SourceBlob, UserRef, stable_id, timestamp,
+    self, AccessToken, Artifact, BuildpackRef, ById, EventRef, Named, Permission, PipelineOwner,
+    PromotionSource, REDACTED, ReleaseRef, SlugRef, SourceBlob, UserRef, WebhookRef, stable_id, timestamp,
 };
 use crate::wire::release_text;
 
@@ -36,8 +35,8 @@ pub(super) fn slug_id(digest: &domain::SlugDigest) -> Uuid {
 }
 
 /// An app.
-pub(super) fn app(api: &Api, info: &AppInfo, asked: &Asked) -> api::App {
-    let settings = api.node.settings();
+pub(super) fn app(node: &Node, info: &AppInfo, asked: &Asked) -> api::App {
+    let settings = node.settings();
     let app = &info.app;
     let deployed = info.release.slug.is_some();
     // An app that was never deployed has the stack of its first build.
@@ -58,7 +57,7 @@ pub(super) fn app(api: &Api, info: &AppInfo, asked: &Asked) -> api::App {
         maintenance: app.maintenance,
         name: app.name.to_string(),
         organization: None,
-        owner: user(flows::owner(&api.node, app).as_str()),
+        owner: user(flows::owner(node, app).as_str()),
         process_tier: "production".to_owned(),
         region: Named::stable("region", REGION),
         released_at: Some(timestamp(info.release.created_at_s)),
@@ -178,8 +177,8 @@ pub(super) fn collaborator(app: &App, found: &domain::Collaborator) -> api::Coll
 }
 
 /// Whose the app is, among those who may use it.
-pub(super) fn owner(api: &Api, app: &App) -> api::Collaborator {
-    let email = flows::owner(&api.node, app).as_str();
+pub(super) fn owner(node: &Node, app: &App) -> api::Collaborator {
+    let email = flows::owner(node, app).as_str();
     api::Collaborator {
         app: app_ref(app),
         created_at: timestamp(app.created_at_s),
@@ -192,9 +191,9 @@ pub(super) fn owner(api: &Api, app: &App) -> api::Collaborator {
 }
 
 /// A release.
-pub(super) fn release(api: &Api, app: &App, view: &ReleaseView) -> api::Release {
+pub(super) fn release(node: &Node, app: &App, view: &ReleaseView) -> api::Release {
     let release = &view.release;
-    let output = || api.node.settings().release_output_url(release.id);
+    let output = || node.settings().release_output_url(release.id);
     let slug = release.slug.as_ref().map(slug_id);
     api::Release {
         addon_plan_names: Vec::new(),
@@ -232,8 +231,8 @@ pub(super) fn slug(release: &domain::Release, slug: &domain::Slug) -> api::Slug 
 }
 
 /// A pipeline.
-pub(super) fn pipeline(api: &Api, found: &domain::Pipeline, asked: &Asked) -> api::Pipeline {
-    let UserRef { email, id } = user(flows::pipeline_owner(&api.node, found).as_str());
+pub(super) fn pipeline(node: &Node, found: &domain::Pipeline, asked: &Asked) -> api::Pipeline {
+    let UserRef { email, id } = user(flows::pipeline_owner(node, found).as_str());
     api::Pipeline {
         created_at: timestamp(found.created_at_s),
         generation: asked.generation(),
@@ -472,4 +471,51 @@ pub(super) fn buildpacks(urls: &[String]) -> Vec<api::BuildpackInstallation> {
         buildpack: BuildpackRef { url: url.clone(), name: Some(url.clone()) },
     };
     (0..).zip(urls).map(one).collect()
+}
+
+/// A webhook. What deliveries are signed with stays inside.
+pub(super) fn webhook(app: &App, found: &domain::Webhook) -> api::Webhook {
+    api::Webhook {
+        app: app_ref(app),
+        created_at: timestamp(found.created_at_s),
+        id: found.id,
+        include: found.include.iter().map(|entity| entity.as_str().to_owned()).collect(),
+        level: found.level.as_str().to_owned(),
+        updated_at: timestamp(found.updated_at_s),
+        url: found.url.reveal().to_owned(),
+    }
+}
+
+/// Something that webhooks were told of.
+pub(super) fn webhook_event(found: &domain::WebhookEvent) -> api::WebhookEvent {
+    api::WebhookEvent {
+        created_at: timestamp(found.created_at_s),
+        id: found.id,
+        include: found.entity.as_str().to_owned(),
+        payload: serde_json::from_str(&found.payload).unwrap_or_default(),
+        updated_at: timestamp(found.created_at_s),
+    }
+}
+
+/// A delivery, as it fares.
+pub(super) fn delivery(found: &domain::Delivery) -> api::WebhookDelivery {
+    let attempt = |attempt: &domain::Attempt| api::DeliveryAttempt {
+        code: attempt.code,
+        created_at: timestamp(attempt.created_at_s),
+        error_class: attempt.error.clone(),
+        id: attempt.id,
+        status: if attempt.is_taken() { "succeeded" } else { "failed" }.to_owned(),
+        updated_at: timestamp(attempt.updated_at_s),
+    };
+    api::WebhookDelivery {
+        created_at: timestamp(found.created_at_s),
+        event: EventRef { id: found.event, include: found.entity.as_str().to_owned() },
+        id: found.id,
+        last_attempt: found.last_attempt.as_ref().map(attempt),
+        next_attempt_at: found.next_attempt_at_s.map(timestamp),
+        num_attempts: found.attempts,
+        status: found.status.as_str().to_owned(),
+        updated_at: timestamp(found.updated_at_s),
+        webhook: WebhookRef { id: found.webhook, level: found.level.as_str().to_owned() },
+    }
 }

@@ -56,6 +56,23 @@ impl Client {
         read(self.send(request).await?).await
     }
 
+    /// The same, with one header of the answer, where it is there and is text.
+    pub(super) async fn send_json_with_header<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+        header: &str,
+    ) -> Result<(T, Option<String>), Failure> {
+        let body = serde_json::to_vec(body).map_err(|failed| Failure::Answer(failed.to_string()))?;
+        let mut request = self.request(method, path)?;
+        request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        *request.body_mut() = whole(body.into());
+        let response = accepted(self.send(request).await?).await?;
+        let told = response.headers().get(header).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok((read(response).await?, told))
+    }
+
     /// `method path` with a JSON body, answered by nothing.
     pub(super) async fn send_nothing(
         &self,

@@ -134,6 +134,22 @@ enum Command {
     PipelinesPromote(command::pipelines_promote::Args),
     #[command(name = "pipelines:diff")]
     PipelinesDiff(command::pipelines_diff::Args),
+    #[command(name = "webhooks")]
+    Webhooks(command::webhooks::Args),
+    #[command(name = "webhooks:add")]
+    WebhooksAdd(command::webhooks::AddArgs),
+    #[command(name = "webhooks:info")]
+    WebhooksInfo(command::webhooks::InfoArgs),
+    #[command(name = "webhooks:update")]
+    WebhooksUpdate(command::webhooks::UpdateArgs),
+    #[command(name = "webhooks:remove")]
+    WebhooksRemove(command::webhooks::RemoveArgs),
+    #[command(name = "webhooks:deliveries")]
+    WebhooksDeliveries(command::webhooks::DeliveriesArgs),
+    #[command(name = "webhooks:deliveries:info")]
+    WebhooksDeliveriesInfo(command::webhooks::DeliveryArgs),
+    #[command(name = "webhooks:events")]
+    WebhooksEvents(command::webhooks::EventsArgs),
     #[command(name = "buildpacks")]
     Buildpacks(command::buildpacks::Args),
     #[command(name = "buildpacks:add")]
@@ -353,6 +369,14 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::PipelinesDestroy(args) => args.run(&context).await.map(done),
         Command::PipelinesPromote(args) => args.run(&context).await.map(done),
         Command::PipelinesDiff(args) => args.run(&context).await.map(done),
+        Command::Webhooks(args) => args.run(&context).await.map(done),
+        Command::WebhooksAdd(args) => args.run(&context).await.map(done),
+        Command::WebhooksInfo(args) => args.run(&context).await.map(done),
+        Command::WebhooksUpdate(args) => args.run(&context).await.map(done),
+        Command::WebhooksRemove(args) => args.run(&context).await.map(done),
+        Command::WebhooksDeliveries(args) => args.run(&context).await.map(done),
+        Command::WebhooksDeliveriesInfo(args) => args.run(&context).await.map(done),
+        Command::WebhooksEvents(args) => args.run(&context).await.map(done),
         Command::Buildpacks(args) => args.run(&context).await.map(done),
         Command::BuildpacksAdd(args) => args.run(&context).await.map(done),
         Command::BuildpacksSet(args) => args.run(&context).await.map(done),

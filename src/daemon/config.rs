@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::build::BuildLimits;
 use crate::domain::{Bytes, DynoSize, Email, EmailError, Formation, SizeLimits, Sizes, StackName};
+use crate::flows::Reach;
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::lifecycle::Timings;
@@ -108,6 +109,7 @@ struct File {
     build: BuildSection,
     dynos: DynosSection,
     releases: ReleasesSection,
+    webhooks: WebhooksSection,
     sizes: BTreeMap<String, SizeSection>,
 }
 
@@ -203,6 +205,13 @@ struct ReleasesSection {
     command_timeout_s: Option<NonZeroU64>,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WebhooksSection {
+    /// Whether webhooks of apps may lead to any address, those of the node and its networks among them.
+    private_networks: bool,
+}
+
 /// What a node runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -238,6 +247,8 @@ pub struct Config {
     pub runtime_metrics: RuntimeMetrics,
     /// The longest a release command may run, seconds.
     pub release_timeout_s: u64,
+    /// To where webhooks of apps may lead.
+    pub webhooks: Reach,
     /// What a dyno of each size may use.
     pub sizes: Sizes,
     /// The most dynos of one app.
@@ -388,6 +399,7 @@ impl Config {
                 RuntimeMetrics::Off
             },
             release_timeout_s: file.releases.command_timeout_s.map_or(RELEASE_TIMEOUT_S, NonZeroU64::get),
+            webhooks: if file.webhooks.private_networks { Reach::Any } else { Reach::Public },
             sizes: sizes(&file.sizes)?,
             dynos_per_app_max: file.dynos.per_app_max.unwrap_or(Formation::DYNOS_MAX),
             memory_overcommit_percent,

@@ -25,7 +25,7 @@ use crate::daemon::{Config, Instance, notify};
 use crate::domain::{AppId, Bytes, NodeMemory};
 use crate::flows::{self, Authority, Node, Parts, Quotas, Settings, Token};
 use crate::git::{self, GitState, HostKey, Repositories, SshDoor};
-use crate::logs::LogService;
+use crate::logs::{LogService, Tls, Trust};
 use crate::router::{Ends, NetnsConnector, Router, RouterConfig, RouterLog};
 use crate::runtime::client::{Runtime, RuntimeConfig};
 use crate::runtime::network::NodeNetwork;
@@ -201,6 +201,8 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     tokio::spawn(flows::keep_schedule(node.clone()));
     // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::keep_retention(node.clone()));
+    // It ends with the runtime: what it does is recorded step by step.
+    tokio::spawn(flows::deliver_webhooks(node.clone(), Arc::new(Tls::new(Trust::Host)), config.webhooks));
     // Only now that the table is one: a router that serves since before has a better one than an empty one.
     let routing = Routing::begin(
         config,

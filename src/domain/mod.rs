@@ -20,11 +20,13 @@ mod job;
 mod node_memory;
 mod pipeline;
 mod process_type;
+mod reachable;
 mod release;
 mod route_table;
 mod size;
 mod ssh_key;
 mod stack;
+mod webhook;
 
 pub use access::{
     AppRight, Authorization, Collaborator, Email, EmailError, Scope, Scopes, UnknownRight, UnknownScope, User,
@@ -49,8 +51,13 @@ pub use pipeline::{
     TargetOutcome, UnknownStage,
 };
 pub use process_type::{ProcessType, ProcessTypeError};
+pub use reachable::is_public;
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
 pub use route_table::{Affinity, Backend, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError};
+pub use webhook::{
+    Action, Attempt, Delivery, DeliveryStatus, Entity, Level, Secret, SecretError, UnknownDeliveryStatus,
+    UnknownEntity, UnknownLevel, Webhook, WebhookEvent, WebhookUrl, WebhookUrlError,
+};

@@ -53,6 +53,7 @@ impl From<StoreError> for FlowError {
             StoreError::TooManyInPipeline => Refusal::TooManyInPipeline.into(),
             StoreError::NoSuchPipeline => Refusal::NotFound(Missing::Pipeline).into(),
             StoreError::InPipeline(app) => Refusal::InPipeline(app.to_string()).into(),
+            StoreError::TooManyWebhooks => Refusal::TooManyWebhooks.into(),
             StoreError::ShuttingDown => Refusal::Closing.into(),
             StoreError::NoSuchRelease { .. }
             | StoreError::NoSuchBuild(_)

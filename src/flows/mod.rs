@@ -9,6 +9,7 @@
 
 mod access;
 mod accounts;
+mod announce;
 mod apps;
 mod attach;
 mod authority;
@@ -16,6 +17,7 @@ mod build_list;
 mod caller;
 mod certificates;
 mod config_change;
+mod delivery;
 mod domains;
 mod drains;
 mod error;
@@ -38,18 +40,21 @@ mod sharing;
 mod ssh_keys;
 #[cfg(test)]
 mod test;
+mod webhooks;
 
 pub use access::{Actor, Token, TokenError};
 pub use accounts::{
     AuthorizationRequest, PASSWORD_BYTES_MIN, authorization, authorizations, authorize, create_user,
     describe, log_in, remove_user, revoke, rotate, set_password, users,
 };
+pub use announce::{Describe, Subject, announce};
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, infos, update};
 pub use attach::attach;
 pub use authority::{Authority, AuthorityError};
 pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use caller::{Caller, Role, authenticate, authenticate_key, permit};
 pub use config_change::{change_config, config};
+pub use delivery::{Reach, deliver_webhooks};
 pub use domains::{add_domain, domain, domains, remove_domain};
 pub use drains::{add_drain, drain, drains, remove_drain};
 pub use error::FlowError;
@@ -74,3 +79,7 @@ pub use sharing::{
     transfer,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
+pub use webhooks::{
+    WebhookRequest, add_webhook, change_webhook, deliveries, delivery, remove_webhook, webhook,
+    webhook_event, webhook_events, webhooks,
+};

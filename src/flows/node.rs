@@ -1,13 +1,14 @@
 //! The node as the stories see it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::{Notify, watch};
 
 use crate::domain::{App, AppId, AppName, Certificates, Email, Formation, NodeMemory, Sizes, StackName};
 use crate::flows::accounts::Logins;
+use crate::flows::announce::{Describe, Subject};
 use crate::flows::attach::Waiting;
 use crate::flows::authority::Authority;
 use crate::flows::certificates::Showcase;
@@ -163,6 +164,8 @@ struct Inner {
     phases: Phases,
     logins: Logins,
     jobs_changed: Notify,
+    deliveries_added: Notify,
+    describe: OnceLock<Arc<dyn Describe>>,
 }
 
 /// The node; clones are handles to the same one.
@@ -186,6 +189,8 @@ impl Node {
             phases: Phases::default(),
             logins: Logins::default(),
             jobs_changed: Notify::new(),
+            deliveries_added: Notify::new(),
+            describe: OnceLock::new(),
         }))
     }
 
@@ -254,6 +259,21 @@ impl Node {
     /// Rings when there is a job that was not there before.
     pub(super) fn jobs_changed(&self) -> &Notify {
         &self.0.jobs_changed
+    }
+
+    /// Rings when there is something to tell a webhook that was not there before.
+    pub(super) fn deliveries_added(&self) -> &Notify {
+        &self.0.deliveries_added
+    }
+
+    /// Has events show what they are about as `describe` does; the first one counts.
+    pub fn describe_with(&self, describe: Arc<dyn Describe>) {
+        let _one_is_enough = self.0.describe.set(describe);
+    }
+
+    /// What an event is about, as the API shows it; nothing without an API.
+    pub(super) fn describe(&self, subject: Subject<'_>) -> serde_json::Value {
+        self.0.describe.get().map_or(serde_json::Value::Null, |describe| describe.describe(self, subject))
     }
 
     /// Tells an app's log what a user did.

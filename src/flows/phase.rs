@@ -20,14 +20,16 @@ use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, DynoId, DynoName, DynoSize, Features, ProcessType, Release, ReleasePhase, Version,
+    Action, App, AppId, DynoId, DynoName, DynoSize, Features, ProcessType, Release, ReleasePhase,
+    ReleaseStatus, Version,
 };
 use crate::flows::Node;
 use crate::flows::access::Actor;
+use crate::flows::announce::{Subject, announce as hear};
 use crate::flows::error::FlowError;
 use crate::flows::features::metadata_of;
 use crate::flows::ports::{Connection, DynosError, EndCause, OneOff, OneOffEnd, OneOffExit, StartedOneOff};
-use crate::flows::releases::announce;
+use crate::flows::releases::{ReleaseView, announce};
 use crate::flows::run::free_name;
 use crate::logs::{Keeping, KeptOutput, OutputStream, read_kept};
 use crate::store::{NewRelease, PhaseEnd, StoreError};
@@ -133,12 +135,17 @@ pub(super) async fn make(node: &Node, app: &App, new: NewRelease, actor: &Actor)
     if !has_command {
         let release = node.store().create_release(new).await?;
         announce(node, app, &release, actor);
-        return Ok(Made::Current(release));
+        let view = ReleaseView { release, current: true };
+        hear(node, Subject::Release(app, &view), Action::Create, &actor.0).await;
+        return Ok(Made::Current(view.release));
     }
     let name = free_name(node, app, ProcessType::release())?;
     let id = DynoId(Uuid::new_v4());
     let features = node.store().features(app.id).await?;
     let release = node.store().create_pending_release(new, id, name.clone()).await?;
+    let view = ReleaseView { release, current: false };
+    hear(node, Subject::Release(app, &view), Action::Create, &actor.0).await;
+    let release = view.release;
     let user = || actor.0.clone();
     node.tell(app.id, &ApiLine::Described { description: release.description.clone(), user: user() });
     node.tell(app.id, &ApiLine::ReleaseCommandRuns { version: release.version, user: user() });
@@ -337,6 +344,12 @@ impl Running {
             Err(StoreError::NoSuchRelease { .. }) => return Err(Refusal::NotFound(Missing::Release).into()),
             result => result?,
         }
+        let (status, current) = match outcome {
+            PhaseOutcome::Failed => (ReleaseStatus::Failed, false),
+            PhaseOutcome::Succeeded => (ReleaseStatus::Succeeded, true),
+        };
+        let view = ReleaseView { release: Release { status, ..release.clone() }, current };
+        hear(node, Subject::Release(app, &view), Action::Update, &release.user).await;
         match end {
             PhaseEnd::Failed => {
                 node.tell(app.id, &ApiLine::ReleaseCommandFailed { version: release.version, user: user() });

@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::build::is_of_the_host;
-use crate::domain::{App, ConfigVars, Release};
+use crate::domain::{Action, App, ConfigVars, Release};
 use crate::flows::Node;
 use crate::flows::access::Actor;
+use crate::flows::announce::{Subject, announce};
 use crate::flows::error::FlowError;
 use crate::flows::locks::{BUILDS_MAX, BuildBlocked, BuildPermit};
 use crate::flows::phase::{self, Made, Phase, PhaseOutcome};
@@ -154,6 +155,7 @@ async fn build_and_release(
         })
         .await?;
     node.tell(app.id, &ApiLine::BuildStarted { user });
+    hear_of_build(node, push, id, Action::Create).await;
     let order = BuildOrder {
         id,
         app: app.clone(),
@@ -180,8 +182,21 @@ async fn build_and_release(
         if let Err(error) = node.store().finish_build(id, BuildEnd::Failed).await {
             tracing::warn!(app = %app.name, %error, "cannot record that a build failed");
         }
+        hear_of_build(node, push, id, Action::Update).await;
     }
     result
+}
+
+/// Tells webhooks how a build fares.
+async fn hear_of_build(node: &Node, push: &Push, id: Uuid, action: Action) {
+    let found = node.store().builds(push.app.id).await.unwrap_or_default();
+    let Some(build) = found.into_iter().find(|build| build.id == id) else { return };
+    let release = match build.release {
+        Some(version) => node.store().release(push.app.id, version).await.ok().flatten(),
+        None => None,
+    };
+    let release = release.map(|release| (release.version, release.id));
+    announce(node, Subject::Build(&push.app, &build, release), action, &push.actor.0).await;
 }
 
 /// The older way to name a buildpack, where none is set (platform reference 3.4). Whoever may change config vars says it,
@@ -270,6 +285,7 @@ async fn release(
     node.store().finish_build(build, BuildEnd::Succeeded { slug: digest, release: release.version }).await?;
     // The next build may begin while a release command runs.
     drop(permit);
+    hear_of_build(node, push, build, Action::Update).await;
     match &made {
         Made::Pending(..) => node.tell(app.id, &ApiLine::BuildSucceeded),
         Made::Current(_) => {

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{App, Bytes, DynoSize, Formation, FormationEntry, ProcessType, QuantityChange, Sizes};
+use crate::domain::{
+    Action, App, Bytes, DynoSize, Formation, FormationEntry, ProcessType, QuantityChange, Sizes,
+};
 use crate::flows::access::Actor;
+use crate::flows::announce::{Subject, announce};
 use crate::flows::error::FlowError;
 use crate::flows::ports::Desired;
 use crate::flows::{Node, Quotas};
@@ -51,6 +54,14 @@ pub async fn scale(
         node.store().set_formation(app.id, after.clone()).await?;
         node.tell(app.id, &ApiLine::Scaled { formation: after, user: actor.0.clone() });
         node.apply(app).await?;
+        let desired = node.desired(app).await?;
+        for entry in desired.formation.entries() {
+            let name = &entry.process_type;
+            if before.entry(name) != Some(entry) {
+                announce(node, Subject::Formation(&desired, name), Action::Update, &actor.0).await;
+            }
+        }
+        return Ok(desired);
     }
     node.desired(app).await
 }

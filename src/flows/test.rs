@@ -1,6 +1,7 @@
 //! The stories over a real store and a real log, with dynos and builds that only pretend.
 
 mod promotion;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -34,7 +34,7 @@ use crate::logs::drain::{Drains, Origin};
 use crate::sys::clock;
 use crate::wire::logline::LogLine;
 
-pub use drain::Trust;
+pub use drain::{DeliverError, Tls, Trust};
 pub use error::LogError;
 pub use follow::{FollowHandle, Followed, FollowedFrom, LAST_LINE_BYTES_MAX, LAST_LINES_MAX};
 pub use kept::{KEPT_BYTES_MAX, Keeping, KeptOutput, OutputStream, read_kept};

@@ -85,6 +85,9 @@ pub enum StoreError {
     /// The app is in a pipeline: take it out of there first.
     #[error("the app {0} is in a pipeline already")]
     InPipeline(AppId),
+    /// The app has as many webhooks as it may.
+    #[error("an app has at most {max} webhooks", max = crate::domain::Webhook::PER_APP_MAX)]
+    TooManyWebhooks,
     /// The database cannot be opened: check the directory and its permissions.
     #[error("cannot open the database {}", path.display())]
     Open {

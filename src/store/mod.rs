@@ -1,7 +1,7 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
 //! What it is: apps, releases, formations, slugs, builds, buildpack lists, features, drains, users and what they may
-//! do, pipelines in one database file, in WAL mode
+//! do, pipelines, webhooks in one database file, in WAL mode
 //! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
 //!
@@ -26,6 +26,7 @@ mod ssh_keys;
 #[cfg(test)]
 mod test;
 mod users;
+mod webhooks;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,7 @@ pub use error::StoreError;
 pub use jobs::{NewJob, NewRun};
 pub use releases::{NewRelease, PhaseEnd};
 pub use users::NewAuthorization;
+pub use webhooks::DueDelivery;
 
 /// How long a statement waits for another process (an administrator's `sqlite3`) to let go of the database, milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 5000;

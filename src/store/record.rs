@@ -10,12 +10,12 @@ use std::time::Duration;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, Coupling, CustomDomain,
-    Drain, DrainId, DynoId, Feature, FormationEntry, Job, JobId, JobRun, Pipeline, ProcessType, Promotion,
-    PromotionTarget, Release, ReleasePhase, ReleaseStatus, RunState, Slug, SshKey, Switch, TargetOutcome,
-    User, Version,
+    App, AppId, Attempt, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, Coupling,
+    CustomDomain, Delivery, Drain, DrainId, DynoId, Feature, FormationEntry, Job, JobId, JobRun, Pipeline,
+    ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, RunState, Slug, SshKey,
+    Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
 };
-use crate::store::error::{Attempt, StoreError};
+use crate::store::error::{Attempt as _, StoreError};
 
 /// A row read from one table.
 pub(super) struct Record<'a> {
@@ -262,6 +262,58 @@ impl<'a> Record<'a> {
             None => TargetOutcome::Refused(self.get("error_message")?),
         };
         Ok(PromotionTarget { id: self.parse("id")?, app: self.app_id("app_id")?, outcome })
+    }
+
+    pub(super) fn webhook(&self) -> Result<Webhook, StoreError> {
+        let include: String = self.get("include")?;
+        let include = include.split(' ').map(str::parse).collect::<Result<_, _>>();
+        Ok(Webhook {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            url: self.parse("url")?,
+            include: include.map_err(|failed| self.broken("include", failed))?,
+            level: self.parse("level")?,
+            secret: self.parse("secret")?,
+            authorization: self.parse_optional("authorization")?,
+            created_at_s: self.get("created_at_s")?,
+            updated_at_s: self.get("updated_at_s")?,
+        })
+    }
+
+    pub(super) fn webhook_event(&self) -> Result<WebhookEvent, StoreError> {
+        Ok(WebhookEvent {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            entity: self.parse("entity")?,
+            payload: self.get("payload")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    /// A delivery, joined with what its event is about and its webhook's level.
+    pub(super) fn delivery(&self) -> Result<Delivery, StoreError> {
+        let attempt = |id| {
+            Ok::<_, StoreError>(Attempt {
+                id,
+                code: self.get("attempt_code")?,
+                error: self.get("attempt_error")?,
+                created_at_s: self.get("attempt_created_at_s")?,
+                updated_at_s: self.get("attempt_updated_at_s")?,
+            })
+        };
+        Ok(Delivery {
+            id: self.parse("id")?,
+            event: self.parse("event_id")?,
+            entity: self.parse("entity")?,
+            webhook: self.parse("webhook_id")?,
+            level: self.parse("level")?,
+            status: self.parse("status")?,
+            attempts: self.get("attempts")?,
+            next_attempt_at_s: self.get("next_attempt_at_s")?,
+            last_attempt: self.parse_optional("attempt_id")?.map(attempt).transpose()?,
+            created_at_s: self.get("created_at_s")?,
+            updated_at_s: self.get("updated_at_s")?,
+        })
     }
 
     pub(super) fn slug(&self) -> Result<Slug, StoreError> {

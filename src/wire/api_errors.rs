@@ -1,17 +1,20 @@
 //! Every refusal of the API: identity, status and sentence in one table (platform reference 7.1).
 
+mod error_id;
 mod missing;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use error_id::ErrorId;
 pub use missing::Missing;
 
 use crate::domain::{
     AppName, AppNameError, AppRight, Authorization, CadenceError, ConfigVarsError, CustomDomain,
     CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage,
     OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError, QuantityChangeError, Scope,
-    SshKey, StackName, UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version,
+    SecretError, SshKey, StackName, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight,
+    UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
 };
 
 /// The body of every answer that is not a success.
@@ -24,91 +27,6 @@ pub struct ErrorBody {
     /// What was not found, when something was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
-}
-
-/// Kinds of refusal, as programs tell them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorId {
-    /// The request makes no sense.
-    BadRequest,
-    /// No or wrong credentials.
-    Unauthorized,
-    /// Not for this user.
-    Forbidden,
-    /// No such thing.
-    NotFound,
-    /// A version of the API that is not spoken.
-    NotAcceptable,
-    /// Not now: something else is going on.
-    Conflict,
-    /// The body is too long.
-    TooLarge,
-    /// A part of a list that cannot be given.
-    Range,
-    /// The request makes sense, its values do not.
-    InvalidParams,
-    /// Too many requests of one account.
-    RateLimit,
-    /// The node is at one of its limits, or closing.
-    Unavailable,
-    /// A fault of the node.
-    InternalServerError,
-}
-
-impl ErrorId {
-    /// Every kind.
-    pub const ALL: [Self; 12] = [
-        Self::BadRequest,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::NotAcceptable,
-        Self::Conflict,
-        Self::TooLarge,
-        Self::Range,
-        Self::InvalidParams,
-        Self::RateLimit,
-        Self::Unavailable,
-        Self::InternalServerError,
-    ];
-
-    /// The word in the body's `id`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BadRequest => "bad_request",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
-            Self::NotAcceptable => "not_acceptable",
-            Self::Conflict => "conflict",
-            Self::TooLarge => "payload_too_large",
-            Self::Range => "requested_range_not_satisfiable",
-            Self::InvalidParams => "invalid_params",
-            Self::RateLimit => "rate_limit",
-            Self::Unavailable => "unavailable",
-            Self::InternalServerError => "internal_server_error",
-        }
-    }
-
-    /// The HTTP status.
-    #[must_use]
-    pub fn status(self) -> u16 {
-        match self {
-            Self::BadRequest => 400,
-            Self::Unauthorized => 401,
-            Self::Forbidden => 403,
-            Self::NotFound => 404,
-            Self::NotAcceptable => 406,
-            Self::Conflict => 409,
-            Self::TooLarge => 413,
-            Self::Range => 416,
-            Self::InvalidParams => 422,
-            Self::RateLimit => 429,
-            Self::InternalServerError => 500,
-            Self::Unavailable => 503,
-        }
-    }
 }
 
 /// A request that is understood and not done; nothing has changed.
@@ -276,6 +194,27 @@ pub enum Refusal {
     /// The app has as many drains as it may.
     #[error("You have already added the maximum number of drains allowed ({max}).", max = Drain::PER_APP_MAX)]
     TooManyDrains,
+    /// A webhook that lacks something.
+    #[error("A webhook has a url, a level, and at least one event to include.")]
+    WebhookParts,
+    /// No place to tell.
+    #[error("Invalid webhook URL: {0}.")]
+    WebhookUrl(#[source] WebhookUrlError),
+    /// No level.
+    #[error("Invalid level: {0}.")]
+    WebhookLevel(#[source] UnknownLevel),
+    /// Nothing that a node tells of.
+    #[error("Invalid include: {0}.")]
+    WebhookInclude(#[source] UnknownEntity),
+    /// No secret.
+    #[error("Invalid secret or authorization: {0}.")]
+    WebhookSecret(#[source] SecretError),
+    /// The app has as many webhooks as it may.
+    #[error("An app has at most {max} webhooks: remove one first.", max = Webhook::PER_APP_MAX)]
+    TooManyWebhooks,
+    /// No status of a delivery.
+    #[error("Invalid status: {0}.")]
+    DeliveryStatus(#[source] UnknownDeliveryStatus),
     /// No time.
     #[error("A time is written as in 2026-11-23T10:00:00Z.")]
     LogTime,
@@ -498,6 +437,13 @@ impl Refusal {
             | Self::TooManyOneOffs { .. }
             | Self::ConfigVars(_)
             | Self::DrainUrl(_)
+            | Self::WebhookParts
+            | Self::WebhookUrl(_)
+            | Self::WebhookLevel(_)
+            | Self::WebhookInclude(_)
+            | Self::WebhookSecret(_)
+            | Self::TooManyWebhooks
+            | Self::DeliveryStatus(_)
             | Self::LogTime
             | Self::LogPattern(_)
             | Self::DrainExists

@@ -28,8 +28,12 @@ const STAGES: usize = 4;
 /// Longer texts are other programs' scripts, of which the beginning is enough.
 const LINES_MAX: usize = 200;
 const LINES_OF_LONGER: usize = 3;
-/// In a call it stands for the identity of the one authorization there is.
-const AUTHORIZATION: &str = "AUTHORIZATION";
+/// In a call each stands for the identity of the first of what its command lists.
+const IDENTITIES: [(&str, &[&str]); 3] = [
+    ("AUTHORIZATION", &["authorizations", "--json"]),
+    ("WEBHOOK", &["webhooks", "-a", "example", "--json"]),
+    ("DELIVERY", &["webhooks:deliveries", "-a", "example", "--json"]),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_says_what_its_golden_file_says() {
@@ -118,10 +122,14 @@ async fn shown(told: &mut String, stage: &Stage, call: &[&str]) {
         }
         words => {
             let _ = writeln!(told, "$ {}", format!("dyno {line}").trim_end());
-            let id = if words.contains(&AUTHORIZATION) { stage.authorization().await } else { String::new() };
-            let words: Vec<&str> =
-                words.iter().map(|word| if *word == AUTHORIZATION { &id } else { *word }).collect();
-            stage.call(&words).await
+            let mut called = Vec::with_capacity(words.len());
+            for word in words {
+                called.push(match IDENTITIES.iter().find(|(stands, _)| stands == word) {
+                    Some((_, lists)) => stage.first_id(lists).await,
+                    None => (*word).to_owned(),
+                });
+            }
+            stage.call(&called.iter().map(String::as_str).collect::<Vec<_>>()).await
         }
     };
     for (stream, text) in [("stdout", out), ("stderr", err)] {

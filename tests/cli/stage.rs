@@ -232,9 +232,9 @@ impl Stage {
         self.run(tokio::process::Command::new("git"), args).await
     }
 
-    /// The identity of the one authorization there is.
-    pub async fn authorization(&self) -> String {
-        let listed = self.call(&["authorizations", "--json"]).await.out;
+    /// The identity of the first of what a command lists.
+    pub async fn first_id(&self, lists: &[&str]) -> String {
+        let listed = self.call(lists).await.out;
         let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
         listed[0]["id"].as_str().unwrap().to_owned()
     }

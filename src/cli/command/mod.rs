@@ -64,4 +64,5 @@ pub(super) mod users_create;
 pub(super) mod users_destroy;
 pub(super) mod version;
 pub(super) mod wait;
+pub(super) mod webhooks;
 pub(super) mod why;

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// Why a batch was not taken. Names no more of the destination than the caller knows.
 #[derive(Debug, Error)]
-pub(super) enum DeliverError {
+pub enum DeliverError {
     /// The receiver will never take this batch.
     #[error("the receiver refuses it with status {status}")]
     Refused {

@@ -30,10 +30,10 @@ use crate::domain::{AppId, Drain, DrainId};
 use crate::logs::drain::batch::Source;
 use crate::logs::drain::deliver::Delivery;
 use crate::logs::drain::position::Position;
-use crate::logs::drain::tls::Tls;
 use crate::logs::{LogError, Message, Shared};
 
-pub use tls::Trust;
+pub use error::DeliverError;
+pub use tls::{Tls, Trust};
 
 /// The drains that are at work, owned by the service; those of an app are changed by one caller at a time.
 #[derive(Debug)]

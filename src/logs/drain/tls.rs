@@ -26,7 +26,7 @@ pub enum Trust {
 
 /// Both ways to set up TLS; made at first use.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub struct Tls {
     trust: Trust,
     verified: Mutex<Option<Arc<ClientConfig>>>,
 }
@@ -34,12 +34,17 @@ pub(super) struct Tls {
 // === impl Tls ===
 
 impl Tls {
-    pub(super) fn new(trust: Trust) -> Self {
+    /// Trusts whom `trust` says; nothing is read yet.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
         Self { trust, verified: Mutex::default() }
     }
 
-    /// Reads files at first use.
-    pub(super) fn connector(&self, verification: Verification) -> Result<TlsConnector, DeliverError> {
+    /// Connects to those whose certificates are `verification`; reads files at first use.
+    ///
+    /// # Errors
+    /// This host trusts nobody, or the provider of cryptography fails.
+    pub fn connector(&self, verification: Verification) -> Result<TlsConnector, DeliverError> {
         let config = match verification {
             Verification::Waived => Arc::new(unverified()?),
             Verification::Required => {

@@ -21,6 +21,7 @@ mod scheduler;
 mod slug;
 mod stack;
 mod user;
+mod webhook;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -48,6 +49,11 @@ pub use scheduler::{CreateJob, Job, JobRun};
 pub use slug::Slug;
 pub use stack::Stack;
 pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
+pub use webhook::{
+    DeliveryAttempt, DeliveryPayload, EventPayload, EventRef, PAYLOAD_VERSION, SECRET_HEADER,
+    SIGNATURE_HEADER, SetWebhook, WEBHOOK_USER_AGENT, Webhook, WebhookDelivery, WebhookEvent,
+    WebhookMetadata, WebhookRef,
+};
 
 /// A reference to another object, by identity and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,8 @@ pub enum Missing {
     Build,
     /// An app's place in a pipeline, of an app that is in none.
     Coupling,
+    /// A delivery to a webhook.
+    Delivery,
     /// A domain.
     Domain,
     /// A drain.
@@ -53,6 +55,10 @@ pub enum Missing {
     Stack(String),
     /// A user, as it was named.
     User(String),
+    /// A webhook.
+    Webhook,
+    /// An event that webhooks were told of.
+    WebhookEvent,
     /// A path that means nothing here.
     Route,
 }
@@ -67,6 +73,7 @@ impl Missing {
             Self::Collaborator => Some("collaborator"),
             Self::Build => Some("build"),
             Self::Coupling | Self::PlaceInPipeline => Some("pipeline_coupling"),
+            Self::Delivery => Some("app_webhook_delivery"),
             Self::Domain => Some("domain"),
             Self::Drain => Some("log_drain"),
             Self::Dyno(_) => Some("dyno"),
@@ -83,6 +90,8 @@ impl Missing {
             Self::Slug => Some("slug"),
             Self::Stack(_) => Some("stack"),
             Self::User(_) => Some("user"),
+            Self::Webhook => Some("app_webhook"),
+            Self::WebhookEvent => Some("app_webhook_event"),
             Self::Route => None,
         }
     }
@@ -96,6 +105,7 @@ impl fmt::Display for Missing {
             Self::Collaborator => f.write_str("Couldn't find that collaborator."),
             Self::Build => f.write_str("Couldn't find that build."),
             Self::Coupling => f.write_str("The app is in no pipeline."),
+            Self::Delivery => f.write_str("Couldn't find that delivery."),
             Self::Domain => f.write_str("Couldn't find that domain name."),
             Self::Drain => f.write_str("Couldn't find that drain."),
             Self::Dyno(name) => write!(f, "Couldn't find that dyno ({name})."),
@@ -115,6 +125,8 @@ impl fmt::Display for Missing {
             Self::Slug => f.write_str("Couldn't find that slug."),
             Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
             Self::User(name) => write!(f, "Couldn't find that user ({name})."),
+            Self::Webhook => f.write_str("Couldn't find that webhook."),
+            Self::WebhookEvent => f.write_str("Couldn't find that webhook event."),
             Self::Route => f.write_str("The requested API endpoint was not found."),
         }
     }
