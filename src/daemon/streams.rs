@@ -1,7 +1,7 @@
 //! The near ends of an attached dyno, from descriptors to asynchronous streams.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -115,7 +115,9 @@ impl AsyncRead for Terminal {
     ) -> Poll<io::Result<()>> {
         loop {
             let mut ready = ready!(self.0.poll_read_ready(context))?;
-            match ready.try_io(|fd| fd.get_ref().read(into.initialize_unfilled())) {
+            let read =
+                |fd: &AsyncFd<File>| terminal::read_to_the_last(fd.get_ref(), into.initialize_unfilled());
+            match ready.try_io(read) {
                 Ok(Ok(length)) => {
                     into.advance(length);
                     return Poll::Ready(Ok(()));

@@ -1,6 +1,6 @@
 //! Pseudo-terminals made inside a container, and the standard streams of a new program.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -84,5 +84,48 @@ pub fn read_now(fd: &impl AsFd, buffer: &mut [u8]) -> io::Result<Option<usize>> 
         Ok(length) => Ok(Some(length)),
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Reads from a terminal's controlling end as far as a program has written before it closed the other. The kernel looks for bytes first and
+/// for the end then (`n_tty_read`): of a program that writes and ends in between it tells the end, and gives the bytes to whoever
+/// asks once more.
+///
+/// # Errors
+/// The kernel's errno: `EIO` at the end, `WouldBlock` if nothing is there now.
+pub fn read_to_the_last(mut terminal: impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    match terminal.read(buffer) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+            terminal.read(buffer)
+        }
+        read => read,
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    /// A terminal that tells these one by one, and from then on its end.
+    struct Told(Vec<Option<&'static [u8]>>);
+
+    impl Read for Told {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let next = if self.0.is_empty() { None } else { self.0.remove(0) };
+            let bytes = next.ok_or_else(|| io::Error::from(rustix::io::Errno::IO))?;
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+
+    #[test]
+    fn what_was_written_between_two_looks_comes_before_the_end() {
+        let mut terminal = Told(vec![Some(b"first"), None, Some(b"last")]);
+        let mut buffer = [0; 16];
+        assert_eq!(read_to_the_last(&mut terminal, &mut buffer).unwrap(), 5);
+        assert_eq!(read_to_the_last(&mut terminal, &mut buffer).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"last");
+        let end = read_to_the_last(&mut terminal, &mut buffer).unwrap_err();
+        assert_eq!(end.raw_os_error(), Some(rustix::io::Errno::IO.raw_os_error()));
     }
 }
