@@ -13,6 +13,8 @@ use crate::view::View;
 
 /// Busy processes while a machine "under load" is measured.
 const LOAD: usize = 4;
+/// First runs that may hang before a contender counts as one that does not work here.
+const WORKS_TRIES: usize = 5;
 
 /// Who runs.
 #[derive(Debug, Clone)]
@@ -81,7 +83,14 @@ impl Field {
     /// Leaves out who cannot run here, and says why.
     pub fn drop_broken(&mut self) {
         for contender in self.contenders.clone() {
-            if let Err(failure) = self.run(&contender) {
+            // One that hangs at times is counted by the tables; one that always does is not worth the wait.
+            let mut tried = self.run(&contender);
+            for _ in 1..WORKS_TRIES {
+                if matches!(tried, Err(Failure::Hang)) {
+                    tried = self.run(&contender);
+                }
+            }
+            if let Err(failure) = tried {
                 println!("  left out: {}: {failure:?}", contender.name());
                 self.contenders.retain(|one| one.name() != contender.name());
             }

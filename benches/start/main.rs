@@ -34,7 +34,7 @@ struct Arguments {
     /// Install runc, crun, bubblewrap and busybox-static first, from the system's packages
     #[arg(long)]
     install: bool,
-    /// Install youki first, from its crate (takes minutes)
+    /// Install youki first, from its crate, into the bench's own directory (takes minutes)
     #[arg(long)]
     install_youki: bool,
     /// Control groups to be seen, one round each
@@ -60,6 +60,10 @@ struct Arguments {
     round: Option<String>,
 }
 
+/// Packages that youki is built with.
+const YOUKI_NEEDS: &[&str] = &["libseccomp-dev", "pkg-config"];
+/// It has none by default.
+const YOUKI_FEATURES: &str = "v1,v2,seccomp";
 /// Containers alive in the short form, and in the long one.
 const ALIVE: &[usize] = &[0, 50, 100];
 const ALIVE_FULL: &[usize] = &[0, 100, 500, 1_000];
@@ -138,7 +142,8 @@ fn round(arguments: &Arguments, view: View, group: &str) -> Result<(), Failure> 
 
 fn install(arguments: &Arguments) -> io::Result<()> {
     let run = |program: &str, words: &[&str]| -> io::Result<()> {
-        let status = Command::new(program).args(words).status()?;
+        // From elsewhere: cargo would build another's program by the settings of this repository.
+        let status = Command::new(program).args(words).current_dir("/").status()?;
         status.success().then_some(()).ok_or_else(|| io::Error::other(format!("{program} failed")))
     };
     if arguments.install {
@@ -146,7 +151,9 @@ fn install(arguments: &Arguments) -> io::Result<()> {
         run("apt-get", &[&["install", "-y", "--no-install-recommends"], &packages[..]].concat())?;
     }
     if arguments.install_youki {
-        run("cargo", &["install", "youki", "--root", "/usr/local"])?;
+        run("apt-get", &[&["install", "-y", "--no-install-recommends"], YOUKI_NEEDS].concat())?;
+        let words = ["install", "youki", "--locked", "--features", YOUKI_FEATURES, "--root", others::OWN];
+        run("cargo", &words)?;
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ use dyno::sys::process;
 use crate::bundle::{Bundle, TRUE};
 use crate::stats::now_ns;
 
+/// Where the bench keeps what it has built for itself.
+pub const OWN: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/others");
 /// A run that takes longer hangs.
 pub const HANG: Duration = Duration::from_secs(10);
 
@@ -66,7 +68,7 @@ impl Paths<'_> {
 /// Those that are installed.
 pub fn programs(dyno: &Path) -> Vec<Program> {
     let find = |name: &str| {
-        ["/usr/bin", "/usr/sbin", "/usr/local/bin"]
+        [concat!(env!("CARGO_TARGET_TMPDIR"), "/others/bin"), "/usr/bin", "/usr/sbin", "/usr/local/bin"]
             .iter()
             .map(|dir| Path::new(dir).join(name))
             .find(|p| p.exists())
