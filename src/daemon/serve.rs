@@ -183,6 +183,7 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
             deaths: Deaths::at(config.lib_dir.join("deaths")),
             departures: Departures::at(config.run_dir.join("departures")),
             sizes: config.sizes.clone(),
+            memory: promised(config).map(NodeMemory::promised_max),
         },
     );
     let builder = SandboxedBuilder::new(config, runtime.clone(), network, slots);
@@ -244,11 +245,15 @@ fn settings(config: &Config) -> Settings {
         quotas: Quotas {
             sizes: config.sizes.clone(),
             dynos_per_app_max: config.dynos_per_app_max,
-            memory: config
-                .memory_overcommit_percent
-                .map(|overcommit_percent| NodeMemory { total: Bytes(memory::total()), overcommit_percent }),
+            memory: promised(config),
         },
     }
+}
+
+/// What the node may promise to formations; `None` where nobody looks.
+fn promised(config: &Config) -> Option<NodeMemory> {
+    let percent = config.memory_overcommit_percent;
+    percent.map(|overcommit_percent| NodeMemory { total: Bytes(memory::total()), overcommit_percent })
 }
 
 /// The ways in: the socket for whoever administers this machine, TCP for whoever has a token, as it is or under TLS, and

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::domain::{AppId, DynoId, RouteTable, Sizes};
+use crate::domain::{AppId, Bytes, DynoId, RouteTable, Sizes};
 use crate::logs::{FollowHandle, Followed, LogService};
 use crate::supervisor::attach::{Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
 use crate::supervisor::departures::{Departures, NotKept};
@@ -116,6 +116,7 @@ pub(super) struct Outside {
     pub(super) deaths: Deaths,
     pub(super) departures: Departures,
     pub(super) sizes: Sizes,
+    pub(super) memory: Option<Bytes>,
 }
 
 /// A container that is not cleared away.
@@ -178,7 +179,7 @@ pub(super) async fn drive(
     queue: mpsc::WeakSender<Message>,
 ) {
     let mut driver = Driver {
-        fleet: Fleet::new(timings, rand::random()).sized(outside.sizes.clone()),
+        fleet: Fleet::new(timings, rand::random()).sized(outside.sizes.clone()).with_memory(outside.memory),
         outside,
         clock: Clock { wall: SystemTime::now(), started: Instant::now() },
         held: BTreeMap::new(),

@@ -4,26 +4,26 @@
 //! back, in their order. A simulation does the same with a world of its own.
 
 mod adopt;
+mod changes;
 mod dyno;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::domain::{AppId, DynoId, DynoName, DynoState, RouteTable, Sizes, Version};
+use crate::domain::{AppId, Bytes, DynoId, DynoName, DynoState, RouteTable, Sizes};
 use crate::supervisor::engine::{DynoSpec, Reach, Signal};
 use crate::supervisor::environment;
 use crate::supervisor::fleet::dyno::Dyno;
 use crate::supervisor::lifecycle::{
     self, Class, Departure, Effect, Event, Handover, Leave, Origin, State, Timings, Traits,
 };
-use crate::supervisor::reconcile::{self, Change, Holder, Row, Wanted};
+use crate::supervisor::reconcile::Row;
 use crate::supervisor::routes;
-use crate::supervisor::{Connection, DesiredApp, DynoView, Moment, OneOff, Preferences, ReleaseImage, Scope};
+use crate::supervisor::{Connection, DesiredApp, DynoView, Moment, OneOff, Preferences, Scope};
 use crate::wire::codes::DynoError;
 use crate::wire::logline::{DynoLine, LogLine, OverQuotaLine};
 
@@ -77,9 +77,13 @@ pub struct Fleet {
     vacated: BTreeSet<(AppId, DynoName)>,
     /// Apps of whose rows a dyno has come up or gone down: one row may have to take over from the other.
     unsettled: BTreeSet<AppId>,
+    /// Apps of which dynos wait for memory that others have.
+    starved: BTreeSet<AppId>,
     phase: Phase,
     timings: Timings,
     sizes: Sizes,
+    /// What the node may promise to formations; `None` where nobody looks.
+    memory: Option<Bytes>,
     dice: StdRng,
     actions: Vec<Action>,
 }
@@ -101,9 +105,11 @@ impl Fleet {
             dynos: BTreeMap::new(),
             vacated: BTreeSet::new(),
             unsettled: BTreeSet::new(),
+            starved: BTreeSet::new(),
             phase: Phase::Open,
             timings,
             sizes: Sizes::default(),
+            memory: None,
             dice: StdRng::seed_from_u64(seed),
             actions: vec![],
         }
@@ -113,6 +119,12 @@ impl Fleet {
     #[must_use]
     pub fn sized(self, sizes: Sizes) -> Self {
         Self { sizes, ..self }
+    }
+
+    /// The same, on a node that may promise so much memory to formations.
+    #[must_use]
+    pub fn with_memory(self, memory: Option<Bytes>) -> Self {
+        Self { memory, ..self }
     }
 
     /// What has to be done since the last call, in order.
@@ -135,6 +147,7 @@ impl Fleet {
             }
         }
         self.reconcile(app, now);
+        self.fill_vacated(now);
     }
 
     /// Makes everything of an app go.
@@ -143,6 +156,8 @@ impl Fleet {
         for id in self.ids(|dyno| dyno.app == app) {
             self.step(id, Event::Stop(Leave::Down), now);
         }
+        self.starved.remove(&app);
+        self.fill_vacated(now);
     }
 
     /// Restarts dynos of an app's formation.
@@ -310,6 +325,12 @@ impl Fleet {
         self.dynos.is_empty()
     }
 
+    /// Whether a dyno waits to take over from one that serves.
+    #[must_use]
+    pub fn waits(&self, id: DynoId) -> bool {
+        self.dynos.get(&id).is_some_and(|dyno| dyno.is_held() && dyno.row() == Row::Next)
+    }
+
     /// A dyno's state, on its way out or not.
     #[must_use]
     pub fn state(&self, id: DynoId) -> Option<State> {
@@ -364,57 +385,6 @@ impl Fleet {
         DynoId(uuid::Builder::from_random_bytes(self.dice.random()).into_uuid())
     }
 
-    fn reconcile(&mut self, app: AppId, now: Moment) {
-        match self.phase {
-            Phase::Open => {}
-            Phase::Adopting | Phase::Stopping => return,
-        }
-        self.unsettled.remove(&app);
-        let Some(desired) = self.apps.get(&app) else { return };
-        let mut held: Vec<&Dyno> = self
-            .dynos
-            .values()
-            .filter(|dyno| dyno.app == app && dyno.is_held() && dyno.is_formation())
-            .collect();
-        // Of two with one name in one row the newer stays: the older may be on its way out already.
-        held.sort_by_key(|dyno| std::cmp::Reverse((dyno.created, dyno.id)));
-        let holders: Vec<Holder> = held.into_iter().map(Dyno::holder).collect();
-        let wanted = reconcile::wanted(desired);
-        let kept = self.serving_release(desired, &holders);
-        let kept = kept.map_or_else(Vec::new, |release| reconcile::wanted_of(desired, &release));
-        for change in reconcile::reconcile(&wanted, &kept, &holders, desired.preferences.handover) {
-            match change {
-                Change::Promote(id) => {
-                    if let Some(dyno) = self.dynos.get_mut(&id) {
-                        dyno.behind = None;
-                    }
-                }
-                Change::Stop { id, leave } => self.step(id, Event::Stop(leave), now),
-                Change::Start { wanted, row } => self.start(app, wanted, (row, now)),
-            }
-        }
-        self.vacated.retain(|(vacated, _)| *vacated != app);
-    }
-
-    /// The release that serves requests while another is wanted.
-    fn serving_release(&self, desired: &DesiredApp, holders: &[Holder]) -> Option<Arc<ReleaseImage>> {
-        let current = desired.release.as_ref()?.version;
-        let serves = |holder: &&Holder| {
-            holder.name.process_type.is_web() && holder.row == Row::Serving && holder.condition.is_up()
-        };
-        let serving = holders.iter().filter(serves).map(|holder| holder.release);
-        self.image(desired.app, serving.filter(|release| *release != current).max()?)
-    }
-
-    /// A release that is known, or that some dyno of the app runs.
-    fn image(&self, app: AppId, version: Version) -> Option<Arc<ReleaseImage>> {
-        let of_dyno = || {
-            let of_version = |dyno: &&Dyno| dyno.app == app && dyno.is_formation() && dyno.version == version;
-            self.dynos.values().filter(of_version).find_map(|dyno| dyno.release.clone())
-        };
-        self.apps.get(&app).and_then(|app| app.image(version)).or_else(of_dyno)
-    }
-
     /// Starts the successors that dynos have asked for on their way out, and lets those take over that have come up.
     fn fill_vacated(&mut self, now: Moment) {
         if self.phase == Phase::Adopting {
@@ -425,53 +395,6 @@ impl Fleet {
             self.vacated.retain(|(vacated, _)| *vacated != app);
             self.unsettled.remove(&app);
         }
-    }
-
-    /// The lineage that a new dyno stands behind: the one of its own name, or else any that serves.
-    fn served_by(&self, app: AppId, name: &DynoName) -> Option<DynoId> {
-        let mut serving: Vec<&Dyno> = self
-            .dynos
-            .values()
-            .filter(|dyno| dyno.app == app && dyno.traits.class == Class::Web)
-            .filter(|dyno| dyno.is_held() && dyno.row() == Row::Serving)
-            .collect();
-        serving.sort_by_key(|dyno| (dyno.name != *name, dyno.id));
-        serving.first().map(|dyno| dyno.lineage)
-    }
-
-    fn start(&mut self, app: AppId, wanted: Wanted, (row, now): (Row, Moment)) {
-        let id = self.new_id();
-        let class = if wanted.name.process_type.is_web() { Class::Web } else { Class::Worker };
-        let vacated = self.vacated.remove(&(app, wanted.name.clone()));
-        let behind = match row {
-            Row::Serving => None,
-            Row::Next => self.served_by(app, &wanted.name),
-        };
-        let traits = self.traits(class, id, (app, &wanted.name));
-        let held = |dyno: &Dyno| dyno.app == app && dyno.name == wanted.name && dyno.is_held();
-        let succeeds = vacated || self.dynos.values().any(held);
-        let dyno = Dyno {
-            id,
-            app,
-            name: wanted.name,
-            command: wanted.command,
-            size: wanted.size,
-            version: wanted.release,
-            release: self.image(app, wanted.release),
-            lineage: id,
-            behind,
-            env: BTreeMap::new(),
-            connection: Connection::Log,
-            port: self.dice.random_range(PORTS),
-            uid: self.dice.random_range(UIDS),
-            traits,
-            state: State::Ended,
-            created: now,
-            since: now,
-            reach: None,
-            launches: 0,
-        };
-        self.begin(dyno, if succeeds { Origin::Successor } else { Origin::New }, now);
     }
 
     fn begin(&mut self, mut dyno: Dyno, origin: Origin, now: Moment) {
@@ -541,6 +464,7 @@ impl Fleet {
         }
         if self.dynos.get(&id).is_some_and(|dyno| dyno.state == State::Ended) {
             self.dynos.remove(&id);
+            self.unsettled.extend(&self.starved);
         }
         // Whoever called reconciles when it is done: a start in the middle of a change would be made twice.
         self.vacated.extend(successor_wanted);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::{AppId, DynoId, RouteTable, Sizes};
+use crate::domain::{AppId, Bytes, DynoId, RouteTable, Sizes};
 use crate::logs::LogService;
 use crate::supervisor::attach::{ExitWatch, OneOffStarted};
 use crate::supervisor::departures::{Departures, NotKept};
@@ -34,6 +34,8 @@ pub struct SupervisorConfig {
     pub departures: Departures,
     /// What a dyno of each size may use.
     pub sizes: Sizes,
+    /// What the node may promise to formations: dynos are not started beside those they replace beyond it. `None` where nobody looks.
+    pub memory: Option<Bytes>,
 }
 
 /// A handle to the one driver; clones share it. When the last one is dropped the driver ends and the dyno's go on.
@@ -85,6 +87,7 @@ impl Supervisor {
             deaths: config.deaths.clone(),
             departures: config.departures,
             sizes: config.sizes,
+            memory: config.memory,
         };
         tokio::spawn(driver::drive(outside, config.timings, messages, driver.downgrade()));
         Self { driver, views, routes, deaths: config.deaths }

@@ -7,12 +7,17 @@
 //! - Of two releases, the next row takes over whole once all of it is up, so that no two releases answer side by side.
 //! - While the next row does not come up, the release that serves fills the places that the serving row lacks, so that an
 //!   app can be scaled whatever its newest release does.
+//! - While the next row does not come up, dynos that serve and are to be relieved are replaced in their own row, one by one, where
+//!   others serve meanwhile.
+//! - Where the node has no memory for both rows, the next row begins with what fits, or else with one, and each step waits until all of it
+//!   is up: then one of the serving row goes and makes room. As soon as the next row is as large as what is left of the other, it
+//!   takes over, and what is missing starts in its row.
 //! - Where no dyno of the serving row is up there is nothing to protect: the first of the next row that comes up brings
 //!   all of it to serve, and a new release replaces at once what has no successor yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{DynoId, DynoName, DynoSize, Version};
+use crate::domain::{DynoId, DynoName, DynoSize, Sizes, Version};
 use crate::supervisor::lifecycle::{Handover, Leave};
 use crate::supervisor::{DesiredApp, ReleaseImage};
 
@@ -98,6 +103,37 @@ pub enum Change {
         /// In which row.
         row: Row,
     },
+    /// It should start, and there is no memory for it: to be looked at again when a dyno has gone.
+    Withhold(DynoName),
+}
+
+/// What decides how dynos are replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// What comes first.
+    pub handover: Handover,
+    /// For whom there is memory.
+    pub room: Room<'a>,
+}
+
+/// Memory for dynos beside those that they replace.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    /// What the node can still give, bytes: a dyno on its way out has its share until it is gone.
+    pub free: u64,
+    /// Whether any dyno of the app is on its way out.
+    pub leaving: bool,
+    /// What each size takes.
+    pub sizes: &'a Sizes,
+}
+
+impl Room<'_> {
+    /// Takes the room of one dyno, if there is so much.
+    fn take(&mut self, size: DynoSize) -> bool {
+        let left = self.free.checked_sub(self.sizes.limits(size).memory.0);
+        self.free = left.unwrap_or(self.free);
+        left.is_some()
+    }
 }
 
 /// The dynos that `app` asks for. A type without a command asks for none.
@@ -128,17 +164,22 @@ pub fn wanted_of(app: &DesiredApp, release: &ReleaseImage) -> Vec<Wanted> {
 /// another that does not come up. Who takes over comes first, then who stops, then who starts: the log tells them
 /// in that order.
 #[must_use]
-pub fn reconcile(wanted: &[Wanted], kept: &[Wanted], holders: &[Holder], handover: Handover) -> Vec<Change> {
+pub fn reconcile(
+    wanted: &[Wanted],
+    kept: &[Wanted],
+    holders: &[Holder],
+    Terms { handover, room }: Terms<'_>,
+) -> Vec<Change> {
     let overlaps = |name: &DynoName| handover == Handover::Overlap && name.process_type.is_web();
     let (web, rest): (Vec<&Wanted>, Vec<&Wanted>) = wanted.iter().partition(|dyno| overlaps(&dyno.name));
     let (web_holders, rest_holders): (Vec<&Holder>, Vec<&Holder>) =
         holders.iter().partition(|holder| overlaps(&holder.name));
-    let mut changes = Rows::new(&web, &web_holders).overlap(kept);
+    let mut changes = Rows::new(&web, &web_holders, room).overlap(kept);
     changes.extend(at_once(&rest, &rest_holders));
     changes.sort_by_key(|change| match change {
         Change::Promote(_) => 0,
         Change::Stop { .. } => 1,
-        Change::Start { .. } => 2,
+        Change::Start { .. } | Change::Withhold(_) => 2,
     });
     changes
 }
@@ -184,16 +225,20 @@ struct Rows<'a> {
     wanted: Vec<&'a Wanted>,
     serving: BTreeMap<&'a DynoName, &'a Holder>,
     next: BTreeMap<&'a DynoName, &'a Holder>,
+    room: Room<'a>,
+    withheld: Vec<&'a Wanted>,
     changes: Vec<Change>,
 }
 
 impl<'a> Rows<'a> {
     /// Sorts holders into rows; what has no place in either goes.
-    fn new(wanted: &[&'a Wanted], holders: &[&'a Holder]) -> Self {
+    fn new(wanted: &[&'a Wanted], holders: &[&'a Holder], room: Room<'a>) -> Self {
         let mut rows = Self {
             wanted: wanted.to_vec(),
             serving: BTreeMap::new(),
             next: BTreeMap::new(),
+            room,
+            withheld: vec![],
             changes: vec![],
         };
         let by_name: BTreeMap<&DynoName, &Wanted> = wanted.iter().map(|dyno| (&dyno.name, *dyno)).collect();
@@ -231,21 +276,43 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn overlap(mut self, kept: &[Wanted]) -> Vec<Change> {
+    /// Starts it in the serving row, whose dynos the node has promised. That waits only while there is something to wait for.
+    fn serve(&mut self, wanted: &'a Wanted) {
+        if self.room.take(wanted.size) || !self.is_leaving() {
+            self.changes.push(Change::Start { wanted: wanted.clone(), row: Row::Serving });
+        } else {
+            self.withheld.push(wanted);
+        }
+    }
+
+    /// Starts it beside those that serve, where there is room.
+    fn stand_by(&mut self, wanted: &'a Wanted, row: Row) {
+        if self.room.take(wanted.size) {
+            self.changes.push(Change::Start { wanted: wanted.clone(), row });
+        } else {
+            self.withheld.push(wanted);
+        }
+    }
+
+    /// Whether room will be free without anything more being done.
+    fn is_leaving(&self) -> bool {
+        self.room.leaving || self.changes.iter().any(|change| matches!(change, Change::Stop { .. }))
+    }
+
+    fn overlap(mut self, kept: &'a [Wanted]) -> Vec<Change> {
         let whole = self.is_whole();
         let waits = self.switches() && !whole;
         let kept = if waits && self.is_stuck() { kept } else { &[] };
-        for wanted in std::mem::take(&mut self.wanted) {
+        for wanted in self.wanted.clone() {
             let next = self.next.get(&wanted.name).copied();
             let serving = self.serving.get(&wanted.name).copied();
-            let start = |row| Change::Start { wanted: wanted.clone(), row };
-            let kept = kept.iter().find(|kept| kept.name == wanted.name && serving.is_none());
             // First, since what starts in the next row stands behind it.
-            self.changes.extend(kept.map(|kept| Change::Start { wanted: kept.clone(), row: Row::Serving }));
+            if let Some(kept) = kept.iter().find(|kept| kept.name == wanted.name && serving.is_none()) {
+                self.stand_by(kept, Row::Serving);
+            }
             match (serving, next) {
-                (None, None) => {
-                    self.changes.push(start(if waits { Row::Next } else { Row::Serving }));
-                }
+                (None, None) if waits => self.stand_by(wanted, Row::Next),
+                (None, None) => self.serve(wanted),
                 (None, Some(next)) if !waits => self.take_over(next, None),
                 (None, Some(_)) => {}
                 (Some(serving), Some(next)) if fits(serving, wanted) => {
@@ -258,9 +325,9 @@ impl<'a> Rows<'a> {
                 (Some(serving), None) if fits(serving, wanted) => {}
                 (Some(serving), None) if !serving.condition.is_up() && !waits => {
                     self.stop(serving, Leave::Outdated);
-                    self.changes.push(start(Row::Serving));
+                    self.serve(wanted);
                 }
-                (Some(_), None) => self.changes.push(start(Row::Next)),
+                (Some(_), None) => self.stand_by(wanted, Row::Next),
                 (Some(serving), Some(next)) => {
                     let alone = next.condition.is_up() || !serving.condition.is_up();
                     let may = if serving.release == next.release { alone } else { whole };
@@ -270,7 +337,60 @@ impl<'a> Rows<'a> {
                 }
             }
         }
+        self.relieve_in_place(kept);
+        if self.lacks_room() {
+            self.make_room(waits.then(|| self.old().collect()));
+        }
+        let withheld = self.withheld.into_iter().map(|wanted| Change::Withhold(wanted.name.clone()));
+        self.changes.extend(withheld);
         self.changes
+    }
+
+    /// One dyno that waits to be relieved goes for another of its own release, since the next row does not come up.
+    fn relieve_in_place(&mut self, kept: &'a [Wanted]) {
+        let all_serve = kept.len() > 1
+            && kept
+                .iter()
+                .all(|kept| self.serving.get(&kept.name).is_some_and(|dyno| dyno.condition.is_up()));
+        if !all_serve || self.is_leaving() {
+            return;
+        }
+        let waits = |kept: &&Wanted| {
+            self.serving.get(&kept.name).is_some_and(|dyno| dyno.condition == Condition::Yielding)
+        };
+        if let Some(kept) = kept.iter().find(waits)
+            && let Some(old) = self.serving.get(&kept.name).copied()
+        {
+            self.stop(old, Leave::Replaced);
+            self.serve(kept);
+        }
+    }
+
+    /// Whether something waits for room that nothing under way will bring: who leaves does, and who boots must first show itself.
+    fn lacks_room(&self) -> bool {
+        let starts = self.changes.iter().any(|change| matches!(change, Change::Start { .. }));
+        let all_up = self.next.values().all(|next| next.condition.is_up());
+        !self.withheld.is_empty() && !self.is_leaving() && !starts && all_up
+    }
+
+    /// Takes the step that gets what waits further; `old` is what another release is to take over from, if one is.
+    fn make_room(&mut self, old: Option<Vec<&Holder>>) {
+        if self.next.is_empty() {
+            // One stands beside the others whatever the node has promised: nobody is asked to go for a release that has not shown itself.
+            let first = self.withheld.remove(0);
+            let row = if self.serving.is_empty() { Row::Serving } else { Row::Next };
+            return self.changes.push(Change::Start { wanted: first.clone(), row });
+        }
+        let Some(old) = old else { return };
+        if self.next.len() >= old.iter().filter(|old| old.condition.is_up()).count() {
+            self.changes.extend(self.next.values().map(|next| Change::Promote(next.id)));
+            old.into_iter().for_each(|old| self.stop(old, Leave::Replaced));
+            return;
+        }
+        let order = |old: &Holder| (!old.condition.is_up(), old.name.clone());
+        if let Some(last) = old.into_iter().max_by_key(|old| order(old)) {
+            self.stop(last, Leave::Replaced);
+        }
     }
 
     /// The dynos of the serving row that are of another release than the wanted one.
@@ -315,7 +435,25 @@ mod test {
 
     /// Where nothing is known of an earlier release.
     fn reconcile(wanted: &[Wanted], holders: &[Holder], handover: Handover) -> Vec<Change> {
-        super::reconcile(wanted, &[], holders, handover)
+        with_kept(wanted, &[], holders, handover)
+    }
+
+    /// On a node whose memory nobody counts.
+    fn with_kept(wanted: &[Wanted], kept: &[Wanted], holders: &[Holder], handover: Handover) -> Vec<Change> {
+        let room = Room { free: u64::MAX, leaving: false, sizes: &Sizes::default() };
+        super::reconcile(wanted, kept, holders, Terms { handover, room })
+    }
+
+    /// On a node that has room for so many more, whose dynos are all of one size.
+    fn with_room(wanted: &[Wanted], holders: &[Holder], more: u64) -> Vec<Change> {
+        let sizes = Sizes::default();
+        let free = more * sizes.limits(DynoSize::Basic).memory.0;
+        super::reconcile(
+            wanted,
+            &[],
+            holders,
+            Terms { handover: OVERLAP, room: Room { free, leaving: false, sizes: &sizes } },
+        )
     }
 
     fn dyno(index: u32, release: u64) -> Wanted {
@@ -471,18 +609,77 @@ mod test {
     fn while_a_release_does_not_come_up_the_one_that_serves_fills_what_is_added() {
         let (wanted, kept) = ([dyno(1, 4), dyno(2, 4)], [dyno(1, 3), dyno(2, 3)]);
         let boots = [holder(1, 3), next(1, 4, Condition::Down)];
-        let changes = super::reconcile(&wanted, &kept, &boots, OVERLAP);
+        let changes = with_kept(&wanted, &kept, &boots, OVERLAP);
         assert_eq!(changes, [start(dyno(2, 4), Row::Next)], "it may come up in a moment");
         let fails = [holder(1, 3), next(1, 4, Condition::Failing)];
-        let changes = super::reconcile(&wanted, &kept, &fails, OVERLAP);
+        let changes = with_kept(&wanted, &kept, &fails, OVERLAP);
         assert_eq!(changes, [start(dyno(2, 3), Row::Serving), start(dyno(2, 4), Row::Next)]);
         let waits = [&fails[..], &[next(2, 4, Condition::Down)]].concat();
-        let changes = super::reconcile(&wanted, &kept, &waits, OVERLAP);
+        let changes = with_kept(&wanted, &kept, &waits, OVERLAP);
         assert_eq!(changes, [start(dyno(2, 3), Row::Serving)]);
         let filled = [&waits[..], &[holder(2, 3)]].concat();
-        assert_eq!(super::reconcile(&wanted, &kept, &filled, OVERLAP), []);
-        let fewer = super::reconcile(&wanted[..1], &kept[..1], &filled, OVERLAP);
+        assert_eq!(with_kept(&wanted, &kept, &filled, OVERLAP), []);
+        let fewer = with_kept(&wanted[..1], &kept[..1], &filled, OVERLAP);
         assert_eq!(fewer, [stop(&filled[3], Leave::Down), stop(&filled[2], Leave::Down)]);
+    }
+
+    #[test]
+    fn one_that_is_to_be_relieved_goes_in_its_own_row_where_the_next_does_not_come_up() {
+        let (wanted, kept) = ([dyno(1, 4), dyno(2, 4)], [dyno(1, 3), dyno(2, 3)]);
+        let yielding = |index| Holder { condition: Condition::Yielding, ..holder(index, 3) };
+        let fails = [1, 2].map(|index| next(index, 4, Condition::Failing));
+        let both = [&[yielding(1), yielding(2)][..], &fails].concat();
+        let changes = with_kept(&wanted, &kept, &both, OVERLAP);
+        assert_eq!(changes, [stop(&yielding(1), Leave::Replaced), start(dyno(1, 3), Row::Serving)]);
+        let fresh = |condition| Holder { id: DynoId(Uuid::from_u128(99)), condition, ..holder(1, 3) };
+        let boots = [&[fresh(Condition::Down), yielding(2)][..], &fails].concat();
+        assert_eq!(with_kept(&wanted, &kept, &boots, OVERLAP), [], "one by one");
+        let up = [&[fresh(Condition::Up), yielding(2)][..], &fails].concat();
+        let changes = with_kept(&wanted, &kept, &up, OVERLAP);
+        assert_eq!(changes, [stop(&yielding(2), Leave::Replaced), start(dyno(2, 3), Row::Serving)]);
+        let alone = [yielding(1), fails[0].clone()];
+        assert_eq!(with_kept(&wanted[..1], &kept[..1], &alone, OVERLAP), [], "nobody else would serve");
+    }
+
+    #[test]
+    fn where_both_rows_do_not_fit_one_makes_room_for_the_other_step_by_step() {
+        let wanted: Vec<_> = (1..=4).map(|index| dyno(index, 4)).collect();
+        let old: Vec<_> = (1..=4).map(|index| holder(index, 3)).collect();
+        let withheld = |indices: std::ops::RangeInclusive<u32>| -> Vec<Change> {
+            indices.map(|index| Change::Withhold(dyno(index, 4).name)).collect()
+        };
+        let changes = with_room(&wanted, &old, 1);
+        assert_eq!(changes, [vec![start(dyno(1, 4), Row::Next)], withheld(2..=4)].concat(), "what fits");
+        let changes = with_room(&wanted, &old, 0);
+        assert_eq!(changes, [vec![start(dyno(1, 4), Row::Next)], withheld(2..=4)].concat(), "or else one");
+        let boots = [&old[..], &[next(1, 4, Condition::Down)]].concat();
+        assert_eq!(with_room(&wanted, &boots, 0), withheld(2..=4), "it has not shown itself");
+        let up = |index| next(index, 4, Condition::Up);
+        let shown = [&old[..], &[up(1)]].concat();
+        let changes = with_room(&wanted, &shown, 0);
+        assert_eq!(changes, [vec![stop(&old[3], Leave::Replaced)], withheld(2..=4)].concat());
+        let smaller = [&old[..3], &[up(1)]].concat();
+        let changes = with_room(&wanted, &smaller, 1);
+        assert_eq!(changes, [vec![start(dyno(2, 4), Row::Next)], withheld(3..=4)].concat());
+        let half = [&old[..2], &[up(1), up(2)]].concat();
+        let changes = with_room(&wanted, &half, 0);
+        let switched = [Change::Promote(up(1).id), Change::Promote(up(2).id)];
+        let stopped = [stop(&old[0], Leave::Replaced), stop(&old[1], Leave::Replaced)];
+        assert_eq!(changes, [&switched[..], &stopped, &withheld(3..=4)].concat());
+    }
+
+    #[test]
+    fn a_switch_in_steps_waits_for_those_on_their_way_out() {
+        let wanted = [dyno(1, 4), dyno(2, 4)];
+        let sizes = Sizes::default();
+        let room = Room { free: 0, leaving: true, sizes: &sizes };
+        let terms = Terms { handover: OVERLAP, room };
+        let serving = [holder(1, 4)];
+        let changes = super::reconcile(&wanted, &[], &serving, terms);
+        assert_eq!(changes, [Change::Withhold(dyno(2, 4).name)]);
+        let free = Terms { room: Room { leaving: false, ..room }, ..terms };
+        let changes = super::reconcile(&wanted, &[], &serving, free);
+        assert_eq!(changes, [start(dyno(2, 4), Row::Serving)], "it was promised, and nothing else will go");
     }
 
     fn conditions() -> impl Strategy<Value = Condition> {
@@ -521,6 +718,7 @@ mod test {
                     condition: Condition::Down,
                     ..holder(wanted.name.index, wanted.release.0)
                 }),
+                Change::Withhold(_) => {}
             }
         }
     }
@@ -536,7 +734,7 @@ mod test {
             let handover = if overlap { OVERLAP } else { Handover::AtOnce };
             let [kept, wanted] = [1, 2].map(|release| (1..=quantity).map(|index| dyno(index, release)).collect::<Vec<_>>());
             let reconcile = |wanted: &[Wanted], holders: &[Holder], handover| {
-                super::reconcile(wanted, &kept, holders, handover)
+                with_kept(wanted, &kept, holders, handover)
             };
             let with_id = |(n, holder): (usize, Holder)| Holder { id: DynoId(Uuid::from_u128(n as u128)), ..holder };
             let mut holders: Vec<_> = held.into_iter().enumerate().map(with_id).collect();

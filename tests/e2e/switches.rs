@@ -159,6 +159,41 @@ fn a_release_that_does_not_come_up_leaves_the_old_one_serving() {
 }
 
 #[test]
+fn a_switch_for_which_memory_is_short_goes_in_steps_and_fails_no_request() {
+    if !is_possible("a_switch_for_which_memory_is_short_goes_in_steps_and_fails_no_request") {
+        return;
+    }
+    // Two of these, and not three, are a tenth of the machine.
+    let mib = total_mib() / 10 / 2 - 16;
+    let config = format!("[dynos]\nmemory_overcommit = 0.1\n[sizes.standard-1x]\nmemory_mib = {mib}\n");
+    let node = TestNode::configured("steps", 7, &config);
+    deployed(&node);
+    node.ok(&["ps:scale", "web=2:standard-1x", "-a", "lab"]);
+    let up = || web_dynos(&node, "lab").iter().filter(|(_, state)| state == "up").count();
+    eventually("both are up, and of the new size", || up() == 2 && web_dynos(&node, "lab").len() == 2);
+    assert!(node.refused(&["ps:scale", "web=3", "-a", "lab"]).contains("may promise"));
+    let before = web_dynos(&node, "lab");
+    let (count, failed) = under_requests(&node, |sent| {
+        sent.goes_on();
+        node.ok(&["config:set", "GREETING=moin", "-a", "lab"]);
+        relieved(&node, "lab", &before);
+        eventually("both are there again", || up() == 2 && web_dynos(&node, "lab").len() == 2);
+        sent.goes_on();
+    });
+    assert!(failed.is_empty(), "{} of {count} failed: {failed:#?}\n{}", failed.len(), said(&node));
+    let told = node.ok(&["logs", "-a", "lab", "-n", "1500", "-p", "web"]);
+    assert!(told.contains("Waiting for memory: the node has none for old and new"), "{told}");
+    assert!(node.get("lab", "/").1.starts_with("moin from web."));
+}
+
+/// The machine's memory, MiB.
+fn total_mib() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+#[test]
 fn without_the_feature_a_release_replaces_all_at_once() {
     if !is_possible("without_the_feature_a_release_replaces_all_at_once") {
         return;

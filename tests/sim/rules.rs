@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dyno::domain::{AppId, DynoId, DynoName, ProcessType, WebState};
+use dyno::domain::{AppId, DynoId, DynoName, ProcessType, Sizes, WebState};
 use dyno::supervisor::backoff::CrashDelays;
 use dyno::supervisor::engine::DynoLabel;
 use dyno::supervisor::fleet::ONE_OFFS_MAX;
@@ -115,6 +115,23 @@ impl World {
             );
             assert!(excused || uptime < label.cycle_after, "{} outlives its age: {state:?}", label.name);
         }
+    }
+
+    /// What is started beside those that serve takes no more than the node has to give; but one of an app always may.
+    pub fn has_memory_for(&self, label: &DynoLabel) {
+        let is_first = label.lineage == label.id && label.crashes == 0;
+        let Some(memory) = self.memory.filter(|_| label.behind.is_some() && is_first) else { return };
+        let sizes = Sizes::default();
+        let others = self.containers.values().map(|container| &container.spec.label);
+        let others = others.filter(|other| other.class.is_formation());
+        let taken = |label: &DynoLabel| sizes.limits(label.size).memory.0;
+        let total = others.map(taken).sum::<u64>() + taken(label);
+        let beside = self
+            .containers
+            .iter()
+            .filter(|(id, container)| container.spec.label.app == label.app && self.fleet.waits(**id));
+        let beside = beside.count();
+        assert!(total <= memory.0 || beside == 0, "{} is one too many beside {beside} others", label.name);
     }
 
     /// What holds after every turn.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dyno::domain::{AppId, DynoId, DynoName, ProcessType, Version};
+use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoSize, ProcessType, Sizes, Version};
 use dyno::supervisor::engine::{DynoSpec, Signal};
 use dyno::supervisor::fleet::{Action, Fleet};
 use dyno::supervisor::lifecycle::{Class, Departure, Event, Memory, State, Timings};
@@ -13,6 +13,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::rules::Memories;
+
+/// Memory of the largest node, in dynos of the usual size: more than two apps with both rows take.
+const MEMORY_DYNOS_MAX: u64 = 40;
 
 /// A container of the fake world.
 #[derive(Clone, Debug)]
@@ -45,20 +48,27 @@ pub struct World {
     /// Releases whose processes never come up.
     pub bad: BTreeSet<Version>,
     pub next_version: u64,
+    /// What the node may promise to formations.
+    pub memory: Option<Bytes>,
     pub memories: Memories,
 }
 
 impl World {
     pub fn new(seed: u64) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed);
+        // Sometimes less than formations ask for: it may have been more when they were.
+        let dynos = dice.random_bool(0.6).then(|| dice.random_range(0..MEMORY_DYNOS_MAX));
+        let memory = dynos.map(|dynos| Bytes(dynos * Sizes::default().limits(DynoSize::Basic).memory.0));
         Self {
-            dice: StdRng::seed_from_u64(seed),
+            dice,
             now: Moment(1_795_415_284_000),
-            fleet: Fleet::new(Timings::default(), seed),
+            fleet: Fleet::new(Timings::default(), seed).with_memory(memory),
             desired: BTreeMap::new(),
             containers: BTreeMap::new(),
             departures: BTreeMap::new(),
             bad: BTreeSet::new(),
             next_version: 1,
+            memory,
             memories: Memories::default(),
         }
     }
@@ -128,6 +138,7 @@ impl World {
                 Action::Launch(spec) => {
                     let id = spec.label.id;
                     self.memories.may_launch(&spec.label, self.now);
+                    self.has_memory_for(&spec.label);
                     let container = Container {
                         spec: *spec,
                         phase: Phase::Starting,
@@ -239,7 +250,7 @@ impl World {
 
     /// The node is killed and comes back: only containers, what is wanted, and who was told to go survive.
     pub fn restart_of_the_node(&mut self) {
-        self.fleet = Fleet::new(Timings::default(), self.dice.random());
+        self.fleet = Fleet::new(Timings::default(), self.dice.random()).with_memory(self.memory);
         // What was being started is in the hands of no one now; it is there or it is not.
         let survives = self.dice.random_bool(0.5);
         self.containers.retain(|_, container| container.phase != Phase::Starting || survives);

@@ -313,8 +313,7 @@ async fn forgetting_and_stopping_wait_for_the_last_container() {
 async fn a_dyno_over_its_memory_quota_is_told_of_again_and_again() {
     let world = world();
     world.supervisor.apply(app(1)).await.unwrap();
-    let memory =
-        crate::wire::logline::MemoryFigures { swap: crate::domain::Bytes::mib(528), ..Default::default() };
+    let memory = crate::wire::logline::MemoryFigures { swap: Bytes::mib(528), ..Default::default() };
     world.running(1).await[0].read(Reading { memory, ..Reading::default() });
     let start = Instant::now();
     loop {

@@ -65,6 +65,8 @@ pub enum DynoLine {
         /// The release that serves; the same where the dyno was only restarted.
         serving: Version,
     },
+    /// It should start, and those that it is to replace have the memory for it. A line of our own.
+    WaitingForMemory,
 }
 
 impl fmt::Display for DynoLine {
@@ -92,6 +94,9 @@ impl fmt::Display for DynoLine {
             Self::NotSwitched { to, serving } if to == serving => {
                 write!(f, "Not restarted: the new process has not come up, and the one before serves on")
             }
+            Self::WaitingForMemory => f.write_str(
+                "Waiting for memory: the node has none for old and new processes side by side, and replaces them in steps",
+            ),
             Self::NotSwitched { to, serving } => {
                 write!(f, "Not switched to release {to}: it has not come up, and {serving} serves on")
             }
@@ -332,6 +337,7 @@ mod test {
             DynoLine::StartFailed { reason: "no address is free".to_owned() },
             DynoLine::NotSwitched { to: Version(5), serving: Version(4) },
             DynoLine::NotSwitched { to: Version(4), serving: Version(4) },
+            DynoLine::WaitingForMemory,
         ];
         let text: Vec<_> = all.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(text.join("\n"), @r"
@@ -352,6 +358,7 @@ mod test {
         Failed to start process: no address is free
         Not switched to release v5: it has not come up, and v4 serves on
         Not restarted: the new process has not come up, and the one before serves on
+        Waiting for memory: the node has none for old and new processes side by side, and replaces them in steps
         ");
     }
 
