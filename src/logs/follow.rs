@@ -111,12 +111,11 @@ async fn follow(
     last: &mut LastLines,
 ) -> Result<(), LogError> {
     let failed = |source| LogError::File { attempt: "read", path: target.ring.clone(), source };
-    // Before the first read, so that no write falls between the two.
-    let doorbell = service.doorbells.hang(&target.ring);
     let mut reader = Reader::open(&target.ring).map_err(failed)?;
     last.from = if reader.is_at_first() { FollowedFrom::First } else { FollowedFrom::Later };
     let kept = service.kept.of(target.app, &target.ps);
     let mut is_first = true;
+    let (mut doorbell, mut has_asked) = (None, false);
     loop {
         // Seen before the read: what was written before the container ended is then in this read or a later one.
         let stop = *stopping.borrow_and_update();
@@ -125,14 +124,23 @@ async fn follow(
             if stop == Stop::WhenEmpty {
                 return Ok(());
             }
+            let bell = doorbell.get_or_insert_with(|| service.doorbells.hang(&target.ring));
+            // In this order, and then a further read, so that no write falls between any two of them.
+            if !std::mem::replace(&mut has_asked, true) {
+                reader.ask_for_bell();
+                continue;
+            }
+            has_asked = false;
             let pause = Duration::from_millis(POLL_MS);
             tokio::select! {
-                () = doorbell.rung() => {}
+                // It rings once.
+                () = bell.rung() => doorbell = None,
                 () = tokio::time::sleep(pause) => {}
                 changed = stopping.changed() => if changed.is_err() { return Ok(()) },
             }
             continue;
         }
+        has_asked = false;
         service.shared.count(Counter::DynoLost, batch.dropped);
         let known = match batch.records.first() {
             // All that a reader had not committed when it ended is in the first batch of the next.
@@ -229,7 +237,7 @@ pub(super) struct Doorbells {
     bells: Mutex<HashMap<Watched, Arc<Notify>>>,
 }
 
-/// A follower's bell, taken down when dropped.
+/// A follower's bell, which rings once, and is taken down when dropped.
 struct Doorbell<'a> {
     doorbells: &'a Doorbells,
     hung: Option<(Watched, Arc<Notify>)>,

@@ -6,8 +6,9 @@
 //! 64     head: bytes ever written          (writer)
 //! 128    tail: bytes ever read             (reader)
 //! 192    lines dropped because it was full (writer)
-//! 256    doorbell: one byte, rewritten after head moved, so that inotify's IN_MODIFY wakes the reader
+//! 256    doorbell: one byte, rewritten after head moved where the reader waits, so that inotify's IN_MODIFY wakes it
 //! 320    of these drops, how many were told      (reader)
+//! 384    1: the reader is about to wait           (set by the reader, taken back by the writer, which then rings)
 //! 4096   data: records, wrapping around:  u32 length, u64 nanoseconds since 1970 (both little endian), the line
 //! ```
 //!
@@ -20,7 +21,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::SystemTime;
 
 use crate::sys::clock;
@@ -41,6 +42,7 @@ const TAIL_AT: usize = 128;
 const DROPPED_AT: usize = 192;
 const DOORBELL_AT: u64 = 256;
 const DROPPED_TOLD_AT: usize = 320;
+const WAITING_AT: usize = 384;
 const RECORD_HEADER_BYTES: usize = 12;
 
 /// The writing end.
@@ -139,7 +141,7 @@ impl Writer {
         Pushed::Stored
     }
 
-    /// Makes the queued lines readable and wakes the reader.
+    /// Makes the queued lines readable, and wakes the reader if it waits.
     ///
     /// # Errors
     /// The kernel's errno (the file system is full): the queued lines are then dropped and counted.
@@ -154,8 +156,12 @@ impl Writer {
         }
         self.pending = pending;
         self.pending.clear();
-        // Rung for drops as well: a reader that lags learns that it does. A byte of the header page cannot lack space.
-        self.ring.file.write_all_at(&[0], DOORBELL_AT)?;
+        // Pairs with the one in `ask_for_bell`: either what was done above is seen there, or what was done there is seen here.
+        fence(Ordering::SeqCst);
+        if self.ring.counter(WAITING_AT).swap(0, Ordering::Relaxed) != 0 {
+            // Rung for drops as well: a reader that lags learns that it does. A byte of the header page cannot lack space.
+            self.ring.file.write_all_at(&[0], DOORBELL_AT)?;
+        }
         written
     }
 
@@ -201,6 +207,13 @@ impl Reader {
         let dropped = dropped_total.saturating_sub(self.dropped_seen);
         self.dropped_seen = dropped_total;
         Ok(Batch { records, dropped })
+    }
+
+    /// Has the writer write to the file after its next flush, once. The caller watches for that already, and then reads once more before
+    /// it waits: what was flushed before is in that read.
+    pub fn ask_for_bell(&self) {
+        self.ring.counter(WAITING_AT).store(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     /// Gives the room of all lines read so far back to the writer; a later reader will not see them again.
@@ -444,6 +457,72 @@ mod test {
             assert!(last < Some(n));
             last = Some(n);
         }
+    }
+
+    #[test]
+    fn the_bell_is_rung_once_for_each_time_it_is_asked_for() {
+        let (_dir, path) = ring();
+        let mut writer = Writer::open(&path).unwrap();
+        let reader = Reader::open(&path).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let rings = |writer: &mut Writer| {
+            file.write_all_at(&[7], DOORBELL_AT).unwrap();
+            writer.push(clock::now(), b"x");
+            writer.flush().unwrap();
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, DOORBELL_AT).unwrap();
+            byte != [7]
+        };
+        assert!(!rings(&mut writer), "nobody waits");
+        reader.ask_for_bell();
+        assert!(rings(&mut writer) && !rings(&mut writer));
+        reader.ask_for_bell();
+        assert!(rings(&mut Writer::open(&path).unwrap()), "a writer that comes later rings, too");
+    }
+
+    #[test]
+    fn who_asks_for_the_bell_and_looks_once_more_misses_nothing() {
+        const LINES: usize = 20_000;
+        const MINUTE_MS: u16 = 60_000;
+        let (_dir, path) = ring();
+        let mut writer = Writer::open(&path).unwrap();
+        let writing = std::thread::spawn(move || {
+            for n in 0..LINES {
+                writer.push(clock::now(), b"a line");
+                writer.flush().unwrap();
+                // Sometimes the reader waits by then, mostly it is about to.
+                (0..n % 50).for_each(|_| std::thread::yield_now());
+            }
+        });
+        let watcher = crate::sys::watch::Watcher::new().unwrap();
+        let mut reader = Reader::open(&path).unwrap();
+        let (mut got, mut waits) = (0, 0);
+        let mut look = |reader: &mut Reader| {
+            let batch = reader.read().unwrap();
+            reader.commit();
+            got += batch.records.len() + usize::try_from(batch.dropped).unwrap();
+            (got, batch == Batch::default())
+        };
+        loop {
+            match look(&mut reader) {
+                (LINES, _) => break,
+                (_, true) => {}
+                (_, false) => continue,
+            }
+            let watched = watcher.add(&path).unwrap();
+            reader.ask_for_bell();
+            if look(&mut reader).1 {
+                let start = clock::monotonic();
+                // A watch that was removed wakes, too, and tells nothing.
+                while !watcher.wait(MINUTE_MS).unwrap().contains(&watched) {
+                    assert!(start.elapsed().as_secs() < 60, "a line was written, and nobody rang");
+                }
+                waits += 1;
+            }
+            watcher.remove(watched);
+        }
+        assert!(waits > 10, "{waits}: it hardly ever waited");
+        writing.join().unwrap();
     }
 
     #[test]

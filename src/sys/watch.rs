@@ -1,4 +1,6 @@
 //! Waiting for files to be written, through one inotify(7) instance for many files: instances are scarce (128 a user).
+//!
+//! Each watch is for one write: whoever is at work on a file anyway pays nothing for the next ones, nor does who writes them.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -29,17 +31,17 @@ impl Watcher {
         Ok(Self { inotify })
     }
 
-    /// Watches the file at `path` for write(2).
+    /// Watches the file at `path` for the next write(2), and no further one.
     ///
     /// # Errors
     /// The kernel's errno.
     pub fn add(&self, path: &Path) -> io::Result<Watched> {
-        Ok(Watched(self.inotify.add_watch(path, AddWatchFlags::IN_MODIFY)?))
+        Ok(Watched(self.inotify.add_watch(path, AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_ONESHOT)?))
     }
 
-    /// No longer watches a file; fine if it is gone.
+    /// No longer watches a file; fine if it is gone, or was written to.
     pub fn remove(&self, watched: Watched) {
-        // The kernel drops the watch itself when the file is removed, and then has nothing to remove here.
+        // The kernel drops the watch itself in both cases, and then has nothing to remove here.
         let _ = self.inotify.rm_watch(watched.0);
     }
 
@@ -80,10 +82,17 @@ mod test {
         let watched = watcher.add(file.path()).unwrap();
         assert_eq!(watcher.wait(0).unwrap(), []);
         file.write_all(b"x").unwrap();
+        file.write_all(b"x").unwrap();
         assert_eq!(watcher.wait(1000).unwrap(), [watched]);
         watcher.remove(watched);
         file.write_all(b"x").unwrap();
         assert_eq!(watcher.wait(10).unwrap(), []);
+        let again = watcher.add(file.path()).unwrap();
+        assert_ne!(again, watched);
+        file.write_all(b"x").unwrap();
+        assert_eq!(watcher.wait(1000).unwrap(), [again]);
+        watcher.remove(watcher.add(file.path()).unwrap());
+        file.write_all(b"x").unwrap();
         assert_eq!(watcher.wait(10).unwrap(), []);
     }
 }
