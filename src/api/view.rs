@@ -397,6 +397,7 @@ pub(super) fn death(death: &Death) -> api::Death {
             kills: memory.kills,
         },
         tasks: api::DeathTasks { limit: death.tasks.limit, refused: death.tasks.refused },
+        refused_calls: death.refused_calls.iter().map(refused_call).collect(),
         pressure: api::DeathPressure {
             cpu: death.pressure.cpu,
             memory: death.pressure.memory,
@@ -404,6 +405,10 @@ pub(super) fn death(death: &Death) -> api::Death {
         },
         last_lines: death.last_lines.clone(),
     }
+}
+
+fn refused_call((name, count): &(String, u64)) -> api::DeathCall {
+    api::DeathCall { name: name.clone(), count: *count }
 }
 
 /// A build; `releases` are the identities of the app's releases.

@@ -15,7 +15,7 @@ use crate::runtime::client::Outcome;
 use crate::runtime::exit::{Exit, ExitStatus};
 use crate::runtime::init::FILES_FD;
 use crate::runtime::plan::file_name;
-use crate::runtime::record::{ContainerDir, Record};
+use crate::runtime::record::{ContainerDir, Record, RefusedCall};
 use crate::runtime::spec::{ContainerId, ListeningSocket};
 use crate::sys::netns::NetnsRef;
 use crate::sys::{clock, fs, process};
@@ -223,6 +223,12 @@ impl Container {
         }
     }
 
+    /// What the filter of system calls refused its application, of the calls worth telling; none where that cannot be read.
+    #[must_use]
+    pub fn refused_calls(&self) -> Vec<RefusedCall> {
+        self.inner.dir.refused_calls().unwrap_or_default()
+    }
+
     /// Init's own words come first: they are there when it ends, whether or not a spawner lives.
     fn written_exit(&self) -> Option<Exit> {
         if let Ok(Some(exit)) = self.inner.dir.exit() {
@@ -255,7 +261,16 @@ impl Container {
         Ok(signalled.filter(|(_, pidfd)| process::signal_descriptor(pidfd, signal.number()).is_ok()).count())
     }
 
-    /// Ends it at once, with all its processes.
+    /// Ends the application at once, with all its processes. Init passes on what they had said, writes down how it ended, and ends.
+    ///
+    /// # Errors
+    /// Its control group is gone, or cannot be reached.
+    pub fn kill_application(&self) -> Result<(), ContainerError> {
+        let killed = self.cgroup().and_then(|group| group.kill_app());
+        killed.map_err(self.cgroup_error("kill the application of"))
+    }
+
+    /// Ends it at once, with all its processes. What they had said and init has not passed on is lost.
     ///
     /// # Errors
     /// Neither the control group nor init can be reached, and it runs.

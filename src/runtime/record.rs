@@ -1,7 +1,8 @@
 //! What is written down of a container, so that whoever comes later finds it: `<run>/containers/<id>/`.
 //!
 //! `record.json` is written by the spawner before the application starts; `exit.init` by init, through a descriptor, as its last
-//! act; `exit` by the spawner when init has ended (it knows how, should init have been killed); `log.ring` is `sys::ring`.
+//! act; `exit` by the spawner when init has ended (it knows how, should init have been killed); `refused` by init, while it lives;
+//! `log.ring` is `sys::ring`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,6 +39,18 @@ pub struct Record {
     pub labels: BTreeMap<String, String>,
 }
 
+/// A call that the filter of system calls refused to a container's application, of those worth telling.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedCall {
+    /// As the kernel calls it: `unshare`.
+    pub name: String,
+    /// How often; at least so often where init was killed.
+    pub count: u64,
+}
+
+/// Size of the file with the refused calls, bytes: all it may ever hold, so that each write is over the one before.
+pub(super) const REFUSED_BYTES: usize = 2048;
+
 /// The files of one container.
 #[derive(Debug, Clone)]
 pub struct ContainerDir(PathBuf);
@@ -65,6 +78,26 @@ impl ContainerDir {
     #[must_use]
     pub fn init_exit(&self) -> PathBuf {
         self.0.join("exit.init")
+    }
+
+    /// The file that init writes the application's refused calls to.
+    #[must_use]
+    pub fn init_refused(&self) -> PathBuf {
+        self.0.join("refused")
+    }
+
+    /// The application's refused calls, in the order in which they were first made. Of a container that lives they may just be written.
+    ///
+    /// # Errors
+    /// The kernel's errno; `InvalidData`.
+    pub fn refused_calls(&self) -> io::Result<Vec<RefusedCall>> {
+        match std::fs::read(self.init_refused()) {
+            Ok(bytes) if bytes.is_empty() => Ok(Vec::new()),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            // Of a spawner that did not hear of them.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads the record.

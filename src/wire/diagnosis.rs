@@ -117,6 +117,8 @@ pub enum Diagnosis {
     NotPermitted {
         /// What it said.
         line: String,
+        /// System calls that were refused it, by name, and how often; none where something else was.
+        calls: Vec<(String, u64)>,
     },
     /// A system call of another architecture.
     ForeignCall,
@@ -174,6 +176,8 @@ pub enum Remark {
         /// How many its size grants.
         limit: u64,
     },
+    /// System calls were refused, by name, and how often.
+    RefusedCalls(Vec<(String, u64)>),
     /// It had its port on IPv4's loopback only.
     LoopbackOnly,
     /// It had its port on IPv6's loopback only.
@@ -265,7 +269,13 @@ impl Diagnosis {
                 format!("A process of it had as many files and connections open as one may: {line}"),
                 "Close what is done with, and bound the pools of connections.",
             ),
-            Self::NotPermitted { line } => (
+            Self::NotPermitted { line, calls } if !calls.is_empty() => (
+                "not_permitted",
+                format!("It made a system call that no dyno may ({}): {line}", listed(calls)),
+                "No right and no size allows it. Turn off what makes the call, if the program can do without (the sandbox \
+                 inside of a browser, a debugger), or run that part elsewhere.",
+            ),
+            Self::NotPermitted { line, .. } => (
                 "not_permitted",
                 format!("It wanted something that needs rights which no dyno has: {line}"),
                 "A dyno's programs are nobody's administrators: they change no owner, clock, priority or interface.",
@@ -382,6 +392,32 @@ impl Diagnosis {
     }
 }
 
+/// Refused calls: `unshare` 3 times, `mount` once.
+fn listed(calls: &[(String, u64)]) -> String {
+    let told = |(name, count): &(String, u64)| {
+        let what = called(name);
+        match count {
+            1 => format!("{what} once"),
+            2 => format!("{what} twice"),
+            count => format!("{what} {count} times"),
+        }
+    };
+    calls.iter().map(told).collect::<Vec<_>>().join(", ")
+}
+
+/// A refused call; of one that is refused with some arguments only, which.
+fn called(name: &str) -> String {
+    let with = match name {
+        "clone" => " with a new namespace",
+        "socket" | "socketpair" => " of a family or protocol that dynos do not have",
+        "ioctl" => " that types into a terminal",
+        "personality" => " that makes memory less safe",
+        "mknod" | "mknodat" => " of a device",
+        _ => "",
+    };
+    format!("`{name}`{with}")
+}
+
 fn mebibytes(bytes: Bytes) -> String {
     format!("{} MB", bytes.0 >> 20)
 }
@@ -402,6 +438,7 @@ impl fmt::Display for Remark {
                 f,
                 "Processes or threads refused because {limit} were there: {count}."
             ),
+            Self::RefusedCalls(calls) => write!(f, "System calls of it were refused: {}.", listed(calls)),
             Self::LoopbackOnly => f.write_str(
                 "It had $PORT on 127.0.0.1 only. The router comes from within, so that works here; elsewhere 0.0.0.0 is \
                  asked for.",

@@ -134,6 +134,7 @@ fn death() -> Death {
         passage: Passage::Booting,
         memory: MemoryFacts { quota: 512 << 20, limit: 1 << 30, peak: 40 << 20, ..MemoryFacts::default() },
         tasks: TaskFacts { limit: 256, refused: 0 },
+        refused_calls: vec![],
         pressure: PressureFacts::default(),
         listened: Some(vec![]),
         last_lines: Some(vec!["ModuleNotFoundError: No module named 'flask'".to_owned()]),

@@ -5,6 +5,9 @@ use serde_json::Value;
 use crate::support::node::{TestNode, eventually};
 use crate::{is_possible, lab};
 
+/// Makes a call that is refused, and complains of nothing.
+const SILENT: &str = "unshare --net true 2>/dev/null; unshare --net true 2>/dev/null; exit 3";
+
 /// What programs do wrong, as one-off dynos, and what that is called.
 const FAILURES: &[(&str, &str)] = &[
     ("gunicorn app:app", "command_not_found"),
@@ -23,6 +26,7 @@ const FAILURES: &[(&str, &str)] = &[
     ("python3 misdeeds.py look_up", "unknown_host"),
     ("python3 misdeeds.py connect", "unreachable"),
     ("unshare --net true", "not_permitted"),
+    (SILENT, "failed"),
     ("python3 misdeeds.py segfault", "segfault"),
     ("python3 misdeeds.py abort", "aborted"),
     ("echo 'Error: it rains'; exit 3", "failed"),
@@ -43,7 +47,8 @@ fn classic_failures_are_told_by_name() {
     assert!(node.ok(&["why", "web.1", "-a", "lab"]).contains("has not ended"));
     assert!(node.refused(&["why", "web.7", "-a", "lab"]).contains("Couldn't find that dyno"));
     // It takes the whole grace time: asked for first, looked at last.
-    let stubborn = started(&node, "trap '' TERM; echo deaf; sleep 1000 & while true; do wait; done");
+    let stubborn =
+        started(&node, "trap '' TERM; unshare --net true; echo deaf; sleep 1000 & while true; do wait; done");
     eventually("it is deaf by now", || node.ok(&["logs", "-a", "lab", "-p", &stubborn]).contains("deaf"));
     node.ok(&["ps:stop", &stubborn, "-a", "lab"]);
     let names: Vec<_> = FAILURES.iter().map(|(command, _)| started(&node, command)).collect();
@@ -55,6 +60,7 @@ fn classic_failures_are_told_by_name() {
     web_dynos_that_do_not_come_up(&node);
     let death = death(&node, &stubborn);
     assert_eq!(death["diagnosis"]["name"], "exit_timeout", "{death:#}");
+    assert_eq!(death["refused_calls"][0]["name"], "unshare", "also where init was killed: {death:#}");
     accounts_outlive_the_node_but_not_the_app(node, &names[0]);
 }
 
@@ -78,6 +84,12 @@ fn death(node: &TestNode, name: &str) -> Value {
     death
 }
 
+/// The dyno that ran a command of the list.
+fn of_command<'a>(names: &'a [String], command: &str) -> &'a str {
+    let at = FAILURES.iter().position(|(listed, _)| *listed == command).unwrap();
+    &names[at]
+}
+
 fn named<'a>(names: &'a [String], diagnosis: &str) -> &'a str {
     let at = FAILURES.iter().position(|(_, name)| *name == diagnosis).unwrap();
     &names[at]
@@ -92,6 +104,12 @@ fn what_is_told_holds(node: &TestNode, names: &[String]) {
     let tasks = death(node, named(names, "too_many_tasks"));
     assert!(tasks["tasks"]["refused"].as_u64() > Some(0), "{tasks:#}");
     assert_eq!(death(node, named(names, "segfault"))["signal"], 11);
+    let not_permitted = node.ok(&["why", named(names, "not_permitted"), "-a", "lab"]);
+    assert!(not_permitted.contains("a system call that no dyno may (`unshare` once)"), "{not_permitted}");
+    let silent = death(node, of_command(names, SILENT));
+    assert_eq!(silent["refused_calls"], serde_json::json!([{"name": "unshare", "count": 2}]), "{silent:#}");
+    let silent = node.ok(&["why", of_command(names, SILENT), "-a", "lab"]);
+    assert!(silent.contains("System calls of it were refused: `unshare` twice."), "{silent}");
     let module = node.ok(&["why", named(names, "missing_module"), "-a", "lab"]);
     for told in [
         "flask is not in the slug.",

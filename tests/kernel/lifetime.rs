@@ -8,7 +8,7 @@ use dyno::runtime::spawner::Side;
 use dyno::runtime::spec::StdioKind;
 use dyno::runtime::{ExitStatus, Outcome, Signal};
 
-use crate::support::container::{Node, can_run, full, master, output, said, wait};
+use crate::support::container::{Node, PATIENCE, can_run, full, master, output, said, wait};
 use crate::support::patience::patient;
 
 /// Runs of `true` in the long and the short form.
@@ -368,4 +368,30 @@ async fn a_start_tells_where_its_time_went_when_asked() {
         assert!(found, "{side} {step} is not among {laps:?}");
     }
     assert!(laps.is_sorted_by_key(|lap| lap.began_us), "{laps:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_application_said_before_it_was_killed_is_passed_on() {
+    if !can_run("what_an_application_said_before_it_was_killed_is_passed_on") {
+        return;
+    }
+    let node = Node::start().await;
+    let script =
+        "echo first; while ! test -e /tmp/go; do sleep 0.01; done; echo last; touch /tmp/said; sleep 1000";
+    let container = node.run(node.shell(script)).await.container;
+    said(&container, "first").await;
+    // Init reads nothing meanwhile, as when much else is to be done.
+    let init = nix::unistd::Pid::from_raw(container.init_pid().try_into().unwrap());
+    nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let tmp = std::path::PathBuf::from(format!("/proc/{init}/root/tmp"));
+    std::fs::write(tmp.join("go"), "").unwrap();
+    let deadline = Instant::now() + patient(PATIENCE);
+    while !tmp.join("said").exists() {
+        assert!(Instant::now() < deadline, "it goes on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    container.kill_application().unwrap();
+    nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGCONT).unwrap();
+    let exit = wait(&container).await;
+    assert_eq!((exit.status, output(&container).as_str()), (ExitStatus::Signal(9), "first\nlast\n"));
 }

@@ -11,6 +11,7 @@ mod hold;
 mod isolation;
 mod lifetime;
 mod network;
+mod refusals;
 mod router;
 mod seccomp;
 mod soak;

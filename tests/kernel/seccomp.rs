@@ -94,6 +94,8 @@ fn raw_calls_are_answered_as_the_table_says() {
         ("a netfilter socket", "41, 16, 3, 12", EPERM),
         ("a route socket", "41, 16, 3, 0", 0),
         ("an ordinary socket", "41, 10, 0x80801, 6", 0),
+        ("a filter with a listener", "317, 1, 8, $b", EPERM),
+        ("asking for a filter's sizes", "317, 3, 0, $b", 0),
         ("getpid", "39", 0),
     ] {
         assert_eq!(errno(arguments), expected, "{call}");

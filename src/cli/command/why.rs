@@ -175,6 +175,7 @@ mod test {
                 ..DeathMemory::default()
             },
             tasks: DeathTasks { limit: 256, refused: 0 },
+            refused_calls: vec![],
             pressure: DeathPressure { cpu: Some(2.6), memory: Some(41.0), io: Some(0.0) },
             last_lines: Some(vec!["listening on 3000".to_owned(), "\u{1b}[31mred".to_owned()]),
         }

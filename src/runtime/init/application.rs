@@ -11,6 +11,7 @@ use crate::runtime::spawner::Recorder;
 use crate::runtime::spawner::protocol::{self, ChildSays, Side, StepFailed};
 use crate::runtime::spec::StdioKind;
 use crate::sys::message::Channel;
+use crate::sys::seccomp::{Flags, install, install_and_hand_over};
 use crate::sys::{credentials, landlock, process, terminal};
 
 /// Where programs are looked for if the environment has no `PATH`.
@@ -18,9 +19,18 @@ const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 /// First descriptor behind the standard streams.
 const FIRST_OTHER_FD: u32 = 3;
 
+/// Whom it speaks to before its exec.
+#[derive(Clone, Copy)]
+pub(super) struct Ends<'a> {
+    /// Hears how the start goes.
+    pub(super) spawner: &'a Channel,
+    /// Is given the place where refused calls arrive.
+    pub(super) init: &'a Channel,
+}
+
 struct Application<'a> {
     plan: &'a Plan,
-    channel: &'a Channel,
+    ends: Ends<'a>,
     standard: &'a [OwnedFd],
     program: Option<String>,
     trace: Recorder,
@@ -28,8 +38,8 @@ struct Application<'a> {
 
 /// Runs as the new process; comes back only from a failure, which is told already, with the exit code. Works in init's memory, and must
 /// change nothing there that init relies on.
-pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd], trace: Recorder) -> u8 {
-    let mut application = Application { plan, channel, standard, program: None, trace };
+pub(super) fn main(plan: &Plan, ends: Ends<'_>, standard: &[OwnedFd], trace: Recorder) -> u8 {
+    let mut application = Application { plan, ends, standard, program: None, trace };
     for (index, step) in plan.process.iter().enumerate() {
         let began = application.trace.begin();
         let done = application.step(step);
@@ -37,7 +47,7 @@ pub(super) fn main(plan: &Plan, channel: &Channel, standard: &[OwnedFd], trace: 
         if let Err(error) = done {
             let failed = StepFailed::new(Side::Process, index, step, &error);
             // If even this fails, the spawner sees the channel close.
-            let _ = protocol::say(channel, &ChildSays::Failed(failed), &[]);
+            let _ = protocol::say(ends.spawner, &ChildSays::Failed(failed), &[]);
             break;
         }
     }
@@ -68,10 +78,10 @@ impl Application<'_> {
             ProcessStep::RestrictChanges(places) => landlock::restrict_changes(places).map(|_| ()),
             ProcessStep::FindProgram => {
                 self.program = Some(self.find_program()?);
-                protocol::say(self.channel, &ChildSays::Executing(self.trace.take()), &[])?;
+                protocol::say(self.ends.spawner, &ChildSays::Executing(self.trace.take()), &[])?;
                 process::close_on_exec_from(FIRST_OTHER_FD)
             }
-            ProcessStep::InstallSeccomp => install_filter(),
+            ProcessStep::InstallSeccomp => install_filter(self.ends.init),
             ProcessStep::Exec => {
                 let program = self.program.as_deref().unwrap_or_default();
                 Err(process::execute(program, &self.plan.argv, &self.plan.env))
@@ -130,7 +140,18 @@ fn change_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-fn install_filter() -> io::Result<()> {
+/// Where nobody can be told of refused calls, as on a host that listens to all calls of this one's already, the kernel refuses them by itself.
+/// A program of that kind above one that tells is right as well: of two answers the stricter holds.
+fn install_filter(init: &Channel) -> io::Result<()> {
+    let telling = seccomp::telling().map_err(io::Error::other)?;
+    let hand_over = |flags: Flags| {
+        telling.0.iter().try_for_each(|program| install_and_hand_over(program, flags, init, b"refused calls"))
+    };
+    // Otherwise a signal calls a waiting program away, and it asks twice; kernels before 5.19 do not know the flag.
+    let told = hand_over(Flags::WAIT_KILLABLE).or_else(|_| hand_over(Flags::default()));
+    if told.is_ok() {
+        return Ok(());
+    }
     let programs = seccomp::hardened().map_err(io::Error::other)?;
-    programs.0.iter().try_for_each(|program| crate::sys::seccomp::install(program))
+    programs.0.iter().try_for_each(|program| install(program))
 }

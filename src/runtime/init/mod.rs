@@ -2,6 +2,7 @@
 //! the container around itself, starts the application, gives up all rights, and stays to relay, to reap and to report.
 
 mod application;
+mod refusals;
 mod relay;
 
 use std::collections::VecDeque;
@@ -18,6 +19,9 @@ use crate::sys::message::Channel;
 use crate::sys::mount::{self, Attributes};
 use crate::sys::process::{self, ChildSignals, SingleThreaded};
 use crate::sys::{credentials, launch, loopback, terminal};
+
+use application::Ends;
+use refusals::Refusals;
 
 /// The spawner must have done its part of the start by then; its slowest is a burst of control group writes.
 const HOST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +48,7 @@ struct Init<'a> {
     made: VecDeque<(KernelFs, OwnedFd)>,
     signals: Option<ChildSignals>,
     application: Option<u32>,
+    refusals: Option<Refusals>,
     trace: Recorder,
 }
 
@@ -75,6 +80,7 @@ fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStre
         made: VecDeque::new(),
         signals: None,
         application: None,
+        refusals: None,
         trace,
     };
     let began = init.trace.begin();
@@ -90,11 +96,11 @@ fn run(plan: &Plan, single: SingleThreaded, channel: Channel, streams: ChildStre
             return init.failed(StepFailed::new(Side::Init, index, step, &error));
         }
     }
-    let Init { channel, streams, signals, application, files: _held, .. } = init;
+    let Init { channel, streams, signals, application, refusals, files: _held, .. } = init;
     // The channel is the application's now, until its exec.
     drop(channel);
     match (signals, application) {
-        (Some(signals), Some(application)) => relay::until_the_end(application, &signals, streams),
+        (Some(signals), Some(application)) => relay::until_the_end(application, &signals, streams, refusals),
         _ => CODE_FAILED,
     }
 }
@@ -104,6 +110,7 @@ impl Init<'_> {
     fn keep_own(&mut self) -> io::Result<()> {
         let mut keep: Vec<BorrowedFd<'_>> = vec![self.channel.as_fd()];
         keep.extend(self.streams.exit.as_ref().map(AsFd::as_fd));
+        keep.extend(self.streams.refused.as_ref().map(AsFd::as_fd));
         keep.extend(self.streams.standard.iter().map(AsFd::as_fd));
         keep.extend(self.streams.group.as_ref().map(AsFd::as_fd));
         if let Some((ring, pipe)) = &self.streams.relay {
@@ -243,12 +250,16 @@ impl Init<'_> {
         // Before the clone, lest the application's end be missed.
         self.signals = Some(process::child_descriptor()?);
         let group = self.streams.group.take();
-        let (plan, channel, standard) = (self.plan, &self.channel, self.streams.standard.as_slice());
+        let (plan, standard) = (self.plan, self.streams.standard.as_slice());
         let trace = self.trace.clone();
+        let (ours, theirs) = Channel::pair()?;
+        let ends = Ends { spawner: &self.channel, init: &theirs };
         // In init's own memory until it runs the application: a fork would copy init first, to no end.
         let pid = launch::until_exec(self.single, group.as_ref().map(AsFd::as_fd), || {
-            application::main(plan, channel, standard, trace)
+            application::main(plan, ends, standard, trace)
         })?;
+        drop(theirs);
+        self.refusals = Refusals::of(&ours, self.streams.refused.take());
         self.application = Some(pid);
         // The ends of the application's streams are its own, so that init sees when the last one is closed.
         self.streams.standard.clear();

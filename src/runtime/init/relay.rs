@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::runtime::exit::Exit;
 use crate::runtime::init::CODE_FAILED;
+use crate::runtime::init::refusals::Refusals;
 use crate::runtime::spawner::{ChildStreams, status};
 use crate::sys::process::{self, ChildSignals, End};
 use crate::sys::ring::{LINE_BYTES_MAX, Writer};
@@ -17,19 +18,33 @@ const READ_BYTES: usize = 64 << 10;
 const DRAIN_BYTES_MAX: usize = 1 << 20;
 
 /// Works until the application has ended; the exit code is then init's own.
-pub(super) fn until_the_end(application: u32, signals: &ChildSignals, streams: ChildStreams) -> u8 {
+pub(super) fn until_the_end(
+    application: u32,
+    signals: &ChildSignals,
+    streams: ChildStreams,
+    mut refusals: Option<Refusals>,
+) -> u8 {
     let ChildStreams { exit, relay, .. } = streams;
     let mut relay = relay.and_then(|(ring, pipe)| Relay::new(ring, pipe).ok());
     loop {
+        let pause = refusals.as_mut().and_then(Refusals::pause);
         let mut waited = vec![signals.as_fd()];
         waited.extend(relay.as_ref().map(|relay| relay.pipe.as_fd()));
-        let Ok(ready) = process::wait_readable(&waited, None) else { return CODE_FAILED };
-        if ready.get(1) == Some(&true) {
+        let refusals_at = waited.len();
+        waited.extend(refusals.as_ref().filter(|_| pause.is_none()).map(AsFd::as_fd));
+        let Ok(ready) = process::wait_readable(&waited, pause) else { return CODE_FAILED };
+        let is_ready = |at: usize| ready.get(at) == Some(&true);
+        if relay.is_some() && is_ready(1) {
             relay = relay.and_then(Relay::pass_on);
         }
-        if ready.first() == Some(&true) {
+        if is_ready(refusals_at) {
+            refusals = refusals.and_then(Refusals::answer);
+        }
+        if is_ready(0) {
             signals.drain();
             if let Some(end) = reap_all(application) {
+                // Before the last words: whoever has heard those reads the rest.
+                refusals.iter().for_each(Refusals::write);
                 if let Some(relay) = relay {
                     relay.finish();
                 }

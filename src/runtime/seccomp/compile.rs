@@ -9,7 +9,7 @@ use seccompiler::{
 
 use super::Programs;
 use super::numbers::{self, Architecture};
-use super::profile::{ALLOWED, Answer, CHECKED, Checked, Operation, REFUSED, Test, Width};
+use super::profile::{ALLOWED, Answer, CHECKED, Checked, Notice, Operation, REFUSED, Refusal, Test, Width};
 use super::tree::{self, Range, Verdict};
 use crate::sys::seccomp::Instruction;
 
@@ -41,11 +41,24 @@ pub enum SeccompError {
     },
 }
 
+/// Who answers a call that is refused and worth telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answering {
+    /// The kernel, as all others.
+    Kernel,
+    /// Whoever holds the filter's listener; the kernel with `ENOSYS` where nobody does.
+    Listener,
+}
+
 /// The program for the architecture.
 ///
 /// # Errors
 /// See `SeccompError`.
-pub fn compile(architecture: Architecture) -> Result<Programs, SeccompError> {
+pub fn compile(architecture: Architecture, answering: Answering) -> Result<Programs, SeccompError> {
+    let refused = |notice: Notice| match (notice, answering) {
+        (Notice::Told, Answering::Listener) => RETURN_NOTICE,
+        (Notice::Told, Answering::Kernel) | (Notice::Silent, _) => RETURN_ERRNO | EPERM,
+    };
     let mut verdicts = BTreeMap::new();
     let mut judge = |names: &str, verdict: &dyn Fn(u32) -> Result<Verdict, SeccompError>| {
         for name in names.split_whitespace() {
@@ -57,11 +70,15 @@ pub fn compile(architecture: Architecture) -> Result<Programs, SeccompError> {
     };
     ALLOWED.iter().try_for_each(|group| judge(group.names, &|_| Ok(Verdict::Return(RETURN_ALLOW))))?;
     for checked in CHECKED {
-        judge(checked.name, &|number| check(architecture, number, checked).map(Verdict::Ask))?;
+        let refused = refused(checked.notice);
+        judge(checked.name, &|number| check(architecture, number, checked, refused).map(Verdict::Ask))?;
     }
-    let absent = REFUSED.iter().filter(|refusal| refusal.answer == Answer::NoSuchCall);
-    for refusal in absent {
-        judge(refusal.names, &|_| Ok(Verdict::Return(RETURN_ERRNO | ENOSYS)))?;
+    for Refusal { answer, notice, names, .. } in REFUSED {
+        let returned = match answer {
+            Answer::NotPermitted => refused(*notice),
+            Answer::NoSuchCall => RETURN_ERRNO | ENOSYS,
+        };
+        judge(names, &|_| Ok(Verdict::Return(returned)))?;
     }
     Ok(Programs(vec![tree::program(architecture.audit_number(), &ranges(verdicts))]))
 }
@@ -91,11 +108,12 @@ fn ranges(verdicts: BTreeMap<u32, Verdict>) -> Vec<Range> {
     ranges
 }
 
-/// The program that judges one call by its arguments.
+/// The program that judges one call by its arguments; of one that does not pass it returns `refused`.
 fn check(
     architecture: Architecture,
     number: u32,
     checked: &Checked,
+    refused: u32,
 ) -> Result<Vec<Instruction>, SeccompError> {
     let target = match architecture {
         Architecture::X86_64 => TargetArch::x86_64,
@@ -106,7 +124,15 @@ fn check(
     let filter = SeccompFilter::new(rules, SeccompAction::Errno(EPERM), SeccompAction::Allow, target)
         .map_err(compile_error)?;
     let program = BpfProgram::try_from(filter).map_err(compile_error)?;
-    Ok(program.into_iter().map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect())
+    // The compiler knows no listeners.
+    let is_refusal = |code: u16, k: u32| code == tree::RETURN && k == RETURN_ERRNO | EPERM;
+    let own = |i: seccompiler::sock_filter| Instruction {
+        code: i.code,
+        jt: i.jt,
+        jf: i.jf,
+        k: if is_refusal(i.code, i.k) { refused } else { i.k },
+    };
+    Ok(program.into_iter().map(own).collect())
 }
 
 /// `None`: another architecture has the call, this one does not.
@@ -143,6 +169,7 @@ fn compile_error(error: seccompiler::BackendError) -> SeccompError {
 /// What a filter returns (linux/seccomp.h).
 const RETURN_ALLOW: u32 = 0x7fff_0000;
 const RETURN_ERRNO: u32 = 0x0005_0000;
+const RETURN_NOTICE: u32 = 0x7fc0_0000;
 
 #[cfg(test)]
 mod test {
@@ -183,9 +210,11 @@ mod test {
     #[test]
     fn programs_are_of_a_sane_size() {
         for architecture in ARCHITECTURES {
-            let Programs(programs) = compile(*architecture).unwrap();
-            assert_eq!(programs.len(), 1);
-            assert!((200..1000).contains(&programs[0].len()), "{} instructions", programs[0].len());
+            for answering in [Answering::Kernel, Answering::Listener] {
+                let Programs(programs) = compile(*architecture, answering).unwrap();
+                assert_eq!(programs.len(), 1);
+                assert!((200..1000).contains(&programs[0].len()), "{} instructions", programs[0].len());
+            }
         }
     }
 
@@ -217,13 +246,17 @@ mod test {
     }
 
     fn answer(architecture: Architecture, number: u32, arguments: &[u64]) -> u32 {
+        answered(Answering::Kernel, architecture, number, arguments)
+    }
+
+    fn answered(answering: Answering, architecture: Architecture, number: u32, arguments: &[u64]) -> u32 {
         let mut data = [0; 16];
         (data[0], data[1]) = (number, architecture.audit_number());
         for (at, argument) in arguments.iter().enumerate() {
             data[4 + at * 2] = (argument & 0xffff_ffff) as u32;
             data[5 + at * 2] = (argument >> 32) as u32;
         }
-        let Programs(programs) = compile(architecture).unwrap();
+        let Programs(programs) = compile(architecture, answering).unwrap();
         run(&programs[0], &data)
     }
 
@@ -252,6 +285,48 @@ mod test {
             }
             assert_eq!(answer(*architecture, numbers::NEWEST + 1, &[]), ABSENT);
             assert_eq!(answer(*architecture, 0x4000_0000 + numbers["read"], &[]), ABSENT, "x32");
+        }
+    }
+
+    /// Whoever holds the listener refuses; what passes, and what is refused besides, is the same with and without one.
+    #[test]
+    fn only_refusals_worth_telling_go_to_a_listener() {
+        for architecture in ARCHITECTURES {
+            let told = |name: &str| {
+                let refused = REFUSED.iter().any(|refusal| {
+                    refusal.notice == Notice::Told && refusal.names.split_whitespace().any(|one| one == name)
+                });
+                refused || CHECKED.iter().any(|call| call.notice == Notice::Told && call.name == name)
+            };
+            for (name, number) in numbers::all(*architecture) {
+                for arguments in
+                    [[0; 6], [u64::MAX; 6], [16, 3, 12, 0, 0, 0], [0x1000_0011, 0x5412, 0, 0, 0, 0]]
+                {
+                    let alone = answer(*architecture, *number, &arguments);
+                    let heard = answered(Answering::Listener, *architecture, *number, &arguments);
+                    let expected = if alone == DENIED && told(name) { RETURN_NOTICE } else { alone };
+                    assert_eq!(heard, expected, "{name} {arguments:?}");
+                }
+            }
+        }
+        assert!(
+            REFUSED
+                .iter()
+                .all(|refusal| refusal.answer == Answer::NotPermitted || refusal.notice == Notice::Silent)
+        );
+    }
+
+    #[test]
+    fn no_program_may_answer_calls_in_the_kernels_place() {
+        for architecture in ARCHITECTURES {
+            let seccomp = numbers::all(*architecture)["seccomp"];
+            for answering in [Answering::Kernel, Answering::Listener] {
+                let with = |flags: u64| answered(answering, *architecture, seccomp, &[1, flags, 0x1000]);
+                assert_eq!((with(0), with(1 << 5)), (RETURN_ALLOW, RETURN_ALLOW));
+                for flags in [1 << 3, 1 << 3 | 1 << 5, 1 << 3 | 1 << 40, u64::MAX] {
+                    assert_eq!(with(flags), DENIED, "{flags:#x}");
+                }
+            }
         }
     }
 
@@ -296,7 +371,7 @@ mod test {
     #[test]
     fn what_is_not_named_is_refused_and_what_passes_does_so_in_a_few_steps() {
         for architecture in ARCHITECTURES {
-            let Programs(programs) = compile(*architecture).unwrap();
+            let Programs(programs) = compile(*architecture, Answering::Kernel).unwrap();
             let known: BTreeSet<u32> = numbers::all(*architecture).values().copied().collect();
             for number in 0..=numbers::NEWEST + 600 {
                 let mut data = [0; 16];
@@ -311,7 +386,7 @@ mod test {
 
     #[test]
     fn a_foreign_architecture_is_killed() {
-        let Programs(programs) = compile(Architecture::X86_64).unwrap();
+        let Programs(programs) = compile(Architecture::X86_64, Answering::Kernel).unwrap();
         let mut data = [0; 16];
         (data[0], data[1]) = (3, 0x4000_0003);
         let kill = programs.iter().map(|program| run(program, &data)).any(|result| result == 0x8000_0000);

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use crate::sys::seccomp::Instruction;
 
-pub use compile::{SeccompError, compile};
+pub use compile::{Answering, SeccompError, compile};
 pub use numbers::Architecture;
 
 /// Programs in the order in which they are to be installed.
@@ -27,6 +27,19 @@ pub struct Programs(pub Vec<Vec<Instruction>>);
 /// `SeccompError` where no table exists for the architecture, or the profile names a call wrongly.
 pub fn hardened() -> Result<&'static Programs, SeccompError> {
     static COMPILED: OnceLock<Result<Programs, SeccompError>> = OnceLock::new();
-    let native = || compile(Architecture::native().ok_or(SeccompError::Architecture)?);
-    COMPILED.get_or_init(native).as_ref().map_err(Clone::clone)
+    COMPILED.get_or_init(|| native(Answering::Kernel)).as_ref().map_err(Clone::clone)
+}
+
+/// The same profile for who has somebody to answer the refusals that are worth telling (`profile::Notice`), and hears of them so: the
+/// program is to be installed with a listener. Nothing passes that `hardened` refuses, unless the listener's holder lets it.
+///
+/// # Errors
+/// As `hardened`.
+pub fn telling() -> Result<&'static Programs, SeccompError> {
+    static COMPILED: OnceLock<Result<Programs, SeccompError>> = OnceLock::new();
+    COMPILED.get_or_init(|| native(Answering::Listener)).as_ref().map_err(Clone::clone)
+}
+
+fn native(answering: Answering) -> Result<Programs, SeccompError> {
+    compile(Architecture::native().ok_or(SeccompError::Architecture)?, answering)
 }

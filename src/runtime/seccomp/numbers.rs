@@ -58,6 +58,13 @@ pub fn all(architecture: Architecture) -> &'static BTreeMap<&'static str, u32> {
     }
 }
 
+/// The name of one of this machine's calls; `None` beyond the table, or where there is none.
+#[must_use]
+pub fn name(number: u32) -> Option<&'static str> {
+    let calls = all(Architecture::native()?);
+    calls.iter().find_map(|(name, known)| (*known == number).then_some(*name))
+}
+
 /// Whether any architecture of the table has a call of this name.
 #[must_use]
 pub fn is_known(name: &str) -> bool {

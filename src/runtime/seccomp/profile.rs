@@ -20,6 +20,8 @@ pub struct Checked {
     pub name: &'static str,
     /// What is left out, and why.
     pub reason: &'static str,
+    /// Whether a refusal is worth telling.
+    pub notice: Notice,
     /// The call passes when every test of one of these lists holds.
     pub any_of: &'static [&'static [Test]],
 }
@@ -62,6 +64,8 @@ pub struct Refusal {
     pub reason: &'static str,
     /// What the caller is told.
     pub answer: Answer,
+    /// Whether a refusal is worth telling.
+    pub notice: Notice,
     /// Names, separated by white space.
     pub names: &'static str,
 }
@@ -73,6 +77,15 @@ pub enum Answer {
     NotPermitted,
     /// `ENOSYS`: as on a kernel without the call, so that libraries take their older path.
     NoSuchCall,
+}
+
+/// Whether it is worth telling whoever asks why a program failed that a call of it was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// Programs seldom have another way.
+    Told,
+    /// Programs ask in passing and go on without, or nobody asks.
+    Silent,
 }
 
 /// What passes freely.
@@ -122,7 +135,7 @@ pub const ALLOWED: &[Group] = &[
     },
     Group {
         reason: "a process describes and narrows itself; both only ever take rights away",
-        names: "prctl seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+        names: "prctl landlock_create_ruleset landlock_add_rule landlock_restrict_self",
     },
     Group {
         reason: "limits and priorities: raising them needs capabilities the process does not have",
@@ -196,6 +209,9 @@ const S_IFIFO: u64 = 0o010_000;
 const S_IFREG: u64 = 0o100_000;
 const S_IFSOCK: u64 = 0o140_000;
 
+/// The flag by which a filter's maker gets to answer calls in the kernel's place (linux/seccomp.h).
+const SECCOMP_FILTER_FLAG_NEW_LISTENER: u64 = 1 << 3;
+
 const PER_LINUX: u64 = 0;
 const PER_LINUX32: u64 = 8;
 /// Asks for the present personality and changes nothing.
@@ -218,8 +234,16 @@ const NODE_KINDS: &str = "fifos, sockets and plain files (mkfifo needs it); devi
 /// What passes with some arguments only.
 pub const CHECKED: &[Checked] = &[
     Checked {
+        name: "seccomp",
+        reason: "a process narrows itself; but nobody may answer calls in the kernel's place, for of two filters that pass a call on the \
+                 newer one's listener is asked, and may let it happen",
+        notice: Notice::Silent,
+        any_of: &[&[masked(1, SECCOMP_FILTER_FLAG_NEW_LISTENER, 0)]],
+    },
+    Checked {
         name: "clone",
         reason: "threads and children, but no namespace: those open kernel code that expects an administrator",
+        notice: Notice::Told,
         any_of: &[&[Test {
             argument: 0,
             width: Width::Bits64,
@@ -230,6 +254,7 @@ pub const CHECKED: &[Checked] = &[
         name: "socket",
         reason: "local sockets, TCP and UDP of both versions, and route netlink (getifaddrs); no raw, packet, crypto, \
                  vsock or other family, and no other protocol: asking for one has the kernel load it (SCTP and its like)",
+        notice: Notice::Told,
         any_of: &[
             &[is(0, AF_UNIX)],
             &[is(0, AF_INET), masked(1, SOCK_TYPE_MASK, SOCK_STREAM), is(2, PROTOCOL_USUAL)],
@@ -246,22 +271,26 @@ pub const CHECKED: &[Checked] = &[
     Checked {
         name: "socketpair",
         reason: "pairs exist for local sockets only; other families are refused as in socket",
+        notice: Notice::Told,
         any_of: &[&[is(0, AF_UNIX)]],
     },
     Checked {
         name: "ioctl",
         reason: "everything but pushing characters into a terminal (TIOCSTI) and the console's selection (TIOCLINUX), \
                  by which a program types into the shell of whoever runs it",
+        notice: Notice::Told,
         any_of: &[&[is_not(1, TIOCSTI), is_not(1, TIOCLINUX)]],
     },
     Checked {
         name: "personality",
         reason: "asking, and the ordinary ones; not those that turn address randomisation or memory protection off",
+        notice: Notice::Told,
         any_of: &[&[is(0, PER_LINUX)], &[is(0, PER_LINUX32)], &[is(0, PERSONALITY_QUERY)]],
     },
     Checked {
         name: "mknod",
         reason: NODE_KINDS,
+        notice: Notice::Told,
         any_of: &[
             &[masked(1, S_IFMT, S_IFIFO)],
             &[masked(1, S_IFMT, S_IFREG)],
@@ -272,6 +301,7 @@ pub const CHECKED: &[Checked] = &[
     Checked {
         name: "mknodat",
         reason: NODE_KINDS,
+        notice: Notice::Told,
         any_of: &[
             &[masked(2, S_IFMT, S_IFIFO)],
             &[masked(2, S_IFMT, S_IFREG)],
@@ -286,79 +316,94 @@ pub const REFUSED: &[Refusal] = &[
     Refusal {
         reason: "its flags are behind a pointer no filter can read; C libraries fall back to clone",
         answer: Answer::NoSuchCall,
+        notice: Notice::Silent,
         names: "clone3",
     },
     Refusal {
         reason: "they tell of mounts, namespaces and security modules in newer ways; libraries fall back to older files",
         answer: Answer::NoSuchCall,
+        notice: Notice::Silent,
         names: "statmount listmount listns lsm_get_self_attr lsm_set_self_attr lsm_list_modules",
     },
     Refusal {
         reason: "mounts are laid out before the program starts, and masks must stay where they are",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "mount umount2 pivot_root chroot fsopen fsconfig fsmount fspick open_tree open_tree_attr move_mount \
                 mount_setattr",
     },
     Refusal {
         reason: "no namespace may be made or entered",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "unshare setns",
     },
     Refusal {
         reason: "one process reads, writes or takes over another; a hole in one program must not open the next",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "ptrace process_vm_readv process_vm_writev pidfd_getfd kcmp",
     },
     Refusal {
         reason: "large and young kernel surfaces with a long list of faults; libraries have another way",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "io_uring_setup io_uring_enter io_uring_register bpf userfaultfd perf_event_open vmsplice \
                 fanotify_init fanotify_mark",
     },
     Refusal {
         reason: "keyrings are not wholly divided by namespaces",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "add_key request_key keyctl",
     },
     Refusal {
         reason: "files are opened by name, inside the container's own tree, never by a handle that looks past it",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "name_to_handle_at open_by_handle_at",
     },
     Refusal {
         reason: "they load code into, replace, stop or rename the host",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "init_module finit_module delete_module create_module query_module get_kernel_syms kexec_load \
                 kexec_file_load reboot swapon swapoff acct sethostname setdomainname vhangup syslog",
     },
     Refusal {
         reason: "the host's clock is not a program's to set",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "settimeofday clock_settime clock_adjtime adjtimex",
     },
     Refusal {
         reason: "quotas belong to the host's file systems",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "quotactl quotactl_fd",
     },
     Refusal {
         reason: "ports, descriptor tables and segments of the processor; nothing modern needs them",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "iopl ioperm modify_ldt set_thread_area get_thread_area",
     },
     Refusal {
         reason: "placing memory on nodes of the machine is the host's to decide",
         answer: Answer::NotPermitted,
+        notice: Notice::Silent,
         names: "mbind set_mempolicy set_mempolicy_home_node get_mempolicy migrate_pages move_pages",
     },
     Refusal {
         reason: "memory the host itself could not look at",
         answer: Answer::NotPermitted,
+        notice: Notice::Told,
         names: "memfd_secret",
     },
     Refusal {
         reason: "obsolete; kept by the kernel for programs of another age, or never implemented",
         answer: Answer::NotPermitted,
+        notice: Notice::Silent,
         names: "uselib ustat sysfs _sysctl nfsservctl getpmsg putpmsg afs_syscall tuxcall security vserver \
                 lookup_dcookie epoll_ctl_old epoll_wait_old",
     },

@@ -15,7 +15,7 @@ const JUMP_EQUAL: u16 = 0x15;
 /// Jump if the constant or more.
 const JUMP_FROM: u16 = 0x35;
 /// Return the constant.
-const RETURN: u16 = 0x06;
+pub(super) const RETURN: u16 = 0x06;
 /// Offset of the call's number in `struct seccomp_data`.
 const OFFSET_NUMBER: u32 = 0;
 /// Offset of the architecture in it.

@@ -155,6 +155,7 @@ impl Spawner {
         cgroups.sweep_ready();
         // Compiled here once; every container inherits the result.
         seccomp::hardened().map_err(io::Error::other)?;
+        seccomp::telling().map_err(io::Error::other)?;
         let door = Some((Listener::bind(&config.socket())?, lock));
         let signals = process::child_descriptor()?;
         let config = config.clone();

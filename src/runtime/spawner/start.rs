@@ -305,6 +305,7 @@ impl Start<'_> {
     fn open_streams(&mut self, kind: StdioKind) -> io::Result<()> {
         let (uid, gid) = self.plan.owner;
         self.streams.exit = Some(File::create_new(self.dir.init_exit())?.into());
+        self.streams.refused = Some(File::create_new(self.dir.init_refused())?.into());
         match kind {
             StdioKind::Log => {
                 let (from, to) = message::pipe()?;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct ChildStreams {
     /// Init's last words.
     pub(crate) exit: Option<OwnedFd>,
+    /// What the filter refused the application.
+    pub(crate) refused: Option<OwnedFd>,
     /// The ring, and the end of the pipe that init relays from.
     pub(crate) relay: Option<(OwnedFd, OwnedFd)>,
     /// The application's input, output and errors. Empty with a terminal, which is made inside.
@@ -22,6 +24,7 @@ pub(crate) struct ChildStreams {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Shape {
     exit: usize,
+    refused: usize,
     /// Of pairs.
     relay: usize,
     group: usize,
@@ -31,14 +34,14 @@ pub(super) struct Shape {
 impl ChildStreams {
     pub(super) fn shape(&self) -> Shape {
         let count = |one: &Option<OwnedFd>| one.iter().count();
-        let (exit, group) = (count(&self.exit), count(&self.group));
-        Shape { exit, relay: self.relay.iter().count(), group, standard: self.standard.len() }
+        let (exit, refused, group) = (count(&self.exit), count(&self.refused), count(&self.group));
+        Shape { exit, refused, relay: self.relay.iter().count(), group, standard: self.standard.len() }
     }
 
     /// All of them, in the order in which `of` takes them.
     pub(super) fn parts(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let relay = self.relay.iter().flat_map(|(ring, pipe)| [ring, pipe]);
-        let all = self.exit.iter().chain(relay).chain(&self.group).chain(&self.standard);
+        let all = self.exit.iter().chain(&self.refused).chain(relay).chain(&self.group).chain(&self.standard);
         all.map(AsFd::as_fd)
     }
 
@@ -48,9 +51,10 @@ impl ChildStreams {
         mut next: impl FnMut() -> io::Result<OwnedFd>,
     ) -> io::Result<ChildStreams> {
         let exit = (0..shape.exit).map(|_| next()).next().transpose()?;
+        let refused = (0..shape.refused).map(|_| next()).next().transpose()?;
         let relay = (0..shape.relay).map(|_| Ok::<_, io::Error>((next()?, next()?))).next().transpose()?;
         let group = (0..shape.group).map(|_| next()).next().transpose()?;
         let standard = (0..shape.standard).map(|_| next()).collect::<io::Result<_>>()?;
-        Ok(ChildStreams { exit, relay, standard, group })
+        Ok(ChildStreams { exit, refused, relay, standard, group })
     }
 }

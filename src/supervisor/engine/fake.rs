@@ -188,7 +188,7 @@ impl Running for FakeDyno {
     fn show(&self, _: &Reading, _: [f64; 3]) {}
 
     fn remains(&self) -> Remains {
-        *lock(&self.remains)
+        lock(&self.remains).clone()
     }
 
     fn log_ring(&self) -> Option<PathBuf> {

@@ -116,7 +116,7 @@ pub struct Reading {
 }
 
 /// What is left of a dyno that has ended and is not cleared away: what only its container can tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Remains {
     /// Nobody was there to see how it ended.
     pub lost: bool,
@@ -130,6 +130,8 @@ pub struct Remains {
     pub oom_kills: u64,
     /// How often it was refused a process or thread.
     pub refused_tasks: u64,
+    /// Calls that the filter of system calls refused it, by name, and how often.
+    pub refused_calls: Vec<(String, u64)>,
     /// Per cent of its last minute in which some process waited for a processor, for memory, for disks; none where the
     /// kernel does not account for it.
     pub waited: [Option<f64>; 3],

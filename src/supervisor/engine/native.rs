@@ -5,6 +5,7 @@ use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -75,6 +76,8 @@ struct NativeDyno {
     /// Its memory quota.
     quota: Bytes,
     machine: Arc<Machine>,
+    /// Its application was killed.
+    killed: AtomicBool,
     /// Free again when the last holder of the dyno lets go, after its container is cleared away.
     _slot: Option<Slot>,
 }
@@ -133,8 +136,15 @@ impl Shared {
         drop(lease);
         let connection = if spec.connection == Connection::Log { Output::Ring } else { Output::Client };
         let (quota, machine) = (loan.size.memory, Arc::clone(&self.machine));
-        let dyno =
-            NativeDyno { container, address: loan.address, connection, quota, machine, _slot: Some(slot) };
+        let dyno = NativeDyno {
+            container,
+            address: loan.address,
+            connection,
+            quota,
+            machine,
+            killed: AtomicBool::new(false),
+            _slot: Some(slot),
+        };
         Ok(Started { dyno: Arc::new(dyno), streams })
     }
 
@@ -246,6 +256,7 @@ impl Shared {
                 connection: output,
                 quota: self.config.sizes.limits(tag.label.size).memory,
                 machine: Arc::clone(&self.machine),
+                killed: AtomicBool::new(false),
                 _slot: slot,
             };
             found.push(Found { label: tag.label, dyno: Arc::new(dyno), end });
@@ -373,7 +384,10 @@ impl Running for NativeDyno {
     }
 
     fn kill(&self) -> Result<(), EngineError> {
-        let killed = self.container.kill();
+        // Init is spared at first: what the dyno said last is still with it. Who is told to kill again gets it all.
+        let is_first = !self.killed.swap(true, Ordering::Relaxed);
+        let spared = is_first.then(|| self.container.kill_application()).filter(Result::is_ok);
+        let killed = spared.unwrap_or_else(|| self.container.kill());
         killed.map_err(|error| failed(format!("kill {}", self.container.id()), chain(&error)))
     }
 
@@ -428,8 +442,10 @@ impl Running for NativeDyno {
             Some(ExitStatus::Code(_) | ExitStatus::Lost) | None => None,
         };
         let lost = exit.is_none_or(|exit| exit.status == ExitStatus::Lost);
+        let refused = self.container.refused_calls().into_iter();
+        let refused_calls = refused.map(|call| (call.name, call.count)).collect();
         let Ok(group) = self.container.cgroup() else {
-            return Remains { lost, signal, ..Remains::default() };
+            return Remains { lost, signal, refused_calls, ..Remains::default() };
         };
         let (events, pressure) = (group.events().unwrap_or_default(), group.pressure());
         let waited = [pressure.cpu, pressure.memory, pressure.io];
@@ -440,6 +456,7 @@ impl Running for NativeDyno {
             memory_limit_hits: events.memory_limit_hits,
             oom_kills: events.oom_kills,
             refused_tasks: events.pids_limit_hits,
+            refused_calls,
             waited: waited.map(|stall| stall.map(|stall| stall.some.avg60)),
         }
     }

@@ -38,6 +38,9 @@ pub struct Death {
     pub memory: MemoryFacts,
     /// Its processes and threads.
     pub tasks: TaskFacts,
+    /// Calls that the filter of system calls refused it, by name, and how often. Nobody told of them in older accounts.
+    #[serde(default)]
+    pub refused_calls: Vec<(String, u64)>,
     /// How much it waited in its last minute.
     pub pressure: PressureFacts,
     /// Where it listened when it was last looked at; none where nobody looked.

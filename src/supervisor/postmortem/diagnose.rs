@@ -50,6 +50,9 @@ pub fn remarks(death: &Death) -> Vec<Remark> {
     if death.tasks.refused > 0 && !matches!(named, Diagnosis::TooManyTasks { .. }) {
         remarks.push(Remark::RefusedTasks { count: death.tasks.refused, limit: death.tasks.limit });
     }
+    if !death.refused_calls.is_empty() && !matches!(named, Diagnosis::NotPermitted { .. }) {
+        remarks.push(Remark::RefusedCalls(death.refused_calls.clone()));
+    }
     remarks.extend(loopback(death));
     let pressure = [
         ("a processor", death.pressure.cpu),
@@ -138,7 +141,15 @@ fn out_of_tasks(death: &Death) -> Option<Diagnosis> {
 
 /// Words say why a program failed, not why one did not.
 fn said_so(death: &Death) -> Option<Diagnosis> {
-    if death.ending == Ending::Code(0) { None } else { said::why(lines(death)) }
+    if death.ending == Ending::Code(0) {
+        return None;
+    }
+    let mut why = said::why(lines(death))?;
+    if let Diagnosis::NotPermitted { calls, .. } = &mut why {
+        // What it complains of is known more exactly.
+        calls.clone_from(&death.refused_calls);
+    }
+    Some(why)
 }
 
 fn by_signal(death: &Death) -> Option<Diagnosis> {

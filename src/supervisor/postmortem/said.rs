@@ -99,7 +99,10 @@ const PATTERNS: &[Pattern] = &[
         r"^(?:/bin/)?(?:ba)?sh: (?:line \d+: )?\S+: (?:Permission denied|Is a directory|cannot execute|Exec format error)|cannot execute binary file|cannot execute: required file not found",
         |said| Diagnosis::NotExecutable { line: Some(said.line()) },
     ),
-    pattern(r"EPERM|(?i:operation not permitted)", |said| Diagnosis::NotPermitted { line: said.line() }),
+    pattern(r"EPERM|(?i:operation not permitted)", |said| Diagnosis::NotPermitted {
+        line: said.line(),
+        calls: Vec::new(),
+    }),
 ];
 
 /// What processes and threads that are refused make programs say, and nothing else does.

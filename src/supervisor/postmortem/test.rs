@@ -24,6 +24,7 @@ pub(crate) fn death() -> Death {
         passage: Passage::Running,
         memory: MemoryFacts { quota: 512 << 20, limit: 1 << 30, ..MemoryFacts::default() },
         tasks: TaskFacts { limit: 256, refused: 0 },
+        refused_calls: vec![],
         pressure: PressureFacts::default(),
         listened: Some(vec![]),
         last_lines: Some(vec![]),
@@ -170,6 +171,35 @@ fn refused_tasks_are_the_reason_only_where_the_program_complains() {
 }
 
 #[test]
+fn refused_calls_are_named_in_the_diagnosis_or_beside_it() {
+    let calls = || vec![("unshare".to_owned(), 3), ("clone".to_owned(), 1), ("ptrace".to_owned(), 2)];
+    let words = saying(&["unshare: unshare failed: Operation not permitted"]);
+    let complained = Death { refused_calls: calls(), ..words.clone() };
+    let told = diagnose(&complained).told();
+    assert_eq!(told.name, "not_permitted");
+    insta::assert_snapshot!(
+        told.what,
+        @"It made a system call that no dyno may (`unshare` 3 times, `clone` with a new namespace once, `ptrace` twice): unshare: unshare failed: Operation not permitted"
+    );
+    assert_eq!(remarks(&complained), []);
+    assert_ne!(diagnose(&words).told().advice, told.advice, "without refused calls it was another right");
+    let silent = Death { refused_calls: calls(), ..death() };
+    assert_eq!(name(&silent), "failed");
+    let told: Vec<_> = remarks(&silent).iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(
+        told.join("; "),
+        @"System calls of it were refused: `unshare` 3 times, `clone` with a new namespace once, `ptrace` twice."
+    );
+}
+
+#[test]
+fn accounts_without_refused_calls_are_read() {
+    let mut text = serde_json::to_value(death()).unwrap();
+    text.as_object_mut().unwrap().remove("refused_calls").unwrap();
+    assert_eq!(serde_json::from_value::<Death>(text).unwrap(), death());
+}
+
+#[test]
 fn over_the_quota_is_the_reason_where_no_other_is_known() {
     let memory = MemoryFacts { sampled: 600 << 20, ..death().memory };
     assert_eq!(name(&Death { memory, ..death() }), "over_quota");
@@ -229,7 +259,8 @@ fn every_diagnosis_reads_as_reviewed() {
         Diagnosis::TooManyFiles { line: line() },
         Diagnosis::UnknownHost { line: line() },
         Diagnosis::Unreachable { line: line() },
-        Diagnosis::NotPermitted { line: line() },
+        Diagnosis::NotPermitted { line: line(), calls: vec![] },
+        Diagnosis::NotPermitted { line: line(), calls: vec![("mount".to_owned(), 1)] },
         Diagnosis::ForeignCall,
         Diagnosis::Segfault,
         Diagnosis::Aborted,

@@ -85,6 +85,7 @@ impl Witness {
         let blank = blank(&self.label, &self.limits);
         let seen = self.see(|seen| seen.clone());
         let Remains { lost, signal, memory_peak, memory_limit_hits, oom_kills, refused_tasks, .. } = remains;
+        let refused_calls = remains.refused_calls;
         Death {
             ending: match (lost, signal) {
                 (true, _) => Ending::Lost,
@@ -100,6 +101,7 @@ impl Witness {
                 ..blank.memory
             },
             tasks: TaskFacts { refused: refused_tasks, ..blank.tasks },
+            refused_calls,
             pressure: PressureFacts {
                 cpu: remains.waited[0],
                 memory: remains.waited[1],
@@ -164,6 +166,7 @@ fn blank(label: &DynoLabel, limits: &SizeLimits) -> Death {
         passage: Passage::Running,
         memory: MemoryFacts { quota: limits.memory.0, limit: limits.memory_max.0, ..MemoryFacts::default() },
         tasks: TaskFacts { limit: limits.tasks_max, refused: 0 },
+        refused_calls: Vec::new(),
         pressure: PressureFacts::default(),
         listened: None,
         last_lines: None,

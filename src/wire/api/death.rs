@@ -42,6 +42,9 @@ pub struct Death {
     pub memory: DeathMemory,
     /// Its processes and threads.
     pub tasks: DeathTasks,
+    /// System calls that were refused it, in the order in which it first made them.
+    #[serde(default)]
+    pub refused_calls: Vec<DeathCall>,
     /// How much it waited in its last minute.
     pub pressure: DeathPressure,
     /// Its last lines, oldest first; none where a client had its output.
@@ -81,6 +84,15 @@ pub struct DeathTasks {
     pub limit: u64,
     /// How often one more was refused.
     pub refused: u64,
+}
+
+/// A system call that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeathCall {
+    /// As the kernel calls it: `unshare`.
+    pub name: String,
+    /// How often; at least so often where it was ended by force.
+    pub count: u64,
 }
 
 /// Share of the last minute in which some process waited, per cent; none where the kernel does not tell.

@@ -33,7 +33,7 @@ pub use app_feature::{AppFeature, UpdateAppFeature};
 pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED, UpdateAuthorization};
 pub use build::{Build, BuildpackInstallation, BuildpackRef, BuildpackUpdate, SourceBlob, UpdateBuildpacks};
 pub use catalog::{DynoSize, Provider, Region};
-pub use death::{Death, DeathMemory, DeathPressure, DeathTasks, Diagnosis};
+pub use death::{Death, DeathCall, DeathMemory, DeathPressure, DeathTasks, Diagnosis};
 pub use domain::{CreateDomain, CreateKey, Domain, Key};
 pub use dyno::{CreateDyno, Dyno, ReleaseRef};
 pub use formation::{FormationEntry, FormationUpdate, Quantity, SizeRef, UpdateFormation};
