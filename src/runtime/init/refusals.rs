@@ -23,7 +23,7 @@ const WRITTEN_SINGLY_MAX: u64 = 64;
 const BATCH: usize = 16;
 /// Calls answered without a pause.
 const BURST: u32 = 512;
-/// One more is granted in this time; about a hundredth of a processor.
+/// One more is granted in this time.
 const PACE: Duration = Duration::from_millis(1);
 /// Length of a pause, so that one is not made for every call.
 const PAUSE: Duration = Duration::from_millis(10);
