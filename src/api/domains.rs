@@ -10,8 +10,7 @@ use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::Action;
 use crate::flows::{self, Caller, Subject};
-use crate::wire::api::{CreateDomain, Domain};
-use crate::wire::api_errors::Refusal;
+use crate::wire::api::{CreateDomain, Domain, UpdateDomain};
 
 /// The given name first.
 pub(super) async fn list(
@@ -31,10 +30,7 @@ pub(super) async fn create(
     Input(body): Input<CreateDomain>,
 ) -> Result<(StatusCode, Json<Domain>), ApiError> {
     let app = api.app(&key).await?;
-    if body.sni_endpoint.is_some() {
-        return Err(Refusal::NoCertificates.into());
-    }
-    let added = flows::add_domain(&api.node, &app, &body.hostname).await?;
+    let added = flows::add_domain(&api.node, &app, &body.hostname, body.sni_endpoint.as_deref()).await?;
     flows::announce(&api.node, Subject::Domain(&app, &added), Action::Create, &caller.actor().0).await;
     Ok((StatusCode::CREATED, Json(view::domain(&app, &added))))
 }
@@ -49,6 +45,18 @@ pub(super) async fn show(
         return Ok(Json(given));
     }
     Ok(Json(view::domain(&app, &flows::domain(&api.node, &app, &name).await?)))
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    caller: Caller,
+    Path((key, name)): Path<(String, String)>,
+    Input(body): Input<UpdateDomain>,
+) -> Result<Json<Domain>, ApiError> {
+    let app = api.app(&key).await?;
+    let changed = flows::secure_domain(&api.node, &app, &name, body.sni_endpoint.as_deref()).await?;
+    flows::announce(&api.node, Subject::Domain(&app, &changed), Action::Update, &caller.actor().0).await;
+    Ok(Json(view::domain(&app, &changed)))
 }
 
 pub(super) async fn destroy(

@@ -41,6 +41,7 @@ mod routes;
 mod scheduler;
 mod server;
 mod slugs;
+mod sni_endpoints;
 mod state;
 #[cfg(test)]
 mod test;

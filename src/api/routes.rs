@@ -13,7 +13,7 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
     config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
-    promotions, pushes, rate, releases, scheduler, slugs, users, webhooks,
+    promotions, pushes, rate, releases, scheduler, slugs, sni_endpoints, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -60,10 +60,19 @@ where
 /// The table.
 #[must_use]
 pub fn table() -> Vec<Route> {
-    [of_accounts(), of_the_node(), of_apps(), of_running_apps(), of_jobs(), of_pipelines(), of_webhooks()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_accounts(),
+        of_the_node(),
+        of_apps(),
+        of_certificates(),
+        of_running_apps(),
+        of_jobs(),
+        of_pipelines(),
+        of_webhooks(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn of_accounts() -> Vec<Route> {
@@ -154,12 +163,24 @@ fn of_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/addon-attachments", App(View), catalog::none),
         row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), pipelines::coupling_of_app),
         row(Method::GET, "/apps/{app}/slugs/{slug}", App(View), slugs::show),
-        row(Method::GET, "/apps/{app}/sni-endpoints", App(View), catalog::none),
+        row(Method::PATCH, "/apps/{app}/domains/{domain}", App(Operate), domains::update),
         row(Method::GET, "/apps/{app}/collaborators", App(View), collaborators::list),
         row(Method::POST, "/apps/{app}/collaborators", App(Manage), collaborators::create),
         row(Method::GET, "/apps/{app}/collaborators/{user}", App(View), collaborators::show),
         row(Method::PATCH, "/apps/{app}/collaborators/{user}", App(Manage), collaborators::update),
         row(Method::DELETE, "/apps/{app}/collaborators/{user}", App(Manage), collaborators::destroy),
+    ]
+}
+
+/// Certificates, whose keys are taken and never given.
+fn of_certificates() -> Vec<Route> {
+    use Need::App;
+    vec![
+        row(Method::GET, "/apps/{app}/sni-endpoints", App(View), sni_endpoints::list),
+        row(Method::POST, "/apps/{app}/sni-endpoints", App(Operate), sni_endpoints::create),
+        row(Method::GET, "/apps/{app}/sni-endpoints/{endpoint}", App(View), sni_endpoints::show),
+        row(Method::PATCH, "/apps/{app}/sni-endpoints/{endpoint}", App(Operate), sni_endpoints::update),
+        row(Method::DELETE, "/apps/{app}/sni-endpoints/{endpoint}", App(Operate), sni_endpoints::destroy),
     ]
 }
 

@@ -123,6 +123,10 @@ pub(super) fn domain(app: &App, found: &domain::CustomDomain) -> api::Domain {
         hostname: found.hostname.to_string(),
         id: found.id,
         kind: "custom".to_owned(),
+        sni_endpoint: found
+            .endpoint
+            .as_ref()
+            .map(|endpoint| Named { id: endpoint.id, name: endpoint.name.clone() }),
         updated_at: timestamp(found.created_at_s),
         ..given_domain(app)
     }
@@ -142,6 +146,33 @@ pub(super) fn given_domain(app: &App) -> api::Domain {
         sni_endpoint: None,
         status: "none".to_owned(),
         updated_at: timestamp(app.created_at_s),
+    }
+}
+
+/// A certificate of an app, without its key.
+pub(super) fn sni_endpoint(app: &App, view: &flows::SniEndpointView) -> api::SniEndpoint {
+    let flows::SniEndpointView { endpoint, facts, domains } = view;
+    let digest = hex::encode(Sha256::digest(flows::pem(&endpoint.certificate)));
+    api::SniEndpoint {
+        app: app_ref(app),
+        certificate_chain: flows::pem(&endpoint.certificate),
+        created_at: timestamp(endpoint.created_at_s),
+        display_name: Some(endpoint.name.clone()),
+        domains: domains.iter().map(|domain| domain.id).collect(),
+        id: endpoint.id,
+        name: endpoint.name.clone(),
+        ssl_cert: api::SslCert {
+            acm: false,
+            ca_signed: endpoint.standing == domain::Standing::Trusted,
+            cert_domains: facts.names.clone(),
+            expires_at: timestamp(facts.expires_at_s),
+            id: stable_id("certificate", &digest),
+            issuer: facts.issuer.clone(),
+            self_signed: facts.issuer == facts.subject,
+            starts_at: timestamp(facts.starts_at_s),
+            subject: facts.subject.clone(),
+        },
+        updated_at: timestamp(endpoint.updated_at_s),
     }
 }
 

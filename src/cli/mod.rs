@@ -108,6 +108,18 @@ enum Command {
     DomainsClear(command::domains::ClearArgs),
     #[command(name = "domains:wait")]
     DomainsWait(command::domains::WaitArgs),
+    #[command(name = "domains:update")]
+    DomainsUpdate(command::domains::UpdateArgs),
+    #[command(name = "certs")]
+    Certs(command::certs::Args),
+    #[command(name = "certs:add")]
+    CertsAdd(command::certs::AddArgs),
+    #[command(name = "certs:info")]
+    CertsInfo(command::certs::InfoArgs),
+    #[command(name = "certs:update")]
+    CertsUpdate(command::certs::UpdateArgs),
+    #[command(name = "certs:remove")]
+    CertsRemove(command::certs::RemoveArgs),
     #[command(name = "maintenance")]
     Maintenance(command::maintenance::Args),
     #[command(name = "maintenance:on")]
@@ -356,6 +368,12 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::DomainsRemove(args) => args.run(&context).await.map(done),
         Command::DomainsClear(args) => args.run(&context).await.map(done),
         Command::DomainsWait(args) => args.run(&context).await.map(done),
+        Command::DomainsUpdate(args) => args.run(&context).await.map(done),
+        Command::Certs(args) => args.run(&context).await.map(done),
+        Command::CertsAdd(args) => args.run(&context).await.map(done),
+        Command::CertsInfo(args) => args.run(&context).await.map(done),
+        Command::CertsUpdate(args) => args.run(&context).await.map(done),
+        Command::CertsRemove(args) => args.run(&context).await.map(done),
         Command::Maintenance(args) => args.run(&context).await.map(done),
         Command::MaintenanceOn(args) => args.run(&context).await.map(done),
         Command::MaintenanceOff(args) => args.run(&context).await.map(done),

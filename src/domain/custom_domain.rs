@@ -17,8 +17,19 @@ pub struct CustomDomain {
     pub app: AppId,
     /// The name, or the pattern of them, unique on the node.
     pub hostname: HostPattern,
+    /// The certificate that is shown for it, if the app has brought one.
+    pub endpoint: Option<EndpointRef>,
     /// Unix time of creation, seconds.
     pub created_at_s: i64,
+}
+
+/// A certificate of an app, as its domains name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointRef {
+    /// Its identity.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
 }
 
 /// Why a text is no name for an app.

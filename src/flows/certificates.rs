@@ -17,7 +17,7 @@ pub(super) struct Showcase {
 }
 
 /// The names of one app that have a certificate.
-type Shown = Vec<(HostPattern, Arc<Certificate>)>;
+pub(super) type Shown = Vec<(HostPattern, Arc<Certificate>)>;
 
 impl Showcase {
     /// Shows the node's own certificate, and no app's yet.
@@ -38,8 +38,9 @@ impl Showcase {
         self.published.subscribe()
     }
 
-    /// Notes what is shown for an app: for its given name a certificate of the authority's. [`Self::publish`] makes it known.
-    pub(super) fn note(&self, app: &App) {
+    /// Notes what is shown for an app: for its given name a certificate of the authority's, for its own names `brought`.
+    /// [`Self::publish`] makes it known.
+    pub(super) fn note(&self, app: &App, brought: Shown) {
         let Ok(given) = app.name.default_domain().parse::<HostPattern>() else { return };
         let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         let before = apps.get(&app.id).and_then(|shown| shown.iter().find(|(name, _)| *name == given));
@@ -47,7 +48,8 @@ impl Showcase {
             Some((_, certificate)) => Some(Arc::clone(certificate)),
             None => issued(&self.authority, &[given.to_string()]),
         };
-        apps.insert(app.id, certificate.map(|certificate| (given, certificate)).into_iter().collect());
+        let given = certificate.map(|certificate| (given, certificate));
+        apps.insert(app.id, given.into_iter().chain(brought).collect());
     }
 
     /// Makes known what has been noted, where it differs from what is known.

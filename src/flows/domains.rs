@@ -1,8 +1,9 @@
 //! The names that an app answers to besides its given one.
 
-use crate::domain::{App, CustomDomain};
+use crate::domain::{App, CustomDomain, EndpointRef, HostPattern};
 use crate::flows::Node;
 use crate::flows::error::FlowError;
+use crate::flows::sni_endpoints::sni_endpoint;
 use crate::wire::api_errors::{Missing, Refusal};
 
 /// The domains of an app, by name.
@@ -25,16 +26,39 @@ pub async fn domain(node: &Node, app: &App, key: &str) -> Result<CustomDomain, F
     found.ok_or_else(|| Refusal::NotFound(Missing::Domain).into())
 }
 
-/// Makes the app answer to a name, from now on.
+/// Makes the app answer to a name, from now on, with one of its certificates where one is named.
 ///
 /// # Errors
-/// The name cannot be an app's, another app has it, the app has as many as it may, or the node fails.
-pub async fn add_domain(node: &Node, app: &App, hostname: &str) -> Result<CustomDomain, FlowError> {
+/// There is no such certificate, or it does not cover the name; the name cannot be an app's, another app has it, the app has as many as it may, or the node fails.
+pub async fn add_domain(
+    node: &Node,
+    app: &App,
+    hostname: &str,
+    endpoint: Option<&str>,
+) -> Result<CustomDomain, FlowError> {
     let hostname = CustomDomain::parse(hostname).map_err(Refusal::Domain)?;
     let _changing = node.locks().change(app.id).await;
-    let added = node.store().add_domain(app.id, hostname).await?;
+    let endpoint = match endpoint {
+        Some(key) => Some(covering(node, app, key, &hostname).await?),
+        None => None,
+    };
+    let added = node.store().add_domain(app.id, hostname, endpoint).await?;
     node.apply(app).await?;
     Ok(added)
+}
+
+/// The certificate of that name or identity, which is good for `hostname`.
+pub(super) async fn covering(
+    node: &Node,
+    app: &App,
+    key: &str,
+    hostname: &HostPattern,
+) -> Result<EndpointRef, FlowError> {
+    let found = sni_endpoint(node, app, key).await?;
+    if !found.facts.covers(hostname) {
+        return Err(Refusal::CertificateName(hostname.clone()).into());
+    }
+    Ok(EndpointRef { id: found.endpoint.id, name: found.endpoint.name })
 }
 
 /// Makes the app answer to a name no longer, and tells what it was.

@@ -45,6 +45,7 @@ impl From<StoreError> for FlowError {
             StoreError::CollaboratorExists(user) => Refusal::CollaboratorExists(user).into(),
             StoreError::DomainTaken(hostname) => Refusal::DomainTaken(hostname).into(),
             StoreError::TooManyDomains => Refusal::TooManyDomains.into(),
+            StoreError::TooManySniEndpoints => Refusal::TooManyCertificates.into(),
             StoreError::KeyTaken => Refusal::KeyTaken.into(),
             StoreError::TooManyKeys => Refusal::TooManyKeys.into(),
             StoreError::TooManyJobs => Refusal::TooManyJobs.into(),

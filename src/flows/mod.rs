@@ -15,6 +15,7 @@ mod attach;
 mod authority;
 mod build_list;
 mod caller;
+mod certificate_text;
 mod certificates;
 mod config_change;
 mod delivery;
@@ -37,6 +38,7 @@ mod run;
 mod scale;
 mod schedule;
 mod sharing;
+mod sni_endpoints;
 mod ssh_keys;
 #[cfg(test)]
 mod test;
@@ -53,6 +55,7 @@ pub use attach::attach;
 pub use authority::{Authority, AuthorityError};
 pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use caller::{Caller, Role, authenticate, authenticate_key, permit};
+pub use certificate_text::pem;
 pub use config_change::{change_config, config};
 pub use delivery::{Reach, deliver_webhooks};
 pub use domains::{add_domain, domain, domains, remove_domain};
@@ -77,6 +80,10 @@ pub use schedule::{JobRequest, JobView, add_job, job_runs, jobs, keep_schedule, 
 pub use sharing::{
     add_collaborator, apps_for, change_collaborator, collaborator, collaborators, owner, remove_collaborator,
     transfer,
+};
+pub use sni_endpoints::{
+    SniEndpointView, add_sni_endpoint, change_sni_endpoint, remove_sni_endpoint, secure_domain, sni_endpoint,
+    sni_endpoints,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
 pub use webhooks::{

@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use tokio::sync::{Notify, watch};
 
-use crate::domain::{App, AppId, AppName, Certificates, Email, Formation, NodeMemory, Sizes, StackName};
+use crate::domain::{
+    App, AppId, AppName, Certificates, CustomDomain, Email, Formation, NodeMemory, Sizes, StackName,
+};
 use crate::flows::accounts::Logins;
 use crate::flows::announce::{Describe, Subject};
 use crate::flows::attach::Waiting;
 use crate::flows::authority::Authority;
-use crate::flows::certificates::Showcase;
+use crate::flows::certificates::{Showcase, Shown};
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
 use crate::flows::phase::Phases;
@@ -290,11 +292,25 @@ impl Node {
         Ok(Desired { app: app.clone(), release, formation, domains, features, earlier: Vec::new() })
     }
 
+    /// The certificates that users have brought for names of an app.
+    pub(super) async fn brought(&self, app: &App) -> Result<Shown, FlowError> {
+        let endpoints = self.store().sni_endpoints(app.id).await?;
+        if endpoints.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shown = |domain: CustomDomain| {
+            let of = domain.endpoint?;
+            let endpoint = endpoints.iter().find(|endpoint| endpoint.id == of.id)?;
+            Some((domain.hostname, Arc::clone(&endpoint.certificate)))
+        };
+        Ok(self.store().domains(app.id).await?.into_iter().filter_map(shown).collect())
+    }
+
     /// Makes what runs what is wanted.
     pub(super) async fn apply(&self, app: &App) -> Result<(), FlowError> {
         let desired = self.desired(app).await?;
         // Before anybody asks for the names.
-        self.showcase().note(app);
+        self.showcase().note(app, self.brought(app).await?);
         self.showcase().publish();
         Ok(self.dynos().apply(desired).await?)
     }

@@ -36,7 +36,7 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
             .take(EARLIER_RELEASES_MAX)
             .collect();
         desired.push(wanted);
-        node.showcase().note(app);
+        node.showcase().note(app, node.brought(app).await?);
     }
     node.showcase().publish();
     take_up(node, &apps, desired).await?;

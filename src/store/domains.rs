@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode, params};
 use uuid::Uuid;
 
-use crate::domain::{AppId, CustomDomain, HostPattern};
+use crate::domain::{AppId, CustomDomain, EndpointRef, HostPattern};
 use crate::store::apps::require;
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::all;
@@ -16,17 +16,24 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::DomainTaken`], [`StoreError::TooManyDomains`], [`StoreError::NoSuchApp`], or the database fails.
-    pub async fn add_domain(&self, app: AppId, hostname: HostPattern) -> Result<CustomDomain, StoreError> {
+    pub async fn add_domain(
+        &self,
+        app: AppId,
+        hostname: HostPattern,
+        endpoint: Option<EndpointRef>,
+    ) -> Result<CustomDomain, StoreError> {
         self.call(move |connection| {
             let transaction = connection.transaction().attempt("begin to add a domain")?;
             require(&transaction, app)?;
             if domains(&transaction, app)?.len() >= CustomDomain::PER_APP_MAX {
                 return Err(StoreError::TooManyDomains);
             }
-            let added = CustomDomain { id: Uuid::new_v4(), app, hostname, created_at_s: now_s() };
-            let sql = "INSERT INTO domains (id, app_id, hostname, created_at_s) VALUES (?1, ?2, ?3, ?4)";
+            let added = CustomDomain { id: Uuid::new_v4(), app, hostname, endpoint, created_at_s: now_s() };
+            let sql = "INSERT INTO domains (id, app_id, hostname, created_at_s, sni_endpoint_id) \
+                       VALUES (?1, ?2, ?3, ?4, ?5)";
             let (id, hostname) = (added.id.to_string(), added.hostname.to_string());
-            let values = params![id, app.to_string(), hostname, added.created_at_s];
+            let endpoint = added.endpoint.as_ref().map(|endpoint| endpoint.id.to_string());
+            let values = params![id, app.to_string(), hostname, added.created_at_s, endpoint];
             match transaction.execute(sql, values) {
                 Err(failed) if failed.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                     return Err(StoreError::DomainTaken(added.hostname));
@@ -47,6 +54,19 @@ impl Store {
         self.call(move |connection| domains(connection, app)).await
     }
 
+    /// Has a certificate shown for a domain, or none.
+    ///
+    /// # Errors
+    /// The database fails, or there is no such certificate.
+    pub async fn secure_domain(&self, id: Uuid, endpoint: Option<Uuid>) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let sql = "UPDATE domains SET sni_endpoint_id = ?2 WHERE id = ?1";
+            let values = params![id.to_string(), endpoint.map(|endpoint| endpoint.to_string())];
+            connection.execute(sql, values).attempt("give a domain a certificate").map(drop)
+        })
+        .await
+    }
+
     /// Removes a domain; one that is gone already stays gone.
     ///
     /// # Errors
@@ -61,6 +81,7 @@ impl Store {
 }
 
 fn domains(connection: &Connection, app: AppId) -> Result<Vec<CustomDomain>, StoreError> {
-    let sql = "SELECT * FROM domains WHERE app_id = ?1 ORDER BY hostname";
+    let sql = "SELECT domains.*, sni_endpoints.name AS sni_endpoint_name FROM domains LEFT JOIN sni_endpoints \
+               ON sni_endpoints.id = domains.sni_endpoint_id WHERE domains.app_id = ?1 ORDER BY hostname";
     all(connection, "domains", (sql, &[&app.to_string()]), |record| record.domain())
 }

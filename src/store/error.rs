@@ -61,6 +61,9 @@ pub enum StoreError {
     /// The app has as many domains as it may.
     #[error("an app has at most {max} domains", max = CustomDomain::PER_APP_MAX)]
     TooManyDomains,
+    /// The app has as many certificates as it may.
+    #[error("an app has at most {max} certificates", max = crate::domain::SniEndpoint::PER_APP_MAX)]
+    TooManySniEndpoints,
     /// Somebody has the key.
     #[error("somebody has this key already")]
     KeyTaken,

@@ -5,15 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Attempt, Authorization, Build, BuildStatus, Bytes, Collaborator, ConfigVars, Coupling,
-    CustomDomain, Delivery, Drain, DrainId, DynoId, Feature, FormationEntry, Job, JobId, JobRun, Pipeline,
-    ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, RunState, Slug, SshKey,
-    Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
+    App, AppId, Attempt, Authorization, Build, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars,
+    Coupling, CustomDomain, Delivery, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job,
+    JobId, JobRun, Pipeline, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus,
+    RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook,
+    WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -200,8 +204,33 @@ impl<'a> Record<'a> {
             id: self.parse("id")?,
             app: self.app_id("app_id")?,
             hostname: self.parse("hostname")?,
+            endpoint: match (self.parse_optional("sni_endpoint_id")?, self.get("sni_endpoint_name")?) {
+                (Some(id), Some(name)) => Some(EndpointRef { id, name }),
+                (Some(_), None) | (None, _) => None,
+            },
             created_at_s: self.get("created_at_s")?,
         })
+    }
+
+    pub(super) fn sni_endpoint(&self) -> Result<SniEndpoint, StoreError> {
+        let chain: String = self.get("chain")?;
+        let chain = chain.lines().map(|line| self.decoded("chain", line)).collect::<Result<_, _>>()?;
+        let key: String = self.get("private_key")?;
+        let key = SecretKey::new(self.decoded("private_key", &key)?);
+        Ok(SniEndpoint {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            name: self.get("name")?,
+            certificate: Arc::new(Certificate { chain, key }),
+            standing: if self.get("trusted")? { Standing::Trusted } else { Standing::Unknown },
+            created_at_s: self.get("created_at_s")?,
+            updated_at_s: self.get("updated_at_s")?,
+        })
+    }
+
+    /// Base64; what is wrong with it is not told, since it may be part of a key.
+    fn decoded(&self, column: &str, text: &str) -> Result<Vec<u8>, StoreError> {
+        BASE64_STANDARD.decode(text).map_err(|_| self.broken(column, "no base64"))
     }
 
     pub(super) fn ssh_key(&self) -> Result<SshKey, StoreError> {

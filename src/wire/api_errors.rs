@@ -10,11 +10,12 @@ pub use error_id::ErrorId;
 pub use missing::Missing;
 
 use crate::domain::{
-    AppName, AppNameError, AppRight, Authorization, CadenceError, ConfigVarsError, CustomDomain,
-    CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage,
-    OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError, QuantityChangeError, Scope,
-    SecretError, SshKey, StackName, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight,
-    UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
+    AppName, AppNameError, AppRight, Authorization, CadenceError, CertificateError, ConfigVarsError,
+    CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job,
+    MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError,
+    QuantityChangeError, Scope, SecretError, SniEndpoint, SshKey, StackName, UnknownDeliveryStatus,
+    UnknownEntity, UnknownLevel, UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version, Webhook,
+    WebhookUrlError,
 };
 
 /// The body of every answer that is not a success.
@@ -110,9 +111,15 @@ pub enum Refusal {
     /// The app has as many domains as it may.
     #[error("You have added the maximum number of domains ({max}).", max = CustomDomain::PER_APP_MAX)]
     TooManyDomains,
-    /// A certificate for a domain.
-    #[error("The router of this node serves no certificates of apps yet.")]
-    NoCertificates,
+    /// No certificate that can be shown.
+    #[error("Invalid certificate: {0}.")]
+    Certificate(#[source] CertificateError),
+    /// A certificate that is for other names.
+    #[error("The certificate does not cover {0}.")]
+    CertificateName(HostPattern),
+    /// The app has as many certificates as it may.
+    #[error("You have added the maximum number of certificates ({max}).", max = SniEndpoint::PER_APP_MAX)]
+    TooManyCertificates,
     /// No public key.
     #[error("Invalid public key: {0}.")]
     PublicKey(#[source] PublicKeyError),
@@ -419,7 +426,9 @@ impl Refusal {
             | Self::DomainTaken(_)
             | Self::TooManyDomains
             | Self::NoClients
-            | Self::NoCertificates
+            | Self::Certificate(_)
+            | Self::CertificateName(_)
+            | Self::TooManyCertificates
             | Self::PublicKey(_)
             | Self::KeyTaken
             | Self::TooManyKeys

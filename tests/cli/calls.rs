@@ -820,6 +820,37 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "domains:update",
+        &[
+            &["domains:add", "www.example.com", "-a", "example"],
+            &["domains:update", "www.example.com", "--cert", "calm-bay-12345", "-a", "example"],
+        ],
+    ),
+    ("certs", &[&["certs", "-a", "example"], &["certs", "-a", "missing"]]),
+    (
+        "certs:add",
+        &[
+            &["certs:add", "nowhere.crt", "nowhere.key", "-a", "example"],
+            &["certs:add", "id.pub", "id.pub", "-a", "example"],
+            &["certs:add", "id.pub", "-a", "example"],
+        ],
+    ),
+    (
+        "certs:info",
+        &[&["certs:info", "-a", "example"], &["certs:info", "--name", "calm-bay-12345", "-a", "example"]],
+    ),
+    (
+        "certs:update",
+        &[
+            &["certs:update", "id.pub", "id.pub", "-a", "example"],
+            &["certs:update", "id.pub", "id.pub", "--name", "calm-bay-12345", "-a", "example"],
+        ],
+    ),
+    (
+        "certs:remove",
+        &[&["certs:remove", "-a", "example"], &["certs:remove", "--name", "calm-bay-12345", "-a", "example"]],
+    ),
+    (
         "maintenance",
         &[
             &["maintenance", "-a", "example"],

@@ -62,6 +62,8 @@ fn an_app_answers_under_tls_to_whoever_trusts_the_node() {
         assert!(log.contains(told), "{told}: {log}");
     }
 
+    brought(&node, port);
+
     node.ok(&["apps:rename", "other", "-a", "echo"]);
     eventually("the new name has a certificate", || text(&curl(&["--cacert", root, &elsewhere])) == "ok");
     node.kill();
@@ -86,6 +88,67 @@ fn an_app_answers_under_tls_to_whoever_trusts_the_node() {
         "Apps answer at https://APP.localhost:{port}/ on this machine.\nok\n0\ncurl says {UNTRUSTED}\nnothing to remove\n"
     );
     assert_eq!(said, expected, "{err}");
+}
+
+/// A certificate that the app's owner brings, for a name of the app's own.
+fn brought(node: &TestNode, port: u16) {
+    let url = format!("https://www.example.test:{port}/");
+    let resolve = format!("www.example.test:{port}:127.0.0.1");
+    let visit = |trusted: &str| curl(&["--cacert", trusted, "--resolve", &resolve, &url]);
+    node.ok(&["domains:add", "www.example.test", "-a", "echo"]);
+    for name in ["first", "second", "other"] {
+        let subject = if name == "other" { "other.test" } else { "www.example.test" };
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "20",
+            ])
+            .args([
+                "-subj",
+                &format!("/O=Example/CN={subject}"),
+                "-addext",
+                &format!("subjectAltName=DNS:{subject}"),
+            ])
+            .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.crt")])
+            .current_dir(&node.root)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    let file = |name: &str| node.root.join(name).to_str().unwrap().to_owned();
+    let failed = node.refused(&["certs:add", &file("first.crt"), &file("second.key"), "-a", "echo"]);
+    assert!(failed.contains("the key is for none of the certificates"), "{failed}");
+    let added = node.ok(&["certs:add", &file("first.crt"), &file("first.key"), "-a", "echo"]);
+    for told in ["www.example.test", "O=Example", "days)", "SSL certificate is self signed."] {
+        assert!(added.contains(told), "{told}: {added}");
+    }
+    eventually("it is shown", || text(&visit(&file("first.crt"))) == "ok");
+    let domains = node.ok(&["domains", "--json", "-a", "echo"]);
+    let listed: serde_json::Value = serde_json::from_str(&domains).unwrap();
+    let name = listed[1]["sni_endpoint"]["name"].as_str().unwrap().to_owned();
+    let secret = fs::read_to_string(node.root.join("first.key")).unwrap();
+    let secret = secret.lines().nth(1).unwrap();
+    for shown in
+        [node.ok(&["certs:info", "--json", "-a", "echo"]), node.ok(&["certs", "-a", "echo"]), node.log()]
+    {
+        assert!(!shown.contains(secret) && !shown.contains("PRIVATE"), "a key is never shown");
+    }
+    let failed = node.refused(&["certs:update", &file("other.crt"), &file("other.key"), "-a", "echo"]);
+    assert!(failed.contains("does not cover www.example.test"), "{failed}");
+    node.ok(&["certs:update", &file("second.crt"), &file("second.key"), "--name", &name, "-a", "echo"]);
+    eventually("another takes its place", || text(&visit(&file("second.crt"))) == "ok");
+    assert_eq!(visit(&file("first.crt")).status.code(), Some(UNTRUSTED));
+    node.ok(&["certs:remove", "-a", "echo"]);
+    eventually("it is shown no more", || visit(&file("second.crt")).status.code() == Some(UNTRUSTED));
+    let listed = node.ok(&["certs", "-a", "echo"]);
+    assert!(listed.contains("no SSL certificates"), "{listed}");
 }
 
 fn curl(args: &[&str]) -> Output {

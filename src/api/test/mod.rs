@@ -405,3 +405,46 @@ async fn a_client_that_sends_no_whole_head_is_let_go() {
     client.write_all(b"GET /apps HTTP/1.1\r\nX: ").await.unwrap();
     client.read_to_end(&mut Vec::new()).await.unwrap();
 }
+
+#[tokio::test]
+async fn certificates_are_brought_for_domains_and_their_keys_stay_here() {
+    let stage = Stage::with_app().await;
+    let certificate = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = made.signing_key.serialize_pem();
+        (json!({"certificate_chain": made.cert.pem(), "private_key": key}).to_string(), key)
+    };
+    let (body, key) = certificate(&["www.example.com"]);
+    let all = "/apps/example/sni-endpoints";
+    assert_eq!(stage.call(Method::GET, all, "").await, (StatusCode::OK, json!([])));
+    let (status, added) = stage.call(Method::POST, all, &body).await;
+    assert_eq!((status, &added["ssl_cert"]["self_signed?"]), (StatusCode::CREATED, &json!(true)), "{added}");
+    assert_eq!(added["ssl_cert"]["cert_domains"], json!(["www.example.com"]));
+    assert_eq!((&added["ssl_cert"]["ca_signed?"], &added["domains"]), (&json!(false), &json!([])));
+    let name = added["name"].as_str().unwrap().to_owned();
+    let one = format!("{all}/{name}");
+    let domain = |hostname: &str| json!({"hostname": hostname, "sni_endpoint": name}).to_string();
+    let (status, refused) =
+        stage.call(Method::POST, "/apps/example/domains", &domain("api.example.com")).await;
+    assert_eq!((status, &refused["id"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid_params")));
+    let (status, made) = stage.call(Method::POST, "/apps/example/domains", &domain("www.example.com")).await;
+    assert_eq!((status, &made["sni_endpoint"]["name"]), (StatusCode::CREATED, &json!(name)));
+    let shown = || stage.node.certificates().borrow().names.get("www.example.com").cloned();
+    let first = shown().expect("the router shows it");
+    let (_, found) = stage.call(Method::GET, &one, "").await;
+    assert_eq!(found["domains"], json!([made["id"]]));
+    let (other, _) = certificate(&["other.example.com"]);
+    assert_eq!(stage.call(Method::PATCH, &one, &other).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let (fresh, _) = certificate(&["*.example.com"]);
+    assert_eq!(stage.call(Method::PATCH, &one, &fresh).await.0, StatusCode::OK);
+    assert_ne!(shown().expect("another"), first);
+    let none = r#"{"sni_endpoint":null}"#;
+    let (_, bare) = stage.call(Method::PATCH, "/apps/example/domains/www.example.com", none).await;
+    assert_eq!((&bare["sni_endpoint"], shown()), (&json!(null), None));
+    let (_, listed) = stage.call(Method::GET, all, "").await;
+    assert!(!format!("{listed}{added}{found}").contains(key.lines().nth(1).unwrap()), "a key is never shown");
+    assert_eq!(stage.call(Method::DELETE, &one, "").await.0, StatusCode::OK);
+    let (status, missing) = stage.call(Method::GET, &one, "").await;
+    assert_eq!((status, &missing["resource"]), (StatusCode::NOT_FOUND, &json!("sni_endpoint")));
+}

@@ -1,4 +1,4 @@
-//! `dyno domains`, `domains:add`, `domains:info`, `domains:remove`, `domains:clear` and `domains:wait`
+//! `dyno domains`, `domains:add`, `domains:info`, `domains:update`, `domains:remove`, `domains:clear` and `domains:wait`
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, pairs, ruled, shown_app};
-use crate::wire::api::{CreateDomain, Domain};
+use crate::wire::api::{CreateDomain, Domain, UpdateDomain};
 
 /// The kind of a name that a user gave.
 const CUSTOM: &str = "custom";
@@ -34,6 +34,21 @@ pub(in crate::cli) struct AddArgs {
     app: AppArgs,
     /// The host name, such as www.example.com or *.example.com
     hostname: String,
+    /// Name of the certificate that is shown for it [default: none]
+    #[arg(short, long, value_name = "NAME")]
+    cert: Option<String>,
+}
+
+/// Show another certificate for a name
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct UpdateArgs {
+    #[command(flatten)]
+    app: AppArgs,
+    /// The host name
+    hostname: String,
+    /// Name of the certificate
+    #[arg(long, value_name = "NAME")]
+    cert: String,
 }
 
 /// Show all that is known of a name
@@ -82,7 +97,7 @@ impl AddArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let app = self.app.name()?;
         let text = format!("Adding {} to {}", self.hostname, shown_app(&app));
-        let body = CreateDomain { hostname: self.hostname, sni_endpoint: None };
+        let body = CreateDomain { hostname: self.hostname, sni_endpoint: self.cert };
         let path = format!("/apps/{app}/domains");
         let added = context.client.send_json::<Domain>(Method::POST, &path, &body);
         let added = output::action(&text, added, |_| None).await?;
@@ -103,6 +118,18 @@ impl InfoArgs {
         let app = self.app.name()?;
         let domain: Domain = context.client.get(&path(&app, &self.hostname)).await?;
         if context.node.json { output::json(&domain) } else { output::data(&described(&domain)) }
+    }
+}
+
+impl UpdateArgs {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let app = self.app.name()?;
+        let text = format!("Updating {} to use the {} certificate", self.hostname, self.cert);
+        let body = UpdateDomain { sni_endpoint: Some(self.cert) };
+        let path = path(&app, &self.hostname);
+        let changed = context.client.send_json::<Domain>(Method::PATCH, &path, &body);
+        let changed = output::action(&text, changed, |_| None).await?;
+        if context.node.json { output::json(&changed) } else { Ok(()) }
     }
 }
 

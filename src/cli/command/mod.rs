@@ -12,6 +12,7 @@ pub(super) mod buildpacks_clear;
 pub(super) mod buildpacks_remove;
 pub(super) mod buildpacks_set;
 pub(super) mod builds;
+pub(super) mod certs;
 pub(super) mod completions;
 pub(super) mod config;
 pub(super) mod config_get;

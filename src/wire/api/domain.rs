@@ -24,7 +24,7 @@ pub struct Domain {
     pub id: Uuid,
     /// `heroku` for the given name, `custom` for others.
     pub kind: String,
-    /// Never set.
+    /// The certificate that is shown for it.
     pub sni_endpoint: Option<Named>,
     /// `none`: the router answers at once.
     pub status: String,
@@ -37,7 +37,7 @@ pub struct Domain {
 pub struct CreateDomain {
     /// The name.
     pub hostname: String,
-    /// A certificate for it; none is offered yet.
+    /// The name or identity of a certificate of the app.
     #[serde(default)]
     pub sni_endpoint: Option<String>,
 }

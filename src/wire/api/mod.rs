@@ -19,6 +19,7 @@ mod push;
 mod release;
 mod scheduler;
 mod slug;
+mod sni_endpoint;
 mod stack;
 mod user;
 mod webhook;
@@ -47,6 +48,7 @@ pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
 pub use scheduler::{CreateJob, Job, JobRun};
 pub use slug::Slug;
+pub use sni_endpoint::{CreateSniEndpoint, SniEndpoint, SslCert, UpdateDomain};
 pub use stack::Stack;
 pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
 pub use webhook::{

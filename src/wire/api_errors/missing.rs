@@ -53,6 +53,8 @@ pub enum Missing {
     Slug,
     /// A stack, as it was named.
     Stack(String),
+    /// A certificate of an app.
+    SniEndpoint,
     /// A user, as it was named.
     User(String),
     /// A webhook.
@@ -88,6 +90,7 @@ impl Missing {
             Self::Region(_) => Some("region"),
             Self::Release | Self::ReleaseOutput => Some("release"),
             Self::Slug => Some("slug"),
+            Self::SniEndpoint => Some("sni_endpoint"),
             Self::Stack(_) => Some("stack"),
             Self::User(_) => Some("user"),
             Self::Webhook => Some("app_webhook"),
@@ -123,6 +126,7 @@ impl fmt::Display for Missing {
             Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
             Self::Session => f.write_str("Couldn't find that session."),
             Self::Slug => f.write_str("Couldn't find that slug."),
+            Self::SniEndpoint => f.write_str("Couldn't find that SSL certificate."),
             Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
             Self::User(name) => write!(f, "Couldn't find that user ({name})."),
             Self::Webhook => f.write_str("Couldn't find that webhook."),
