@@ -345,14 +345,7 @@ impl Config {
                 Err(source) => return Err(ConfigError::Stack { name, source }),
             },
         };
-        let loopback = |port| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
-        let https = match (args.router_https_port, file.router.https) {
-            (Some(port), _) => loopback(port),
-            (None, Some(listen)) => listen,
-            // One of several nodes has a port of its own for everything, so it does not take the usual one from another.
-            (None, None) if args.router_port.is_some() || file.router.listen.is_some() => Vec::new(),
-            (None, None) => loopback(ROUTER_HTTPS_PORT),
-        };
+        let https = https(args, &file.router);
         let router = match (args.router_port, file.router.listen) {
             (Some(port), _) => loopback(port),
             (None, Some(listen)) if listen.is_empty() => return Err(ConfigError::NowhereToListen),
@@ -457,6 +450,22 @@ impl DynosSection {
         )]
         let percent = (factor * 100.0).round() as u32;
         Ok(Some(percent))
+    }
+}
+
+/// Both loopback addresses.
+fn loopback(port: u16) -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+}
+
+/// Where the router speaks TLS.
+fn https(args: &ServeArgs, file: &RouterSection) -> Vec<SocketAddr> {
+    match (args.router_https_port, &file.https) {
+        (Some(port), _) => loopback(port),
+        (None, Some(listen)) => listen.clone(),
+        // One of several nodes has a port of its own for everything, so it does not take the usual one from another.
+        (None, None) if args.router_port.is_some() || file.listen.is_some() => Vec::new(),
+        (None, None) => loopback(ROUTER_HTTPS_PORT),
     }
 }
 

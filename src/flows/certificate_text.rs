@@ -100,9 +100,8 @@ pub(super) fn facts(certificate: &Certificate) -> Option<CertificateFacts> {
     let names = parsed.subject_alternative_name().ok()?.map_or_else(Vec::new, |extension| {
         let names = extension.value.general_names.iter();
         names
-            .filter_map(|name| match name {
-                GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
-                _ => None,
+            .filter_map(|name| {
+                if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
             })
             .collect()
     });

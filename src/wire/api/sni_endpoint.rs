@@ -29,6 +29,7 @@ pub struct SniEndpoint {
 }
 
 /// What a certificate says of itself.
+#[expect(clippy::struct_excessive_bools, reason = "the published shape has them")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SslCert {
     /// Whether the node got it by itself; it does not yet.
