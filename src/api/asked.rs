@@ -35,14 +35,14 @@ impl Asked {
     /// The app's git URL: where the stock command derives it from its own settings, the same.
     pub(super) fn git_url(&self, settings: &Settings, app: &AppName) -> String {
         match (&self.host, self.link) {
-            (Some(host), Some(Link::Plain | Link::Tls)) => format!("https://{host}/{app}.git"),
+            (Some(host), Some(Link::Plain(_) | Link::Tls(_))) => format!("https://{host}/{app}.git"),
             (Some(_) | None, _) => settings.git_url(app),
         }
     }
 
     /// A path of the node's as a URL that this client can open.
     pub(super) fn url(&self, settings: &Settings, path: &str) -> String {
-        let scheme = if matches!(self.link, Some(Link::Tls)) { "https" } else { "http" };
+        let scheme = if matches!(self.link, Some(Link::Tls(_))) { "https" } else { "http" };
         match &self.host {
             Some(host) => format!("{scheme}://{host}{path}"),
             None => format!("{scheme}://{}{path}", settings.git_address),
@@ -57,7 +57,7 @@ impl Asked {
         secret: impl FnOnce() -> String,
     ) -> Option<String> {
         match self.link {
-            Some(Link::Plain | Link::Tls) => {
+            Some(Link::Plain(_) | Link::Tls(_)) => {
                 let own = || format!("localhost:{}", settings.git_address.port());
                 // Clients need the port in words.
                 let host = self.host.clone().filter(|host| has_port(host)).unwrap_or_else(own);

@@ -1,5 +1,7 @@
 //! Who may come in, what they may do there, and what every answer carries.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -54,10 +56,20 @@ impl PeerInfo {
 pub(super) enum Link {
     /// The unix socket.
     Socket(PeerInfo),
-    /// TCP as it is.
-    Plain,
-    /// TLS.
-    Tls,
+    /// TCP as it is, from there.
+    Plain(IpAddr),
+    /// TLS, from there.
+    Tls(IpAddr),
+}
+
+impl Link {
+    /// The address at its other end, where it has one.
+    fn from(self) -> Option<IpAddr> {
+        match self {
+            Self::Plain(from) | Self::Tls(from) => Some(from),
+            Self::Socket(_) => None,
+        }
+    }
 }
 
 /// What one route asks of those who take it.
@@ -156,7 +168,7 @@ async fn who(gate: &Gate, link: Option<Link>, headers: &HeaderMap) -> Result<Cal
     }
     // A password opens one door only: the one behind which a token is made.
     let by_password = match (gate.need == Need::Login, user) {
-        (true, Some(user)) => flows::log_in(node, &user, secret).await?,
+        (true, Some(user)) => flows::log_in(node, (&user, secret), link.and_then(Link::from)).await?,
         (true, None) | (false, _) => None,
     };
     by_password.ok_or_else(|| Refusal::Credentials.into())

@@ -5,6 +5,7 @@
 //! comes from another machine is served under TLS alone.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,26 +155,27 @@ async fn sort(mut stream: TcpStream, front: Front) {
     }
     let mut first = [0];
     let Ok(Ok(1)) = timeout(front.head_timeout, stream.peek(&mut first)).await else { return };
-    let is_local = stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+    // One that has gone has no address any more.
+    let Ok(from) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
     match &front.tls {
         Some(tls) if first[0] == TLS_HANDSHAKE => {
             let shaken = timeout(front.head_timeout, tls.accept(stream)).await;
             match shaken {
-                Ok(Ok(stream)) => inside_tls(stream, front).await,
+                Ok(Ok(stream)) => inside_tls(stream, from, front).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a client of the API did not shake hands"),
                 Err(_) => {}
             }
         }
-        Some(_) if !is_local => {
+        Some(_) if !from.is_loopback() => {
             // There is nobody to tell when this fails.
             let _gone = stream.write_all(&error::tls_only()).await;
         }
-        Some(_) | None => http(stream, front, Link::Plain).await,
+        Some(_) | None => http(stream, front, Link::Plain(from)).await,
     }
 }
 
 /// Methods are words in capitals, names of waiting dynos are in small letters and digits.
-async fn inside_tls<S>(mut stream: S, front: Front)
+async fn inside_tls<S>(mut stream: S, from: IpAddr, front: Front)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -181,7 +183,7 @@ where
     let Ok(Ok(1)) = timeout(front.head_timeout, stream.read(&mut first)).await else { return };
     let stream = Replay::new(first[0], stream);
     if first[0].is_ascii_uppercase() {
-        http(stream, front, Link::Tls).await;
+        http(stream, front, Link::Tls(from)).await;
     } else {
         rendezvous::serve(&front.api, stream).await;
     }

@@ -141,6 +141,15 @@ enum OneOrMore {
     More(Vec<SocketAddr>),
 }
 
+impl From<OneOrMore> for Vec<SocketAddr> {
+    fn from(listen: OneOrMore) -> Self {
+        match listen {
+            OneOrMore::One(one) => vec![one],
+            OneOrMore::More(more) => more,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct NetworkSection {
@@ -352,20 +361,15 @@ impl Config {
             (None, Some(listen)) => listen,
             (None, None) => loopback(ROUTER_PORT),
         };
-        let git = match (args.git_port, file.git.listen) {
+        let git = match (args.git_port, file.git.listen.map(Vec::from)) {
             (Some(port), _) => loopback(port),
-            (None, Some(OneOrMore::One(listen))) => vec![listen],
-            (None, Some(OneOrMore::More(listen))) if listen.is_empty() => {
-                return Err(ConfigError::NowhereForTheApi);
-            }
-            (None, Some(OneOrMore::More(listen))) => listen,
+            (None, Some(listen)) if listen.is_empty() => return Err(ConfigError::NowhereForTheApi),
+            (None, Some(listen)) => listen,
             (None, None) => loopback(GIT_PORT),
         };
         let ssh = match (args.ssh_port, file.ssh.listen) {
             (Some(port), _) => loopback(port),
-            (None, Some(OneOrMore::One(listen))) => vec![listen],
-            (None, Some(OneOrMore::More(listen))) => listen,
-            (None, None) => Vec::new(),
+            (None, listen) => listen.map(Vec::from).unwrap_or_default(),
         };
         let below = |folder: &str, default: &str| {
             args.root.as_ref().map_or_else(|| PathBuf::from(default), |root| root.join(folder))

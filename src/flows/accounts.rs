@@ -1,19 +1,17 @@
 //! Users, logging in, and tokens.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::IpAddr;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
 use rand::RngCore as _;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::domain::{Authorization, Email, Scopes, User};
 use crate::flows::Node;
 use crate::flows::caller::{Caller, digest};
 use crate::flows::error::FlowError;
+use crate::flows::logins;
 use crate::store::{NewAuthorization, StoreError};
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -23,14 +21,6 @@ pub const PASSWORD_BYTES_MIN: usize = 10;
 const PASSWORD_BYTES_MAX: usize = 1024;
 /// Bytes of a password's salt.
 const SALT_BYTES: usize = 16;
-/// Passwords looked at at once: each look takes 19 MiB and tens of milliseconds.
-const LOOKS_MAX: usize = 2;
-/// Wrong passwords in a row after which a name is not listened to for a while.
-const FAILURES_MAX: u32 = 10;
-/// How long a name is then not listened to.
-const FAILURES_PAUSE: Duration = Duration::from_secs(300);
-/// Names whose failures are remembered; when there are more, the oldest is forgotten.
-const FAILURES_NAMES_MAX: usize = 10_000;
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
 /// What a token begins with, so that people and scanners know what they see.
@@ -39,55 +29,6 @@ const TOKEN_PREFIX: &str = "dyno-";
 const HINT_CHARS: usize = TOKEN_PREFIX.len() + 4;
 /// Characters of a token's description.
 const DESCRIPTION_CHARS_MAX: usize = 200;
-
-/// Guards against guessing.
-pub(super) struct Logins {
-    looks: Semaphore,
-    failures: Mutex<HashMap<Email, Failures>>,
-}
-
-struct Failures {
-    number: u32,
-    last: Instant,
-}
-
-impl Default for Logins {
-    fn default() -> Self {
-        Self { looks: Semaphore::new(LOOKS_MAX), failures: Mutex::default() }
-    }
-}
-
-impl Logins {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Email, Failures>) -> T) -> T {
-        // A map cannot be left half changed by a panic.
-        act(&mut self.failures.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn is_paused(&self, user: &Email) -> bool {
-        self.with(|all| {
-            all.get(user).is_some_and(|f| f.number >= FAILURES_MAX && f.last.elapsed() < FAILURES_PAUSE)
-        })
-    }
-
-    fn failed(&self, user: &Email) {
-        self.with(|all| {
-            all.retain(|_, failures| failures.last.elapsed() < FAILURES_PAUSE);
-            if all.len() >= FAILURES_NAMES_MAX
-                && let Some(oldest) = all.iter().min_by_key(|(_, f)| f.last).map(|(user, _)| user.clone())
-            {
-                all.remove(&oldest);
-            }
-            let failures =
-                all.entry(user.clone()).or_insert_with(|| Failures { number: 0, last: Instant::now() });
-            failures.number += 1;
-            failures.last = Instant::now();
-        });
-    }
-
-    fn succeeded(&self, user: &Email) {
-        self.with(|all| all.remove(user));
-    }
-}
 
 /// Makes a user who can log in.
 ///
@@ -155,11 +96,15 @@ async fn look<T: Send + 'static>(
 /// Who shows this name and password. Nobody, when they are wrong; that takes as long for a name that does not exist.
 ///
 /// # Errors
-/// The name has failed too often of late, or the node fails.
-pub async fn log_in(node: &Node, email: &str, password: String) -> Result<Option<Caller>, FlowError> {
+/// The name, or the address that the attempt comes from, has failed too often of late, or the node fails.
+pub async fn log_in(
+    node: &Node,
+    (email, password): (&str, String),
+    from: Option<IpAddr>,
+) -> Result<Option<Caller>, FlowError> {
     let Ok(email) = email.parse::<Email>() else { return Ok(None) };
-    if node.logins().is_paused(&email) {
-        return Err(Refusal::TooManyLogins { pause_s: FAILURES_PAUSE.as_secs() }.into());
+    if node.logins().is_paused(&email, from) {
+        return Err(Refusal::TooManyLogins { pause_s: logins::PAUSE.as_secs() }.into());
     }
     let kept = node.store().password_digest(&email).await?;
     let is_right = look(node, move || match kept {
@@ -175,7 +120,7 @@ pub async fn log_in(node: &Node, email: &str, password: String) -> Result<Option
         node.logins().succeeded(&email);
         Ok(Some(Caller::logged_in(node, email)))
     } else {
-        node.logins().failed(&email);
+        node.logins().failed(&email, from);
         Ok(None)
     }
 }

@@ -25,6 +25,7 @@ mod error;
 mod features;
 mod haiku;
 mod locks;
+mod logins;
 mod node;
 mod phase;
 mod pipelines;

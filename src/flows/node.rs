@@ -9,13 +9,13 @@ use tokio::sync::{Notify, watch};
 use crate::domain::{
     App, AppId, AppName, Certificates, CustomDomain, Email, Formation, NodeMemory, Sizes, StackName,
 };
-use crate::flows::accounts::Logins;
 use crate::flows::announce::{Describe, Subject};
 use crate::flows::attach::Waiting;
 use crate::flows::authority::Authority;
 use crate::flows::certificates::{Showcase, Shown};
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
+use crate::flows::logins::Logins;
 use crate::flows::phase::Phases;
 use crate::flows::ports::{Builder, Desired, Dynos};
 use crate::logs::LogService;

@@ -74,7 +74,8 @@ async fn stage() -> Stage {
 async fn tenant(stage: &Stage, name: &str) -> Caller {
     let email = format!("{name}@example.com");
     flows::create_user(&stage.node, &email, "a long password".to_owned()).await.unwrap();
-    let caller = flows::log_in(&stage.node, &email, "a long password".to_owned()).await.unwrap().unwrap();
+    let shown = (email.as_str(), "a long password".to_owned());
+    let caller = flows::log_in(&stage.node, shown, None).await.unwrap().unwrap();
     make_key(stage, name, &["ed25519"]).await;
     let public = std::fs::read_to_string(stage.dir.path().join(format!("{name}.pub"))).unwrap();
     flows::add_ssh_key(&stage.node, &caller, &public).await.unwrap();

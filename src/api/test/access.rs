@@ -108,7 +108,7 @@ impl Tcp {
 
     async fn caller(&self, email: &str) -> Caller {
         let password = "a good password".to_owned();
-        flows::log_in(&self.stage.node, email, password).await.unwrap().unwrap()
+        flows::log_in(&self.stage.node, (email, password), None).await.unwrap().unwrap()
     }
 }
 
@@ -185,7 +185,13 @@ async fn every_route_lets_in_whom_the_table_names() {
         ]);
         for route in table().iter().filter(|route| route.need != Need::Nothing) {
             let gate = Gate { api: tcp.api.clone(), door: Door::Tcp(Token::new(TOKEN)), need: route.need };
-            let admitted = admit(&gate, Some(Link::Plain), (&route.method, &headers), Some("example")).await;
+            let admitted = admit(
+                &gate,
+                Some(Link::Plain(std::net::Ipv4Addr::LOCALHOST.into())),
+                (&route.method, &headers),
+                Some("example"),
+            )
+            .await;
             let status = admitted.map_or_else(
                 |error| axum::response::IntoResponse::into_response(error).status().as_u16(),
                 |_| 200,
@@ -251,6 +257,26 @@ async fn tricks_open_no_door() {
     let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(crate::api::body::JSON_BYTES_MAX));
     let (status, body) = tcp.call("POST", "/apps", &stranger, &long).await;
     assert_eq!((status, &body["id"]), (413, &json!("payload_too_large")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_one_password_for_many_names_is_not_listened_to() {
+    use base64::Engine as _;
+    let tcp = Tcp::open().await;
+    tcp.user("me@home.example", &["global"]).await;
+    let wanted = r#"{"description":"a test","expires_in":60,"scope":["global"]}"#;
+    let basic = |pair: String| format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
+    let guess = |number: u32| basic(format!("user{number}@home.example:a password"));
+    let mut refused = 0;
+    for number in 0..50 {
+        let status = tcp.call("POST", "/oauth/authorizations", &guess(number), wanted).await.0;
+        refused += u32::from(status == 401);
+    }
+    assert_eq!(refused, 50);
+    let right = basic("me@home.example:a good password".to_owned());
+    assert_eq!(tcp.call("POST", "/oauth/authorizations", &right, wanted).await.0, 429);
+    let token = format!("Bearer {TOKEN}");
+    assert_eq!(tcp.call("GET", "/account", &token, "").await.0, 200, "a token is no guess");
 }
 
 #[tokio::test]
