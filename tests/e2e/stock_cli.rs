@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -74,6 +76,30 @@ impl<'a> Stock<'a> {
         said.out
     }
 
+    /// Runs a command that must end well, and is told `typed` on standard input.
+    fn typed(&mut self, at: &Path, args: &[&str], typed: &str) -> String {
+        let mut command = self.command(at, args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "heroku {args:?}: {output:?}");
+        self.passed.insert(args[0].to_owned());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Edits the config vars as a person does, with an editor that adds a line.
+    fn edits_config(&mut self, at: &Path, line: &str) {
+        let editor = self.home.join("editor");
+        fs::write(&editor, format!("#!/bin/sh\nprintf '\\n{line}\\n' >> \"$1\"\n")).unwrap();
+        fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = self.command(at, &["config:edit", "-a", "day"]);
+        let mut terminal = Terminal::open(24, 200, command.env("EDITOR", &editor).env_remove("VISUAL"));
+        terminal.until("with these values?");
+        terminal.keys("y\r");
+        assert_eq!(terminal.end().code(), Some(0));
+        self.passed.insert("config:edit".to_owned());
+    }
+
     fn ok(&mut self, at: &Path, args: &[&str], told: &[&str]) -> String {
         self.tries(at, args, 0, told)
     }
@@ -98,6 +124,9 @@ fn the_stock_command_drives_a_day() {
     one_off_dynos(&mut stock, &source);
     logs(&mut stock, &source);
     how_it_is_reached(&mut stock, &source);
+    switches(&mut stock, &source);
+    a_pipeline(&mut stock, &source);
+    hooks(&mut stock, &source);
     people(&mut stock, &source);
     the_end(&mut stock, &source);
     table(&stock);
@@ -122,7 +151,13 @@ fn the_account(stock: &mut Stock<'_>) {
     let id = made["id"].as_str().unwrap().to_owned();
     stock.ok(&at, &["authorizations"], &["a test", &id]);
     stock.ok(&at, &["authorizations:info", &id], &["a test"]);
-    stock.ok(&at, &["authorizations:revoke", &id], &["a test"]);
+    stock.ok(&at, &["authorizations:update", &id, "-d", "another test"], &["Updating", "done"]);
+    stock.ok(&at, &["authorizations:info", &id], &["another test"]);
+    stock.ok(&at, &["authorizations:rotate", &id], &["Rotating", "done"]);
+    stock.ok(&at, &["authorizations:revoke", &id], &["another test"]);
+    let made = stock.ok(&at, &["authorizations:create", "-d", "for a moment", "--json"], &[]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    stock.ok(&at, &["authorizations:destroy", made["id"].as_str().unwrap()], &["for a moment"]);
     stock.ok(&at, &["clients"], &[]);
     stock.ok(&at, &["sessions"], &[]);
     stock.ok(&at, &["regions"], &["us"]);
@@ -163,6 +198,12 @@ fn a_first_push(stock: &mut Stock<'_>, at: &Path) {
     assert!(pushed.status.success(), "{said}\n{}", stock.node.log());
     assert!(said.contains("Verifying deploy... done."), "{said}");
     eventually("the app answers", || stock.node.get("day", "/").0 == 200);
+    let remote = Command::new("git").current_dir(at).args(["remote", "get-url", "heroku"]).output().unwrap();
+    let remote = String::from_utf8(remote.stdout).unwrap();
+    let host = remote.trim().trim_start_matches("https://").trim_end_matches("/day.git");
+    let wanted = format!("protocol=https\nhost={host}\n\n");
+    let said = stock.typed(at, &["git:credentials", "get"], &wanted);
+    assert!(said.contains("username=heroku\npassword="), "{said}");
     let clone = stock.home.clone();
     stock.ok(&clone, &["git:clone", "-a", "day", "cloned"], &[]);
     assert!(clone.join("cloned/Procfile").exists());
@@ -175,11 +216,13 @@ fn config_and_releases(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["config:unset", "A"], &["Unsetting A", "done, v5"]);
     stock.ok(at, &["config:set", "C=3"], &["v6"]);
     stock.ok(at, &["config:remove", "C"], &["v7"]);
-    stock.ok(at, &["releases"], &["Current: v7", "Remove C config vars", "Deploy "]);
-    stock.ok(at, &["releases:info"], &["Release v7", "admin@localhost"]);
+    stock.edits_config(at, "D=4");
+    assert_eq!(stock.ok(at, &["config:get", "D"], &[]), "4\n");
+    stock.ok(at, &["releases"], &["Current: v8", "Remove C config vars", "Deploy "]);
+    stock.ok(at, &["releases:info"], &["Release v8", "admin@localhost"]);
     stock.ok(at, &["releases:info", "v4"], &["Release v4", "two words"]);
     stock.ok(at, &["releases:output"], &["no release output"]);
-    stock.ok(at, &["releases:rollback", "v4"], &["Rolling back", "to v4... done, v8"]);
+    stock.ok(at, &["releases:rollback", "v4"], &["Rolling back", "to v4... done, v9"]);
     stock.ok(at, &["releases"], &["Rollback to v4"]);
 }
 
@@ -210,6 +253,8 @@ fn one_off_dynos(stock: &mut Stock<'_>, at: &Path) {
     stock.tries(at, &["run", "-x", "echo he''llo; exit 7"], 7, &["hello", "exited with code 7"]);
     stock.ok(at, &["run", "-x", "echo $B"], &["two words"]);
     stock.ok(at, &["run", "--no-tty", "tty"], &["not a tty"]);
+    stock.tries(at, &["rake", "-x", "db:migrate"], 127, &["rake: command not found"]);
+    stock.ok(at, &["console"], &["console: command not found"]);
     stock.ok(
         at,
         &["run:detached", "echo in the back''ground"],
@@ -258,11 +303,81 @@ fn how_it_is_reached(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["drains:remove", url], &["Successfully removed drain"]);
 }
 
+fn switches(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["features"], &["preboot"]);
+    stock.ok(at, &["features:info", "preboot"], &["preboot"]);
+    stock.ok(at, &["features:disable", "preboot"], &["Disabling preboot", "done"]);
+    stock.ok(at, &["features:enable", "preboot"], &["Enabling preboot", "done"]);
+    let feature = "runtime-dyno-metadata";
+    stock.ok(at, &["labs"], &["User Features"]);
+    stock.ok(at, &["labs:info", feature], &[feature]);
+    stock.ok(at, &["labs:enable", feature], &["Enabling", "done"]);
+    stock.ok(at, &["labs:disable", feature], &["Disabling", "done"]);
+    stock.ok(at, &["apps:stacks:set", "cedar-13"], &["cedar-13"]);
+    let (one, other) = ("https://packs.example.com/one.git", "https://packs.example.com/other.git");
+    stock.ok(at, &["buildpacks:set", one], &["Buildpack set"]);
+    stock.ok(at, &["buildpacks:add", other], &["Buildpack added", other]);
+    stock.ok(at, &["buildpacks:remove", one], &["Buildpack removed", other]);
+    stock.ok(at, &["buildpacks:clear"], &["Buildpack"]);
+}
+
+fn a_pipeline(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["apps:create", "day-prod", "--no-remote"], &["Creating", "done"]);
+    let made = ["pipelines:create", "days", "-a", "day", "-s", "staging"];
+    stock.ok(at, &made, &["Creating days pipeline... done", "as staging... done"]);
+    stock.ok(at, &["pipelines"], &["days"]);
+    let added = ["pipelines:add", "days", "-a", "day-prod", "-s", "production"];
+    stock.ok(at, &added, &["as production... done"]);
+    stock.ok(at, &["pipelines:info", "days"], &["day-prod", "staging", "production", "admin@localhost"]);
+    stock.ok(at, &["pipelines:promote"], &["Promotion successful", "day-prod: succeeded"]);
+    stock.tries(at, &["pipelines:promote"], 1, &["day-prod: failed", "runs this slug already"]);
+    stock.ok(at, &["releases", "-a", "day-prod"], &["Promote day v"]);
+    eventually("what was promoted answers", || stock.node.get("day-prod", "/").0 == 200);
+    stock.ok(at, &["apps:diff", "day", "day-prod"], &["config"]);
+    stock.ok(at, &["pipelines:update", "-a", "day-prod", "-s", "staging"], &["done"]);
+    stock.ok(at, &["pipelines:remove", "-a", "day-prod"], &["done"]);
+    stock.ok(at, &["pipelines:rename", "days", "nights"], &["done"]);
+    stock.node.ok(&["users:create", "heir@example.com"]);
+    let given = ["pipelines:transfer", "heir@example.com", "-p", "nights", "--confirm", "nights"];
+    stock.ok(at, &given, &["Transferring", "done"]);
+    stock.ok(at, &["pipelines:destroy", "nights"], &["done"]);
+    stock.ok(at, &["apps:destroy", "-a", "day-prod", "--confirm", "day-prod"], &["done"]);
+}
+
+fn hooks(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["webhooks"], &["has no webhooks"]);
+    let url = "http://127.0.0.1:9/in";
+    let made = ["webhooks:add", "-i", "api:release", "-l", "notify", "-u", url];
+    stock.ok(at, &made, &["Adding webhook", "done", "Webhooks Signing Secret"]);
+    stock.ok(at, &["webhooks"], &[url, "api:release", "notify"]);
+    let first = |what: &str| {
+        let all: serde_json::Value =
+            serde_json::from_str(&stock.node.ok(&[what, "-a", "day", "--json"])).unwrap();
+        all[0].clone()
+    };
+    let id = first("webhooks")["id"].as_str().unwrap().to_owned();
+    stock.ok(at, &["config:set", "TOLD=1"], &["done"]);
+    let is_given_up = || first("webhooks:deliveries")["status"] == "failed";
+    eventually("a delivery to this machine is given up", is_given_up);
+    let delivery = first("webhooks:deliveries")["id"].as_str().unwrap().to_owned();
+    let event = first("webhooks:events")["id"].as_str().unwrap().to_owned();
+    stock.ok(at, &["webhooks:deliveries"], &[&delivery, "AddressNotAllowed"]);
+    stock.ok(at, &["webhooks:deliveries:info", &delivery], &["Set TOLD config vars"]);
+    stock.ok(at, &["webhooks:events"], &[&event, "release", "create"]);
+    stock.ok(at, &["webhooks:events:info", &event], &["Set TOLD config vars"]);
+    stock.ok(at, &["webhooks:info", &id], &[url, "notify"]);
+    let changed = ["webhooks:update", &id, "-i", "api:build", "-l", "sync", "-u", url];
+    stock.ok(at, &changed, &["Updating webhook", "done"]);
+    stock.ok(at, &["webhooks:info", &id], &["api:build", "sync"]);
+    stock.ok(at, &["webhooks:remove", &id], &["Removing webhook", "done"]);
+}
+
 fn people(stock: &mut Stock<'_>, at: &Path) {
     stock.node.ok(&["users:create", "friend@example.com"]);
     stock.ok(at, &["access:add", "friend@example.com"], &["friend@example.com", "done"]);
     stock.ok(at, &["access"], &["friend@example.com", "collaborator"]);
     stock.ok(at, &["access:remove", "friend@example.com"], &["friend@example.com", "done"]);
+    stock.ok(at, &["apps:transfer", "friend@example.com"], &["friend@example.com", "done"]);
     stock.tries(at, &["access:add", "nobody@example.com"], 2, &["Couldn't find that user"]);
 }
 
