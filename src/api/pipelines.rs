@@ -10,11 +10,13 @@ use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
+use crate::domain::Email;
 use crate::flows::{self, Caller};
 use crate::wire::api::{
-    App, CreateCoupling, FilterApps, Pipeline, PipelineCoupling, SetPipeline, UpdateCoupling, stable_id,
+    App, CreateCoupling, FilterApps, Pipeline, PipelineCoupling, PipelineTransfer, SetPipeline,
+    TransferPipeline, UpdateCoupling, stable_id,
 };
-use crate::wire::api_errors::Refusal;
+use crate::wire::api_errors::{Missing, Refusal};
 
 /// How clients look for a pipeline of a name.
 #[derive(Deserialize)]
@@ -78,6 +80,24 @@ pub(super) async fn destroy(
 ) -> Result<Json<Pipeline>, ApiError> {
     let removed = flows::remove_pipeline(&api.node, &caller, &key).await?;
     Ok(Json(view::pipeline(&api.node, &removed, &asked)))
+}
+
+/// Gives a pipeline away. The new owner is named by identity, which `GET /users/:user` tells.
+pub(super) async fn transfer(
+    State(api): State<Api>,
+    caller: Caller,
+    Input(body): Input<TransferPipeline>,
+) -> Result<(StatusCode, Json<PipelineTransfer>), ApiError> {
+    let TransferPipeline { pipeline, new_owner } = body;
+    let key = pipeline.id.to_string();
+    let before = flows::pipeline(&api.node, &caller, &key).await?;
+    let named = |user: &Email| stable_id("user", user.as_str()) == new_owner.id;
+    let recipient = flows::user_names(&api.node).await?.into_iter().find(named);
+    let recipient = recipient.ok_or_else(|| Refusal::NotFound(Missing::User(new_owner.id.to_string())))?;
+    let after = flows::give_pipeline(&api.node, &caller, &key, &recipient).await?;
+    let owner = |found| view::pipeline_owner(flows::pipeline_owner(&api.node, found));
+    let transfer = PipelineTransfer { pipeline, previous_owner: owner(&before), new_owner: owner(&after) };
+    Ok((StatusCode::CREATED, Json(transfer)))
 }
 
 pub(super) async fn list_couplings(

@@ -244,6 +244,8 @@ fn of_pipelines() -> Vec<Route> {
             Common,
             pipelines::couplings_of_pipeline,
         ),
+        row(Method::POST, "/pipeline-transfers", Common, pipelines::transfer),
+        row(Method::GET, "/users/{user}", Common, users::show),
         row(Method::GET, "/users/~/pipeline-couplings", Common, pipelines::list_couplings),
         row(Method::GET, "/pipeline-couplings", Common, pipelines::list_couplings),
         row(Method::POST, "/pipeline-couplings", Common, pipelines::create_coupling),

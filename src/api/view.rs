@@ -263,15 +263,20 @@ pub(super) fn slug(release: &domain::Release, slug: &domain::Slug) -> api::Slug 
 
 /// A pipeline.
 pub(super) fn pipeline(node: &Node, found: &domain::Pipeline, asked: &Asked) -> api::Pipeline {
-    let UserRef { email, id } = user(flows::pipeline_owner(node, found).as_str());
     api::Pipeline {
         created_at: timestamp(found.created_at_s),
         generation: asked.generation(),
         id: found.id,
         name: found.name.to_string(),
-        owner: Some(PipelineOwner { email: Some(email), id, kind: "user".to_owned() }),
+        owner: Some(pipeline_owner(flows::pipeline_owner(node, found))),
         updated_at: timestamp(found.updated_at_s),
     }
+}
+
+/// Whose a pipeline is.
+pub(super) fn pipeline_owner(owner: &domain::Email) -> PipelineOwner {
+    let UserRef { email, id } = user(owner.as_str());
+    PipelineOwner { email: Some(email), id, kind: "user".to_owned() }
 }
 
 /// An app's place in a pipeline.

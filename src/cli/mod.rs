@@ -142,6 +142,8 @@ enum Command {
     PipelinesRename(command::pipelines::RenameArgs),
     #[command(name = "pipelines:destroy")]
     PipelinesDestroy(command::pipelines::DestroyArgs),
+    #[command(name = "pipelines:transfer")]
+    PipelinesTransfer(command::pipelines::TransferArgs),
     #[command(name = "pipelines:promote")]
     PipelinesPromote(command::pipelines_promote::Args),
     #[command(name = "pipelines:diff")]
@@ -385,6 +387,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::PipelinesRemove(args) => args.run(&context).await.map(done),
         Command::PipelinesRename(args) => args.run(&context).await.map(done),
         Command::PipelinesDestroy(args) => args.run(&context).await.map(done),
+        Command::PipelinesTransfer(args) => args.run(&context).await.map(done),
         Command::PipelinesPromote(args) => args.run(&context).await.map(done),
         Command::PipelinesDiff(args) => args.run(&context).await.map(done),
         Command::Webhooks(args) => args.run(&context).await.map(done),

@@ -48,6 +48,18 @@ pub async fn users(node: &Node) -> Result<Vec<User>, FlowError> {
     Ok(node.store().users().await?)
 }
 
+/// The names of all who can be given something: the users, and the administrator.
+///
+/// # Errors
+/// The node fails.
+pub async fn user_names(node: &Node) -> Result<Vec<Email>, FlowError> {
+    let mut names: Vec<Email> = node.store().users().await?.into_iter().map(|user| user.email).collect();
+    if !names.contains(&node.settings().owner) {
+        names.push(node.settings().owner.clone());
+    }
+    Ok(names)
+}
+
 /// Gives a user another password; tokens of the user are worth nothing from then on.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ mod webhooks;
 pub use access::{Actor, Token, TokenError};
 pub use accounts::{
     AuthorizationRequest, PASSWORD_BYTES_MIN, authorization, authorizations, authorize, create_user,
-    describe, log_in, remove_user, revoke, rotate, set_password, users,
+    describe, log_in, remove_user, revoke, rotate, set_password, user_names, users,
 };
 pub use announce::{Describe, Subject, announce};
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, infos, update};
@@ -67,8 +67,9 @@ pub use locks::BuildPermit;
 pub use node::{Node, Parts, Quotas, Settings};
 pub use phase::{Phase, PhaseOutcome, release_output};
 pub use pipelines::{
-    Place, add_to_pipeline, apps_among, create_pipeline, move_in_pipeline, pipeline, pipeline_owner,
-    pipelines, place, place_of, places, places_in, remove_from_pipeline, remove_pipeline, rename_pipeline,
+    Place, add_to_pipeline, apps_among, create_pipeline, give_pipeline, move_in_pipeline, pipeline,
+    pipeline_owner, pipelines, place, place_of, places, places_in, remove_from_pipeline, remove_pipeline,
+    rename_pipeline,
 };
 pub use promotion::{PromotionRequest, promote, promotion};
 pub use push::{Push, Pushed, Transcript, begin_push, follow_release, push};

@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use crate::domain::{App, AppId, AppRight, Coupling, Email, Pipeline, PipelineName, Stage};
 use crate::flows::Node;
+use crate::flows::accounts::require_user;
 use crate::flows::apps::find;
 use crate::flows::caller::{Caller, Role, permit, right_on};
 use crate::flows::error::FlowError;
-use crate::flows::sharing::apps_for;
+use crate::flows::sharing::{apps_for, owner, transfer};
 use crate::store::StoreError;
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -122,6 +123,29 @@ pub async fn rename_pipeline(
     require_owner(caller, &found)?;
     let name = name.parse().map_err(Refusal::PipelineName)?;
     Ok(node.store().rename_pipeline(found.id, name).await?)
+}
+
+/// Gives a pipeline to another user, and with it those of its apps that are its owner's. The apps go first: what is cut off
+/// can be asked for again.
+///
+/// # Errors
+/// It is not the caller's, there is no such user, or the node fails.
+pub async fn give_pipeline(
+    node: &Node,
+    caller: &Caller,
+    key: &str,
+    recipient: &Email,
+) -> Result<Pipeline, FlowError> {
+    let found = pipeline(node, caller, key).await?;
+    require_owner(caller, &found)?;
+    require_user(node, recipient).await?;
+    for coupling in node.store().couplings().await?.iter().filter(|place| place.pipeline == found.id) {
+        let app = node.store().app_by_id(coupling.app).await?;
+        if let Some(app) = app.filter(|app| owner(node, app) == pipeline_owner(node, &found)) {
+            transfer(node, &app, recipient.as_str()).await?;
+        }
+    }
+    Ok(node.store().give_pipeline(found.id, recipient.clone()).await?)
 }
 
 /// Removes a pipeline, not its apps, and tells what it was.

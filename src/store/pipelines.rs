@@ -70,6 +70,23 @@ impl Store {
         .await
     }
 
+    /// Gives a pipeline to another user.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchPipeline`], or the database fails.
+    pub async fn give_pipeline(&self, id: Uuid, owner: Email) -> Result<Pipeline, StoreError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to give a pipeline away")?;
+            let sql = "UPDATE pipelines SET owner = ?2, updated_at_s = ?3 WHERE id = ?1";
+            let values = params![id.to_string(), owner.as_str(), now_s()];
+            transaction.execute(sql, values).attempt("give a pipeline away")?;
+            let given = pipeline(&transaction, id)?.ok_or(StoreError::NoSuchPipeline)?;
+            transaction.commit().attempt("keep the owner of a pipeline")?;
+            Ok(given)
+        })
+        .await
+    }
+
     /// Removes a pipeline; its apps stay, and are in none. One that is gone already stays gone.
     ///
     /// # Errors

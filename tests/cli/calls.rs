@@ -320,6 +320,20 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "pipelines:transfer",
+        &[
+            &["pipelines:create", "shop", "-a", "example"],
+            &["users:create", "friend@example.com"],
+            &["pipelines:transfer", "friend@example.com", "-p", "shop"],
+            &["pipelines:transfer", "friend@example.com", "-p", "shop", "--confirm", "shpo"],
+            &["pipelines:transfer", "friend@example.com", "-p", "shop", "--confirm", "shop"],
+            &["pipelines:info", "shop"],
+            &["info", "-a", "example"],
+            &["pipelines:transfer", "nobody@example.com", "-p", "shop", "--confirm", "shop"],
+            &["pipelines:transfer", "friend@example.com", "-p", "missing", "--confirm", "missing"],
+        ],
+    ),
+    (
         "pipelines:promote",
         &[
             &["pipelines:promote", "-a", "example"],

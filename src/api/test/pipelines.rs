@@ -105,6 +105,19 @@ async fn a_pipeline_is_there_for_those_who_have_part_in_it() {
     for (method, body) in [("PATCH", json!({ "name": "mine" })), ("DELETE", Value::Null)] {
         assert_eq!(cast.ask(&cast.two, method, &path, body).await.0, 403, "{method}");
     }
+    let recipient = cast.done(&cast.one, "GET", "/users/two@example.com", Value::Null).await;
+    let given = json!({ "pipeline": { "id": mine }, "new_owner": { "id": recipient["id"], "type": "user" } });
+    assert_eq!(cast.ask(&cast.two, "POST", "/pipeline-transfers", given.clone()).await.0, 403, "no taking");
+    cast.app(&cast.root, "of-root").await;
+    assert_eq!(cast.couple(&cast.root, "of-root", "shop", "production").await.0, 201);
+    cast.done(&cast.one, "POST", "/pipeline-transfers", given).await;
+    for (app, owner) in [("shop-secret", "two@example.com"), ("of-root", "me@example.com")] {
+        let shown = cast.done(&cast.root, "GET", &format!("/apps/{app}"), Value::Null).await;
+        assert_eq!(shown["owner"]["email"], owner, "{app}");
+    }
+    let back = cast.done(&cast.two, "GET", "/users/one@example.com", Value::Null).await;
+    let back = json!({ "pipeline": { "id": mine }, "new_owner": { "id": back["id"], "type": "user" } });
+    cast.done(&cast.two, "POST", "/pipeline-transfers", back).await;
     cast.done(&cast.one, "PATCH", &path, json!({ "name": "store" })).await;
     cast.done(&cast.root, "DELETE", "/pipelines/store", Value::Null).await;
     let (status, told) =

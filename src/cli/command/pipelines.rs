@@ -1,4 +1,6 @@
-//! `dyno pipelines`, `pipelines:create`, `info`, `add`, `update`, `remove`, `rename` and `destroy`
+//! `dyno pipelines`, `pipelines:create`, `info`, `add`, `update`, `remove`, `rename`, `destroy` and `transfer`
+
+use std::io::BufRead as _;
 
 use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -7,7 +9,11 @@ use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, ruled, shown_app};
-use crate::wire::api::{CreateCoupling, Pipeline, PipelineCoupling, SetPipeline, UpdateCoupling};
+use crate::sys::tty;
+use crate::wire::api::{
+    ById, CreateCoupling, Pipeline, PipelineCoupling, PipelineOwner, PipelineTransfer, SetPipeline,
+    TransferPipeline, UpdateCoupling, UserRef,
+};
 
 /// Ends of names by which an app's stage is guessed.
 const STAGES_BY_END: [(&str, &str); 8] = [
@@ -91,6 +97,20 @@ pub(in crate::cli) struct DestroyArgs {
     /// Name of the pipeline
     #[arg(value_name = "PIPELINE")]
     pipeline: String,
+}
+
+/// Give a pipeline to another user, and with it those of its apps that are its owner's
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct TransferArgs {
+    /// The user's name
+    #[arg(value_name = "OWNER")]
+    owner: String,
+    /// Name of the pipeline
+    #[arg(short, long, value_name = "PIPELINE")]
+    pipeline: String,
+    /// Name of the pipeline once more, instead of being asked for it
+    #[arg(short, long, value_name = "PIPELINE")]
+    confirm: Option<String>,
 }
 
 /// Where an app comes to stand.
@@ -205,10 +225,46 @@ impl DestroyArgs {
     }
 }
 
+impl TransferArgs {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let pipeline: Pipeline = context.client.get(&path(&self.pipeline)).await?;
+        let name = utf8_percent_encode(&self.owner, NON_ALPHANUMERIC);
+        let user: UserRef = context.client.get(&format!("/users/{name}")).await?;
+        let typed = match self.confirm {
+            Some(confirm) => confirm,
+            None => ask(&pipeline.name, &user.email)?,
+        };
+        if typed != pipeline.name {
+            return Err(Failure::NotConfirmed { typed, app: pipeline.name });
+        }
+        let text = format!("Transferring {} pipeline to the {} account", pipeline.name, user.email);
+        let body = TransferPipeline {
+            pipeline: ById { id: pipeline.id },
+            new_owner: PipelineOwner { email: None, id: user.id, kind: "user".to_owned() },
+        };
+        let given = context.client.send_json::<PipelineTransfer>(Method::POST, "/pipeline-transfers", &body);
+        let given = output::action(&text, given, |_| None).await?;
+        if context.node.json { output::json(&given) } else { Ok(()) }
+    }
+}
+
 impl StageArgs {
     fn of(&self, app: &str) -> String {
         self.stage.clone().unwrap_or_else(|| guessed(app).to_owned())
     }
+}
+
+fn ask(pipeline: &str, owner: &str) -> Result<String, Failure> {
+    if !tty::stdin_is_terminal() {
+        return Err(Failure::Usage(format!("Nobody can be asked here: confirm with --confirm {pipeline}.")));
+    }
+    output::note(&format!(
+        " \u{203a}   Warning: This will transfer {pipeline} and those of its apps that are its owner's to {owner}.\n \
+         \u{203a}   To proceed, type {pipeline} or re-run this command with --confirm {pipeline}\n\n> "
+    ));
+    let mut typed = String::new();
+    std::io::stdin().lock().read_line(&mut typed).map_err(Failure::local("read what you type"))?;
+    Ok(typed.trim().to_owned())
 }
 
 fn guessed(app: &str) -> &'static str {

@@ -42,7 +42,8 @@ pub use log_drain::{CreateLogDrain, LogDrain};
 pub use log_session::{CreateLogSession, LogSession};
 pub use pipeline::{
     AppsAmong, CreateCoupling, CreatePromotion, FilterApps, Pipeline, PipelineCoupling, PipelineOwner,
-    PipelinePromotion, PromotedApp, PromotionSource, PromotionTarget, SetPipeline, UpdateCoupling,
+    PipelinePromotion, PipelineTransfer, PromotedApp, PromotionSource, PromotionTarget, SetPipeline,
+    TransferPipeline, UpdateCoupling,
 };
 pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};

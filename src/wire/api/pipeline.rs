@@ -45,6 +45,26 @@ pub struct SetPipeline {
     pub owner: Option<PipelineOwner>,
 }
 
+/// Body of `POST /pipeline-transfers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferPipeline {
+    /// The pipeline.
+    pub pipeline: ById,
+    /// Whose it is to be.
+    pub new_owner: PipelineOwner,
+}
+
+/// A pipeline that went from one user to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelineTransfer {
+    /// The pipeline.
+    pub pipeline: ById,
+    /// Whose it was.
+    pub previous_owner: PipelineOwner,
+    /// Whose it is.
+    pub new_owner: PipelineOwner,
+}
+
 /// An app's place in a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PipelineCoupling {
