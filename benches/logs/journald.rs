@@ -4,11 +4,12 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::lines::{self, Counting};
-use crate::{Load, Run, cpu_of, until};
+use crate::measure::{Server, cpu_of, until};
+use crate::{Load, Run};
 
 const JOURNALD: &str = "/lib/systemd/systemd-journald";
 /// The namespace.
@@ -25,23 +26,11 @@ mount --bind "$1/store" /var/log/journal
 mount --bind "$1/run" /run
 exec "$2" "$3""#;
 
-/// Ended when dropped.
-struct Server(Child);
-
-impl Server {
-    /// Has it end in order, so that its files are whole.
-    fn end(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let _reaped = self.0.wait();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
+/// Has it end in order, so that its files are whole.
+fn end(mut server: Server) {
+    let pid = rustix::process::Pid::from_child(&server.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let _reaped = server.0.wait();
 }
 
 pub fn run(load: Load) -> Option<Run> {
@@ -69,7 +58,7 @@ pub fn run(load: Load) -> Option<Run> {
     lines::drain(producers);
     let took = began.elapsed();
     let cpu = cpu_of(pid) - before;
-    server.end();
+    end(server);
     let mut counting = Counting::default();
     counting.take(&text(&at("store")));
     Some(Run { took, cpu, found: counting.tally() })

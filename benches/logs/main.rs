@@ -17,15 +17,19 @@ mod lines;
 mod ours;
 mod rsyslog;
 
+#[path = "../measure.rs"]
+mod measure;
+
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::lines::Tally;
+use crate::measure::median;
 
 /// Lines from programs to files, beside rsyslog and systemd-journald
 #[derive(Debug, Parser)]
@@ -86,11 +90,6 @@ struct Contender {
     runs: Vec<Run>,
 }
 
-/// What a run may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Pause between two looks at how far something has come.
-const PAUSE: Duration = Duration::from_millis(1);
-
 fn main() -> ExitCode {
     if lines::is_producer() {
         lines::produce();
@@ -131,37 +130,11 @@ fn compare(arguments: &Arguments, load: Load) -> bool {
             println!("  {name:<10} {:>12}", "not here");
             continue;
         }
-        let rate = median(runs, |run| load.total() as f64 / run.took.as_secs_f64());
-        let cpu = median(runs, |run| run.cpu.as_secs_f64() * 1e6 / load.total() as f64);
+        let rate = median(runs.iter().map(|run| load.total() as f64 / run.took.as_secs_f64()));
+        let cpu = median(runs.iter().map(|run| run.cpu.as_secs_f64() * 1e6 / load.total() as f64));
         let lost: u64 = runs.iter().map(|run| run.found.lost(load)).sum();
         is_whole &= lost == 0;
         println!("  {name:<10} {rate:>12.0} {cpu:>14.2} {lost:>10}");
     }
     is_whole
-}
-
-fn median(runs: &[Run], figure: impl Fn(&Run) -> f64) -> f64 {
-    let mut figures: Vec<f64> = runs.iter().map(figure).collect();
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
-}
-
-/// Waits for what must come.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come about in {PATIENCE:?}");
-        std::thread::sleep(PAUSE);
-    }
-}
-
-/// Processor time that a process has used, its children's not counted (proc(5)).
-fn cpu_of(pid: u32) -> Duration {
-    /// Parts of a second in which the kernel counts, on every machine of today.
-    const TICKS: u64 = 100;
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    // The first one here is the third: utime and stime are the 14th and 15th.
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 1000 / TICKS)
 }

@@ -15,8 +15,9 @@ use dyno::logs::{Counter, LogService};
 use dyno::runtime::{Access, Container, Exec, IdMapped, SandboxMount};
 
 use crate::lines::{self, BLOCK_LINES, Counting};
+use crate::measure::{cpu_of, until};
 use crate::support::container::{Node, can_run};
-use crate::{Load, Run, cpu_of, until};
+use crate::{Load, Run};
 
 /// Lines on their way at one time: less than one ring holds, should all be in one.
 const WINDOW_LINES: u64 = 4096;

@@ -2,25 +2,16 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::lines::{self, Counting};
-use crate::{Load, Run, cpu_of, until};
+use crate::measure::{Server, cpu_of, until};
+use crate::{Load, Run};
 
 const RSYSLOG: &str = "/usr/sbin/rsyslogd";
 /// What the template puts before each line: a time of 32 characters, and ` app[web.N]: `.
 const PREFIX_BYTES: u64 = 45;
-
-/// Ended when dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
 
 pub fn run(load: Load) -> Option<Run> {
     if !Path::new(RSYSLOG).exists() {
