@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -40,10 +41,15 @@ struct Ours {
 
 pub fn start(setup: &Setup<'_>) -> Option<Box<dyn Proxy>> {
     let dir = tempfile::tempdir().unwrap();
+    // A router always has an address for plain HTTP; any will do where nobody comes by it.
+    let (plain, secure) = match setup.certificate {
+        Some(_) => (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), vec![setup.listen]),
+        None => (setup.listen, Vec::new()),
+    };
     let process = ProcessConfig {
         dir: dir.path().join("routers"),
-        listen: if setup.certificate.is_none() { vec![setup.listen] } else { Vec::new() },
-        secure: if setup.certificate.is_some() { vec![setup.listen] } else { Vec::new() },
+        listen: vec![plain],
+        secure,
         account: ACCOUNT,
         build: "bench".to_owned(),
         predecessor: None,
