@@ -17,7 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
-use crate::domain::{Certificate, CertificateError, CertificateFacts, SecretKey, Standing};
+use crate::domain::{Certificate, CertificateError, CertificateFacts, HostPattern, SecretKey, Standing};
 use crate::wire::api::timestamp;
 
 /// Characters in a line of PEM.
@@ -97,14 +97,17 @@ fn ordered<'a>(given: &'a [CertificateDer<'static>], own: usize) -> Result<Vec<&
 /// What a certificate says of itself; none where it cannot be read.
 pub(super) fn facts(certificate: &Certificate) -> Option<CertificateFacts> {
     let (_, parsed) = X509Certificate::from_der(certificate.chain.first()?).ok()?;
-    let names = parsed.subject_alternative_name().ok()?.map_or_else(Vec::new, |extension| {
-        let names = extension.value.general_names.iter();
-        names
-            .filter_map(|name| {
-                if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
-            })
-            .collect()
-    });
+    let names = match parsed.subject_alternative_name().ok()? {
+        Some(extension) => {
+            let names = extension.value.general_names.iter();
+            names
+                .filter_map(|name| {
+                    if let GeneralName::DNSName(name) = name { Some(name.to_ascii_lowercase()) } else { None }
+                })
+                .collect()
+        }
+        None => common_host(parsed.subject()).into_iter().collect(),
+    };
     Some(CertificateFacts {
         subject: slashed(parsed.subject()),
         issuer: slashed(parsed.issuer()),
@@ -112,6 +115,13 @@ pub(super) fn facts(certificate: &Certificate) -> Option<CertificateFacts> {
         starts_at_s: parsed.validity().not_before.timestamp(),
         expires_at_s: parsed.validity().not_after.timestamp(),
     })
+}
+
+/// The host that a common name is: what a certificate without the extension for names is for (RFC 6125, section 6.4.4), as
+/// `openssl req` makes it unless told otherwise, and with it the platform's `certs:generate`.
+fn common_host(subject: &X509Name<'_>) -> Option<String> {
+    let name = subject.iter_common_name().last()?.as_str().ok()?.to_ascii_lowercase();
+    name.parse::<HostPattern>().is_ok().then_some(name)
 }
 
 /// `/C=DE/O=Example/CN=www.example.com`
@@ -222,6 +232,20 @@ mod test {
         assert!(is_vouched_for(&read, roots));
         assert!(!is_vouched_for(&read, RootCertStore::empty()));
         assert_eq!(standing(&read), Standing::Unknown);
+    }
+
+    #[test]
+    fn a_common_name_is_the_host_where_no_other_names_are_given() {
+        let named = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut params = CertificateParams::new(names).unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::CommonName, "Secure.example.com");
+            let made = signed(params, None);
+            facts(&read(&made.pem, &made.key.serialize_pem(), NOW_S).unwrap()).unwrap().names
+        };
+        assert_eq!(named(&[]), ["secure.example.com"]);
+        assert_eq!(named(&["www.example.com"]), ["www.example.com"]);
     }
 
     #[test]
