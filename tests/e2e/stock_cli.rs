@@ -283,6 +283,33 @@ fn logs(stock: &mut Stock<'_>, at: &Path) {
     terminal.until("/a-request-for-the-tail");
 }
 
+fn certificates(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["certs"], &["no SSL certificates"]);
+    let host = "secure.day.example";
+    stock.ok(at, &["domains:add", host], &[]);
+    let generate = ["certs:generate", "--selfsigned", "--now", host];
+    stock.ok(at, &generate, &["Your key and self-signed certificate have been generated.", "certs:add"]);
+    let [certificate, key] = ["crt", "key"].map(|end| at.join(format!("{host}.{end}")));
+    let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+    let add = stock.command(at, &["certs:add", certificate, key, "-a", "day"]);
+    let mut terminal = Terminal::open(24, 200, &add);
+    terminal.until("SSL certificate is self signed.");
+    terminal.until(host);
+    terminal.keys(" \r");
+    assert_eq!(terminal.end().code(), Some(0));
+    stock.passed.insert("certs:add".to_owned());
+    let listed = stock.ok(at, &["certs", "-a", "day"], &[host]);
+    assert!(!listed.contains("PRIVATE"), "{listed}");
+    stock.ok(at, &["certs:info", "--show-domains"], &[host, "Certificate details:"]);
+    let name = stock.ok(at, &["domains:info", host], &[]);
+    let name = name.lines().find_map(|line| line.strip_prefix("sni_endpoint:")).unwrap().trim().to_owned();
+    stock.ok(at, &["domains:update", host, "--cert", &name], &[&name]);
+    stock.ok(at, &["certs:generate", "--selfsigned", "--now", host], &["certs:update"]);
+    stock.ok(at, &["certs:update", certificate, key, "--confirm", "day"], &["Updated certificate details:"]);
+    stock.ok(at, &["certs:remove", "--confirm", "day"], &["Removing SSL certificate", "done"]);
+    stock.ok(at, &["certs"], &["no SSL certificates"]);
+}
+
 fn how_it_is_reached(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["domains:add", "www.day.example"], &["www.day.example"]);
     stock.ok(at, &["domains"], &["day.localhost", "www.day.example"]);
@@ -292,7 +319,7 @@ fn how_it_is_reached(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["domains:add", "other.day.example"], &[]);
     stock.ok(at, &["domains:clear"], &["done"]);
     stock.tries(at, &["domains:add", "other.localhost"], 2, &["Invalid domain"]);
-    stock.ok(at, &["certs"], &["no SSL certificates"]);
+    certificates(stock, at);
     stock.ok(at, &["maintenance:on"], &["Enabling maintenance mode", "done"]);
     stock.ok(at, &["maintenance"], &["on"]);
     assert_eq!(stock.node.get("day", "/").0, 503);
