@@ -225,7 +225,7 @@ fn containerd_gives_a_container_a_terminal() {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
     let mut terminal = Terminal::open(24, 80, &command);
-    terminal.until("/dev/pts/0\r\n");
+    terminal.until("/dev/pts/0");
     terminal.keys("4\n");
     assert_eq!(terminal.end().code(), Some(4));
 }
