@@ -302,7 +302,7 @@ fn certificates(stock: &mut Stock<'_>, at: &Path) {
     assert!(!listed.contains("PRIVATE"), "{listed}");
     stock.ok(at, &["certs:info", "--show-domains"], &[host, "Certificate details:"]);
     let name = stock.ok(at, &["domains:info", host], &[]);
-    let name = name.lines().find_map(|line| line.strip_prefix("sni_endpoint:")).unwrap().trim().to_owned();
+    let name = name.split("name: '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap().to_owned();
     stock.ok(at, &["domains:update", host, "--cert", &name], &[&name]);
     stock.ok(at, &["certs:generate", "--selfsigned", "--now", host], &["certs:update"]);
     stock.ok(at, &["certs:update", certificate, key, "--confirm", "day"], &["Updated certificate details:"]);

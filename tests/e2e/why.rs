@@ -49,7 +49,8 @@ fn classic_failures_are_told_by_name() {
     // It takes the whole grace time: asked for first, looked at last.
     let stubborn =
         started(&node, "trap '' TERM; unshare --net true; echo deaf; sleep 1000 & while true; do wait; done");
-    eventually("it is deaf by now", || node.ok(&["logs", "-a", "lab", "-p", &stubborn]).contains("deaf"));
+    // Its command, which is in the log from the start, has the word too.
+    eventually("it is deaf by now", || node.ok(&["logs", "-a", "lab", "-p", &stubborn]).contains("]: deaf"));
     node.ok(&["ps:stop", &stubborn, "-a", "lab"]);
     let names: Vec<_> = FAILURES.iter().map(|(command, _)| started(&node, command)).collect();
     for ((command, expected), name) in FAILURES.iter().zip(&names) {
