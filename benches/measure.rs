@@ -11,6 +11,15 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// A process that is killed when it is dropped.
 pub struct Server(pub Child);
 
+impl Server {
+    /// Has it end in order: its files are whole then, and processes of its own end with it.
+    pub fn end(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let _reaped = self.0.wait();
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ended = self.0.kill();

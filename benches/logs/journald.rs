@@ -26,13 +26,6 @@ mount --bind "$1/store" /var/log/journal
 mount --bind "$1/run" /run
 exec "$2" "$3""#;
 
-/// Has it end in order, so that its files are whole.
-fn end(mut server: Server) {
-    let pid = rustix::process::Pid::from_child(&server.0);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let _reaped = server.0.wait();
-}
-
 pub fn run(load: Load) -> Option<Run> {
     if !Path::new(JOURNALD).exists() || !Path::new("/etc/machine-id").exists() {
         return None;
@@ -45,7 +38,7 @@ pub fn run(load: Load) -> Option<Run> {
     std::fs::write(at("etc").join(format!("journald@{NAME}.conf")), CONFIG).unwrap();
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", SCRIPT, "sh"]).arg(dir.path()).args([JOURNALD, NAME]);
-    let server =
+    let mut server =
         Server(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let socket = at("run/systemd").join(format!("journal.{NAME}/stdout"));
     let sockets: Vec<_> = (0..load.programs).map(|number| connect(&socket, number)).collect();
@@ -58,7 +51,7 @@ pub fn run(load: Load) -> Option<Run> {
     lines::drain(producers);
     let took = began.elapsed();
     let cpu = cpu_of(pid) - before;
-    end(server);
+    server.end();
     let mut counting = Counting::default();
     counting.take(&text(&at("store")));
     Some(Run { took, cpu, found: counting.tally() })

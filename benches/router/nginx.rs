@@ -95,8 +95,6 @@ impl Proxy for Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // A master that is killed would leave its workers behind.
-        let pid = rustix::process::Pid::from_child(&self.server.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let _reaped = self.server.0.wait();
+        self.server.end();
     }
 }
