@@ -49,7 +49,7 @@ const STOP_GRACE_S: u64 = 30;
 struct Unlogged;
 
 impl RouterLog for Unlogged {
-    fn line(&self, _: &AppId, _: RouterLine) {}
+    fn line(&self, _: &AppId, _: &RouterLine<'_>) {}
 }
 
 /// What must be there until the node ends.

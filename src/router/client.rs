@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
+use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::router::intake::{Intake, Refused, Switch};
@@ -23,8 +24,9 @@ const POISON: u8 = 0;
 pub(super) struct Client {
     /// Its address.
     pub(super) address: IpAddr,
-    /// The port it came in by.
-    pub(super) port: u16,
+    /// Its address as requests tell it on, and the port that it came in by: the same for all requests of its connection.
+    pub(super) told_address: HeaderValue,
+    pub(super) told_port: HeaderValue,
     is_stalled: AtomicBool,
     is_switched: AtomicBool,
     declined: AtomicUsize,
@@ -43,9 +45,12 @@ pub(super) struct Secured {
 impl Client {
     /// A client that has just connected.
     pub(super) fn new(address: IpAddr, port: u16) -> Self {
+        let address = address.to_canonical();
+        let told_address = HeaderValue::from_str(&address.to_string());
         Self {
-            address: address.to_canonical(),
-            port,
+            address,
+            told_address: told_address.unwrap_or_else(|_| HeaderValue::from_static("")),
+            told_port: HeaderValue::from(port),
             is_stalled: AtomicBool::new(false),
             is_switched: AtomicBool::new(false),
             declined: AtomicUsize::new(0),

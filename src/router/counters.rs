@@ -61,9 +61,12 @@ impl Apps {
         self.apps.read().unwrap_or_else(PoisonError::into_inner).get(&app).cloned()
     }
 
-    /// Forgets apps that are gone; requests still in flight for them keep their own figures.
-    pub(super) fn retain(&self, apps: &HashSet<AppId>) {
-        self.apps.write().unwrap_or_else(PoisonError::into_inner).retain(|app, _| apps.contains(app));
+    /// Forgets apps that are gone; requests still in flight for them keep their own figures. `live` tells the others, and is asked
+    /// when nobody else is here: of several callers the last one knows the latest table.
+    pub(super) fn retain(&self, live: impl FnOnce() -> HashSet<AppId>) {
+        let mut known = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        let live = live();
+        known.retain(|app, _| live.contains(app));
     }
 }
 
@@ -211,7 +214,7 @@ mod test {
         let figures = counters.of(app).unwrap();
         assert_eq!(figures.statuses(), [("503".to_owned(), 1), ("2xx".to_owned(), 1)]);
         assert_eq!(figures.codes(), [("H12".to_owned(), 1)]);
-        counters.retain(&HashSet::new());
+        counters.retain(HashSet::new);
         assert!(counters.of(app).is_none());
     }
 

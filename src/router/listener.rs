@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
@@ -12,24 +12,19 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::rustls;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::domain::{Certificates, RouteTable, WebState};
 use crate::router::client::{Client, ClientIo};
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
-use crate::router::counters::{Apps, Quarantine};
 use crate::router::figures::Figures;
 use crate::router::observe::RouterLog;
-use crate::router::pool::Pool;
 use crate::router::serve::{Shared, serve};
 use crate::router::socket::{Socket, Transport};
-use crate::router::tls::Tls;
 
 /// Between two looks for connections to dynos that were not used for long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -123,25 +118,12 @@ impl Router {
     /// # Errors
     /// TLS cannot be set up.
     pub fn over(config: RouterConfig, listeners: Listeners, ends: Ends) -> Result<Self, ListenError> {
-        let Ends { table, certificates, log, connector } = ends;
-        let tls = Tls::new(certificates.clone(), config.limits.handshakes)?;
-        let shared = Shared {
-            config,
-            table,
-            certificates,
-            tls,
-            log,
-            connector,
-            pool: Pool::default(),
-            apps: Apps::default(),
-            quarantine: Quarantine::default(),
-            tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
-            finishing: CancellationToken::new(),
-            force: CancellationToken::new(),
-            is_forced: AtomicBool::new(false),
-        };
-        Ok(Self { shared: Arc::new(shared), listeners })
+        Ok(Self::worker(Shared::new(config, ends)?, listeners))
+    }
+
+    /// One with what it shares with others.
+    pub(super) fn worker(shared: Shared, listeners: Listeners) -> Self {
+        Self { shared: Arc::new(shared), listeners }
     }
 
     /// The addresses that were taken, with their ports: those for plain HTTP, then those for TLS.
@@ -171,7 +153,6 @@ impl Router {
     /// As [`Self::serve`], ending as `ending` says once it says anything; `Stop` may follow `Finish`.
     pub async fn serve_until(self, mut ending: watch::Receiver<Option<Ending>>) {
         let Self { shared, listeners } = self;
-        let slots = Arc::new(Semaphore::new(shared.config.limits.connections));
         let (mut workers, mut acceptors) = (JoinSet::new(), JoinSet::new());
         // A drop of this future must not leave connections behind.
         let _cut_off = shared.force.clone().drop_guard();
@@ -181,7 +162,7 @@ impl Router {
         let Listeners { plain, secure } = listeners;
         let doors = plain.into_iter().map(|listener| (listener, Door::Plain));
         for (listener, door) in doors.chain(secure.into_iter().map(|listener| (listener, Door::Tls))) {
-            acceptors.spawn(accept(Arc::clone(&shared), (listener, door), Arc::clone(&slots)));
+            acceptors.spawn(accept(Arc::clone(&shared), listener, door));
         }
         // Nobody left who could say how means that it is over.
         let first = ending.wait_for(Option::is_some).await.map_or(Some(Ending::Stop), |ending| *ending);
@@ -255,7 +236,6 @@ async fn follow_table(shared: Arc<Shared>) {
 /// Lets go of what belongs to apps and dynos that are no longer in the table.
 fn refresh(shared: &Shared) {
     let table = Arc::clone(&shared.table.borrow());
-    let apps = table.routes.values().map(|route| route.app).collect();
     let backends = table.routes.values().flat_map(|route| match &route.web {
         WebState::Up(backends) => backends.as_slice(),
         WebState::Blank | WebState::NoneWanted | WebState::Crashed | WebState::Booting => &[],
@@ -263,7 +243,7 @@ fn refresh(shared: &Shared) {
     let dynos = backends.map(|backend| backend.id).collect();
     shared.pool.retain(&dynos);
     shared.quarantine.retain(&dynos, Instant::now());
-    shared.apps.retain(&apps);
+    shared.apps.retain(|| shared.table.borrow().routes.values().map(|route| route.app).collect());
 }
 
 async fn sweep(shared: Arc<Shared>) {
@@ -275,9 +255,9 @@ async fn sweep(shared: Arc<Shared>) {
 }
 
 /// A connection is taken only when there is a slot for it: the others wait in the kernel's queue, at no cost to us.
-async fn accept(shared: Arc<Shared>, (listener, door): (TcpListener, Door), slots: Arc<Semaphore>) {
+async fn accept(shared: Arc<Shared>, listener: TcpListener, door: Door) {
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let port = stream.local_addr().map_or(0, |address| address.port());

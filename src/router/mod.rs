@@ -32,9 +32,11 @@ mod tls;
 mod upgrade;
 mod upload;
 mod validate;
+mod workers;
 
 pub use config::{Limits, RouterConfig, Timers};
 pub use connect::{Connector, LoopbackConnector, NetnsConnector};
 pub use figures::Figures;
 pub use listener::{Ending, Ends, ListenError, Listeners, Router};
 pub use observe::RouterLog;
+pub use workers::{Doors, Workers};

@@ -4,10 +4,12 @@
 //! tunnel. The line is written when it is dropped; a drop before the end was reached means that the client has gone, since
 //! the server drops all that belongs to a request when its connection breaks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::domain::{AppId, DynoName};
@@ -20,7 +22,7 @@ use crate::wire::router_line::{Protocol, RouterLine, Socket, Trouble};
 /// Where the router's lines go. Must not block.
 pub trait RouterLog: Send + Sync {
     /// Takes the line of one request of `app`.
-    fn line(&self, app: &AppId, line: RouterLine);
+    fn line(&self, app: &AppId, line: &RouterLine<'_>);
 }
 
 /// A request as seen so far.
@@ -145,18 +147,17 @@ impl Observation {
         }
     }
 
-    fn line(&self) -> RouterLine {
-        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    fn line(&self) -> RouterLine<'_> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let reached = self.reached.as_ref();
         RouterLine {
             trouble: self.trouble,
-            method: self.head.method.as_str().to_owned(),
-            path: self.head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-            host: self.head.host.as_ref().map_or_else(String::new, text),
+            method: self.head.method.as_str(),
+            path: self.head.uri.path_and_query().map_or("", PathAndQuery::as_str),
+            host: self.head.host.as_ref().map(text).unwrap_or_default(),
             request_id: text(&self.head.request_id),
             fwd: text(&self.head.fwd),
-            dyno: reached.map(|reached| reached.dyno.clone()),
+            dyno: reached.map(|reached| Cow::Borrowed(&reached.dyno)),
             connect_ms: reached.map(|reached| millis(reached.connect)),
             service_ms: reached.map(|reached| millis(reached.since.elapsed())),
             status: self.status,
@@ -176,7 +177,12 @@ impl Drop for Observation {
         // Nobody reads of a request that was for no app.
         if let Some((app, entered)) = &self.app {
             self.count(entered.figures());
-            self.shared.log.line(app, self.line());
+            self.shared.log.line(app, &self.line());
         }
     }
+}
+
+/// A value as it is shown: bytes that are no text are replaced.
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }

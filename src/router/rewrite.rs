@@ -34,10 +34,10 @@ pub(super) fn request_id(given: &HeaderMap) -> HeaderValue {
 
 /// Who the request comes from: what the client says, then the client itself.
 pub(super) fn forwarded_for(given: &HeaderMap, client: &Client) -> HeaderValue {
-    let address = client.address.to_string();
+    let address = &client.told_address;
     let mut all = given.get_all(&X_FORWARDED_FOR).iter().peekable();
     if all.peek().is_none() {
-        return value(&address);
+        return address.clone();
     }
     let mut joined = Vec::new();
     for given in all {
@@ -45,7 +45,7 @@ pub(super) fn forwarded_for(given: &HeaderMap, client: &Client) -> HeaderValue {
         joined.extend_from_slice(b", ");
     }
     joined.extend_from_slice(address.as_bytes());
-    HeaderValue::from_bytes(&joined).unwrap_or_else(|_| value(&address))
+    HeaderValue::from_bytes(&joined).unwrap_or_else(|_| address.clone())
 }
 
 /// What is put into a request.
@@ -71,7 +71,7 @@ pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &St
     let put = &mut parts.headers;
     put.insert(&X_FORWARDED_FOR, stamp.fwd.clone());
     put.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
-    put.insert(&X_FORWARDED_PORT, HeaderValue::from(client.port));
+    put.insert(&X_FORWARDED_PORT, client.told_port.clone());
     put.insert(&X_REQUEST_START, value(&since.as_millis().to_string()));
     put.insert(&X_REQUEST_ID, stamp.request_id.clone());
     put.append(VIA, HeaderValue::from_static(headers::VIA));

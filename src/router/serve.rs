@@ -8,8 +8,9 @@ use std::time::SystemTime;
 use http::header::{CONNECTION, HOST, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
+use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,28 +24,32 @@ use crate::router::connect::Connector;
 use crate::router::counters::{Apps, Quarantine};
 use crate::router::download::Download;
 use crate::router::forward::{Ask, ForwardError, Forwarded, forward};
+use crate::router::listener::Ends;
 use crate::router::lookup::{is_misdirected, lookup};
 use crate::router::observe::{Head, Observation, RouterLog};
 use crate::router::pool::Pool;
 use crate::router::reach::Unreached;
 use crate::router::rewrite::{self, Stamp};
 use crate::router::tls::Tls;
-use crate::router::upgrade::{Ends, tunnel};
+use crate::router::upgrade::{TunnelEnds, tunnel};
 use crate::router::upload::RequestBody;
 use crate::router::validate::{Valid, Wish, validate};
 use crate::wire::codes::Code;
 
-/// What all requests share.
+/// What all requests of one worker share; the first half all workers have in common.
 pub(super) struct Shared {
     pub(super) config: RouterConfig,
     pub(super) table: watch::Receiver<Arc<RouteTable>>,
     pub(super) certificates: watch::Receiver<Arc<Certificates>>,
-    pub(super) tls: Tls,
+    pub(super) tls: Arc<Tls>,
     pub(super) log: Arc<dyn RouterLog>,
     pub(super) connector: Arc<dyn Connector>,
+    pub(super) apps: Arc<Apps>,
+    pub(super) quarantine: Arc<Quarantine>,
+    /// Connections that may be taken.
+    pub(super) slots: Arc<Semaphore>,
+    /// Connections to dynos: each belongs to the runtime that it was made in.
     pub(super) pool: Pool,
-    pub(super) apps: Apps,
-    pub(super) quarantine: Quarantine,
     /// Connections, tunnels and what they leave behind.
     pub(super) tasks: TaskTracker,
     /// No new requests.
@@ -55,6 +60,58 @@ pub(super) struct Shared {
     pub(super) force: CancellationToken,
     /// Whether `force` has come.
     pub(super) is_forced: AtomicBool,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// For a router of one worker, or the first of several.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub(super) fn new(config: RouterConfig, ends: Ends) -> Result<Self, rustls::Error> {
+        let Ends { table, certificates, log, connector } = ends;
+        let limits = config.limits;
+        let common = Self {
+            config,
+            table,
+            tls: Arc::new(Tls::new(certificates.clone(), limits.handshakes)?),
+            certificates,
+            log,
+            connector,
+            apps: Arc::default(),
+            quarantine: Arc::default(),
+            slots: Arc::new(Semaphore::new(limits.connections)),
+            pool: Pool::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            finishing: CancellationToken::new(),
+            force: CancellationToken::new(),
+            is_forced: AtomicBool::new(false),
+        };
+        Ok(common)
+    }
+
+    /// For one more worker.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            table: self.table.clone(),
+            certificates: self.certificates.clone(),
+            tls: Arc::clone(&self.tls),
+            log: Arc::clone(&self.log),
+            connector: Arc::clone(&self.connector),
+            apps: Arc::clone(&self.apps),
+            quarantine: Arc::clone(&self.quarantine),
+            slots: Arc::clone(&self.slots),
+            pool: Pool::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            finishing: CancellationToken::new(),
+            force: CancellationToken::new(),
+            is_forced: AtomicBool::new(false),
+        }
+    }
 }
 
 /// Serves one request. It cannot fail: failures are answers.
@@ -203,7 +260,7 @@ fn answer(
     let Forwarded { mut response, connection, progress, dyno: _ } = forwarded;
     observation.answers(response.status().as_u16());
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), on_upgrade) {
-        let ends = Ends { client, dyno: hyper::upgrade::on(&mut response), connection };
+        let ends = TunnelEnds { client, dyno: hyper::upgrade::on(&mut response), connection };
         let (timers, force) = (shared.config.timers, shared.force.clone());
         shared.tasks.spawn(async move { force.run_until_cancelled(tunnel(ends, timers, observation)).await });
         let (mut parts, _) = response.into_parts();

@@ -16,7 +16,7 @@ use crate::wire::codes::Code;
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The two ends of a tunnel, once both have switched.
-pub(super) struct Ends {
+pub(super) struct TunnelEnds {
     /// The client's.
     pub(super) client: OnUpgrade,
     /// The dyno's.
@@ -31,7 +31,7 @@ enum Ended {
 }
 
 /// Relays until both sides have closed, one breaks off, or neither has said anything for the idle time.
-pub(super) async fn tunnel(ends: Ends, timers: Timers, mut observation: Observation) {
+pub(super) async fn tunnel(ends: TunnelEnds, timers: Timers, mut observation: Observation) {
     let (Ok(client), Ok(dyno)) = tokio::join!(ends.client, ends.dyno) else {
         // The client went away before it had the answer: the observation says so as it is dropped.
         return;

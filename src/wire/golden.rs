@@ -21,11 +21,11 @@ fn web() -> DynoName {
 fn request(code: Code) -> LogLine {
     let line = RouterLine {
         trouble: Some(Trouble::from(code)),
-        method: "GET".to_owned(),
-        path: "/".to_owned(),
-        host: "example.localhost".to_owned(),
-        request_id: "0d31bcbc-5bd1-4c21-a8fc-4c6a1e4f8a4c".to_owned(),
-        fwd: "127.0.0.1".to_owned(),
+        method: "GET",
+        path: "/",
+        host: "example.localhost".into(),
+        request_id: "0d31bcbc-5bd1-4c21-a8fc-4c6a1e4f8a4c".into(),
+        fwd: "127.0.0.1".into(),
         dyno: None,
         connect_ms: None,
         service_ms: None,

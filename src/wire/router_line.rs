@@ -1,5 +1,6 @@
 //! The router's line in an app's log, in the form of Router 2.0 (platform reference 4.10). Field order is the contract.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::domain::DynoName;
@@ -78,21 +79,21 @@ impl Encryption {
 
 /// One request, told when it is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouterLine {
+pub struct RouterLine<'a> {
     /// What went wrong; none for a request that was served.
     pub trouble: Option<Trouble>,
     /// Method.
-    pub method: String,
+    pub method: &'a str,
     /// Path and query, raw.
-    pub path: String,
+    pub path: &'a str,
     /// `Host` as sent.
-    pub host: String,
+    pub host: Cow<'a, str>,
     /// The request's identity.
-    pub request_id: String,
+    pub request_id: Cow<'a, str>,
     /// `X-Forwarded-For` as sent on.
-    pub fwd: String,
+    pub fwd: Cow<'a, str>,
     /// The dyno that was chosen.
-    pub dyno: Option<DynoName>,
+    pub dyno: Option<Cow<'a, DynoName>>,
     /// Time to connect to the dyno, milliseconds; 0 for a connection that was kept.
     pub connect_ms: Option<u64>,
     /// Time from the connect to the end of the answer, milliseconds.
@@ -107,14 +108,14 @@ pub struct RouterLine {
     pub encryption: Encryption,
 }
 
-impl fmt::Display for RouterLine {
+impl fmt::Display for RouterLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.trouble {
             None => write!(f, "at={}", At::Info.as_str())?,
             Some(trouble) => write_trouble(f, trouble)?,
         }
         write!(f, " method={} path=\"", self.method)?;
-        write_quoted(f, cut(&self.path))?;
+        write_quoted(f, cut(self.path))?;
         f.write_str("\" host=")?;
         write_bare(f, &self.host)?;
         write!(f, " request_id={} fwd=\"", self.request_id)?;
@@ -199,15 +200,15 @@ fn cut(path: &str) -> &str {
 mod test {
     use super::*;
 
-    fn served() -> RouterLine {
+    fn served() -> RouterLine<'static> {
         RouterLine {
             trouble: None,
-            method: "GET".to_owned(),
-            path: "/a?b=1".to_owned(),
-            host: "example.com".to_owned(),
-            request_id: "8601b555-6a83-4c12-8269-97c8e32cdb22".to_owned(),
-            fwd: "204.204.204.204".to_owned(),
-            dyno: Some("web.1".parse().unwrap()),
+            method: "GET",
+            path: "/a?b=1",
+            host: "example.com".into(),
+            request_id: "8601b555-6a83-4c12-8269-97c8e32cdb22".into(),
+            fwd: "204.204.204.204".into(),
+            dyno: Some(Cow::Owned("web.1".parse().unwrap())),
             connect_ms: Some(1),
             service_ms: Some(18),
             status: 200,
@@ -284,12 +285,8 @@ mod test {
 
     #[test]
     fn a_client_cannot_write_fields_or_lines_of_its_own() {
-        let line = RouterLine {
-            path: "/\" status=200\n\\".to_owned(),
-            host: "a b=c".to_owned(),
-            fwd: "1\", x".to_owned(),
-            ..served()
-        };
+        let line =
+            RouterLine { path: "/\" status=200\n\\", host: "a b=c".into(), fwd: "1\", x".into(), ..served() };
         let text = line.to_string();
         assert!(text.contains(r#"path="/\" status=200\x0a\\" host="a b=c" "#), "{text}");
         assert!(text.contains(r#"fwd="1\", x" "#), "{text}");
@@ -297,7 +294,8 @@ mod test {
 
     #[test]
     fn a_long_path_is_cut_between_characters() {
-        let line = RouterLine { path: format!("/{}", "ä".repeat(PATH_BYTES_MAX)), ..served() };
+        let path = format!("/{}", "ä".repeat(PATH_BYTES_MAX));
+        let line = RouterLine { path: &path, ..served() };
         assert!(line.to_string().len() < PATH_BYTES_MAX + 400);
     }
 }

@@ -142,11 +142,12 @@ pub(crate) async fn dead_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
+/// Lines in the order in which they came.
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);
 
 impl RouterLog for Lines {
-    fn line(&self, _app: &AppId, line: RouterLine) {
+    fn line(&self, _app: &AppId, line: &RouterLine<'_>) {
         self.0.lock().unwrap().push(line.to_string());
     }
 }
@@ -200,7 +201,7 @@ pub(crate) fn route(web: WebState) -> Route {
     }
 }
 
-fn table(route: Route) -> Arc<RouteTable> {
+pub(crate) fn table(route: Route) -> Arc<RouteTable> {
     let mut table = RouteTable::default();
     table.routes.insert("example.localhost".parse().unwrap(), Arc::new(route));
     Arc::new(table)

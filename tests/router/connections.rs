@@ -132,7 +132,7 @@ async fn the_last_table_is_served_when_its_publisher_is_gone() {
 struct Nowhere;
 
 impl RouterLog for Nowhere {
-    fn line(&self, _: &dyno::domain::AppId, _: dyno::wire::router_line::RouterLine) {}
+    fn line(&self, _: &dyno::domain::AppId, _: &dyno::wire::router_line::RouterLine<'_>) {}
 }
 
 #[tokio::test]

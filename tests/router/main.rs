@@ -18,3 +18,4 @@ mod script;
 mod skip;
 mod tls;
 mod tunnels;
+mod workers;

@@ -23,7 +23,7 @@ use crate::sys::message::{self, Channel, Packet};
 use crate::wire::metrics::{AppTraffic, BOUNDS, Durations};
 
 /// Version of what is said here.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 /// The largest file beside a packet, bytes: a table of some 100,000 apps.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -81,7 +81,7 @@ pub(super) enum Reply {
     Listeners,
     /// It has none to give: another has them.
     NoListeners,
-    /// File: lines, the first of them with this number; so many were lost for want of room since it started.
+    /// File, not of JSON: lines, the first of them with this number; so many were lost for want of room since it started.
     Lines {
         /// The number of the first.
         first: u64,
@@ -90,15 +90,6 @@ pub(super) enum Reply {
     },
     /// To `Figures`. File: the figures.
     Figures,
-}
-
-/// A line on its way to the log of its app.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LineRecord {
-    pub(super) app: Uuid,
-    /// Microseconds since 1970.
-    pub(super) at_us: u64,
-    pub(super) text: String,
 }
 
 /// A table as it is sent. An app with several host names is there once.
@@ -357,8 +348,12 @@ pub(super) fn hear<T: DeserializeOwned>(
 
 /// The large value beside a packet.
 pub(super) fn read<T: DeserializeOwned>(given: Option<OwnedFd>) -> io::Result<T> {
-    let file = given.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(serde_json::from_slice(&message::contents(file, FILE_BYTES_MAX)?)?)
+    Ok(serde_json::from_slice(&contents(given)?)?)
+}
+
+/// What is in the file beside a packet.
+pub(super) fn contents(given: Option<OwnedFd>) -> io::Result<Vec<u8>> {
+    message::contents(given.ok_or(io::ErrorKind::InvalidData)?, FILE_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -14,10 +14,10 @@ use crate::domain::{Certificates, RouteTable};
 use crate::router::apart::frame::{
     FiguresRecord, PROTOCOL, Reply, Request, Standing, TableRecord, file, hear, read, say, say_with,
 };
-use crate::router::apart::outbox::Outbox;
+use crate::router::apart::outbox::{Batch, Outbox};
 use crate::router::counters::lock;
 use crate::router::{Ending, Figures};
-use crate::sys::message::{Channel, Listener};
+use crate::sys::message::{self, Channel, Listener};
 use crate::sys::{peer, process};
 
 /// Who may be connected at once; more are turned away.
@@ -177,10 +177,11 @@ impl Link {
 /// Sends lines for as long as this is who takes them.
 fn tell(outbox: &Outbox, taker: u64, channel: &Channel) {
     let mut from = 0;
-    while let Some(batch) = outbox.batch(taker, from) {
-        from = batch.first + u64::try_from(batch.lines.len()).unwrap_or(u64::MAX);
-        let lines = Reply::Lines { first: batch.first, lost: batch.lost };
-        if say_with(channel, &lines, &batch.lines).is_err() {
+    while let Some(Batch { first, next, lost, bytes }) = outbox.batch(taker, from) {
+        from = next;
+        let told = message::sealed(&bytes)
+            .and_then(|file| say(channel, &Reply::Lines { first, lost }, &[file.as_fd()]));
+        if told.is_err() {
             // What was not heard is sent to who comes next.
             return;
         }

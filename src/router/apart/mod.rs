@@ -15,6 +15,7 @@
 mod certificates;
 mod frame;
 mod hand;
+mod lines;
 mod link;
 mod outbox;
 mod process;

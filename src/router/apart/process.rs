@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use crate::router::apart::hand::{self, HandConnector};
 use crate::router::apart::link::Link;
 use crate::router::apart::outbox::Outbox;
 use crate::router::listener::{explain, is_without_ipv6};
-use crate::router::{Ending, Ends, ListenError, Listeners, Router, RouterConfig};
+use crate::router::{Doors, Ending, Ends, ListenError, RouterConfig, Workers};
 use crate::sys::message::{Channel, Listener};
 use crate::sys::process::{self, Cloned, Namespaces, SingleThreaded};
 use crate::sys::{credentials, privilege, seccomp, socket};
@@ -168,7 +169,8 @@ fn begin(
     credentials::clear_capabilities()?;
     seccomp::set_no_new_privs()?;
     credentials::hide_from_debuggers()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Requests are served by threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(serve(config, estate, (door, owner, near), started));
     runtime.shutdown_background();
     served
@@ -180,21 +182,28 @@ async fn serve(
     (door, owner, hand): (Listener, u32, Channel),
     started: &Channel,
 ) -> io::Result<()> {
-    let Estate { plain, secure, table, certificates, predecessor } = estate;
-    let copies = plain.iter().chain(&secure).map(|listener| listener.as_fd().try_clone_to_owned());
+    let Estate { plain, secure: secured, table, certificates, predecessor } = estate;
+    let copies = plain.iter().chain(&secured).map(|listener| listener.as_fd().try_clone_to_owned());
     let copies: Vec<OwnedFd> = copies.collect::<io::Result<_>>()?;
-    let listeners = Listeners { plain: served_here(plain)?, secure: served_here(secure)? };
     let (table_in, table) = watch::channel(Arc::new(table));
     let (certificates_in, certificates) = watch::channel(Arc::new(certificates));
     let (end, ending) = watch::channel(None);
     let end = Arc::new(end);
     let outbox = Arc::<Outbox>::default();
     let (connector, hand_lost) = HandConnector::new(hand)?;
-    let ends =
-        Ends { table, certificates, log: Arc::<Outbox>::clone(&outbox), connector: Arc::new(connector) };
+    // The hand ends when nobody can ask it any more. That is a loss for as long as this process has something to do.
+    let connector = Arc::new(connector);
+    let ends = Ends {
+        table,
+        certificates,
+        log: Arc::<Outbox>::clone(&outbox),
+        connector: Arc::<HandConnector>::clone(&connector),
+    };
     let (listen, secure) = (config.listen.clone(), config.secure.clone());
     let settings = RouterConfig { listen: listen.clone(), secure: secure.clone(), ..RouterConfig::default() };
-    let router = Router::over(settings, listeners, ends).map_err(io::Error::other)?;
+    let count = thread::available_parallelism()?;
+    let router =
+        Workers::over(settings, Doors { plain, secure: secured }, ends, count).map_err(io::Error::other)?;
     let link = Link {
         owner,
         build: config.build.clone(),
@@ -216,19 +225,13 @@ async fn serve(
     let _gone = say(started, &Started::Serving, &[]);
     tracing::info!(listen = ?config.listen, secure = ?config.secure, "the router serves");
     tokio::select! {
-        () = serving => {}
+        outcome = serving => outcome?,
         outcome = watch_over(&end, hand_lost) => return outcome,
     }
     let last = tokio::task::spawn_blocking(move || outbox.drain(LAST_LINES_TIMEOUT));
-    last.await.map_err(io::Error::other)
-}
-
-fn served_here(listeners: Vec<TcpListener>) -> io::Result<Vec<tokio::net::TcpListener>> {
-    let one = |listener: TcpListener| {
-        listener.set_nonblocking(true)?;
-        tokio::net::TcpListener::from_std(listener)
-    };
-    listeners.into_iter().map(one).collect()
+    last.await.map_err(io::Error::other)?;
+    drop(connector);
+    Ok(())
 }
 
 /// Ends the router in order on SIGTERM, and at once when no dyno can be reached any more.

@@ -11,8 +11,9 @@ use thiserror::Error;
 
 use crate::domain::{AppId, Certificates, RouteTable};
 use crate::router::apart::frame::{
-    FiguresRecord, LineRecord, PROTOCOL, Reply, Request, Standing, TableRecord, hear, read, say, say_with,
+    FiguresRecord, PROTOCOL, Reply, Request, Standing, TableRecord, contents, hear, read, say, say_with,
 };
+use crate::router::apart::lines;
 use crate::router::counters::lock;
 use crate::sys::message::Channel;
 use crate::sys::peer;
@@ -195,12 +196,9 @@ fn told(reply: Reply, given: Vec<OwnedFd>) -> io::Result<Told> {
     let mut given = given.into_iter();
     match reply {
         Reply::Lines { first, lost } => {
-            let lines: Vec<LineRecord> = read(given.next())?;
+            let lines = lines::read(&contents(given.next())?)?;
             let next = first + u64::try_from(lines.len()).unwrap_or(u64::MAX);
-            let line = |line: LineRecord| {
-                (AppId(line.app), SystemTime::UNIX_EPOCH + Duration::from_micros(line.at_us), line.text)
-            };
-            Ok(Told::Lines { lines: lines.into_iter().map(line).collect(), next, lost })
+            Ok(Told::Lines { lines, next, lost })
         }
         Reply::Figures => {
             let figures: Vec<FiguresRecord> = read(given.next())?;
