@@ -16,7 +16,7 @@ mod model;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -27,8 +27,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::is_possible;
 use crate::support::node::{Found, TestNode, eventually};
+use crate::{is_possible, teller};
 use model::App;
 
 /// Kills of one run, in the short and the long form.
@@ -122,10 +122,6 @@ impl Drop for TellSeed {
             eprintln!("{SEED}={} plays this run again", self.0);
         }
     }
-}
-
-fn teller() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/apps/teller")
 }
 
 // === impl Story ===

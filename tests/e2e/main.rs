@@ -6,9 +6,11 @@ mod support;
 mod bad_input;
 mod chaos;
 mod crashes;
+mod crowds;
 mod departures;
 mod first_push;
 mod languages;
+mod libraries;
 mod limits;
 mod local;
 mod one_off;
@@ -66,4 +68,9 @@ fn example(name: &str) -> PathBuf {
 /// The app that does on request what apps do wrong.
 fn lab() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/apps/lab")
+}
+
+/// A small app without packages, with a buildpack of its own.
+fn teller() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/apps/teller")
 }

@@ -10,6 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::libraries::assert_as_told;
+use crate::support::exchanges::Recorder;
 use crate::support::node::{TestNode, eventually, git};
 use crate::support::skip::skip;
 use crate::support::stock;
@@ -26,6 +28,7 @@ struct Stock<'a> {
     home: PathBuf,
     path: String,
     passed: BTreeSet<String>,
+    recorder: Recorder,
 }
 
 /// What a command did.
@@ -38,9 +41,20 @@ struct Said {
 impl<'a> Stock<'a> {
     fn new(node: &'a TestNode, bin: &Path) -> Self {
         let home = node.root.join("home");
-        fs::create_dir_all(&home).unwrap();
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-        Self { node, home, path, passed: BTreeSet::new() }
+        fs::create_dir_all(home.join("bin")).unwrap();
+        let recorder = Recorder::before(node.api_port());
+        // Unmodified, it is led past the recorder. Git goes to the node itself, whose certificate it checks.
+        let led = format!(
+            "#!/bin/sh\nexport HEROKU_HOST=http://localhost:{} HEROKU_GIT_HOST=localhost:{}\nexec {}/heroku \"$@\"\n",
+            recorder.port,
+            node.api_port(),
+            bin.display()
+        );
+        let program = home.join("bin/heroku");
+        fs::write(&program, led).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").unwrap());
+        Self { node, home, path, passed: BTreeSet::new(), recorder }
     }
 
     fn dress(&self, command: &mut Command, at: &Path) {
@@ -130,6 +144,7 @@ fn the_stock_command_drives_a_day() {
     people(&mut stock, &source);
     the_end(&mut stock, &source);
     table(&stock);
+    assert_as_told(&stock.recorder.exchanges());
 }
 
 fn work_tree(node: &TestNode) -> PathBuf {

@@ -12,11 +12,15 @@
 )]
 
 pub mod container;
+pub mod crowd;
+pub mod exchanges;
+pub mod facts;
 pub mod host;
 pub mod inside;
 pub mod load;
 pub mod node;
 pub mod patience;
+pub mod published;
 pub mod skip;
 pub mod stock;
 pub mod terminal;

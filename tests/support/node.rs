@@ -164,6 +164,11 @@ impl TestNode {
         });
     }
 
+    /// The port of loopback that the API and git are on.
+    pub fn api_port(&self) -> u16 {
+        self.git_port
+    }
+
     /// What the node's process has said.
     pub fn log(&self) -> String {
         fs::read_to_string(self.root.join("serve.log")).unwrap_or_default()

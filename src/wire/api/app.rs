@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::wire::api::{Generation, Named, UserRef};
+use crate::wire::api::{Generation, Named, UserRef, truth};
 
 /// An app, as the published schema has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +80,8 @@ pub struct UpdateApp {
     /// The stack of the next build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build_stack: Option<String>,
-    /// Whether the maintenance page is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Whether the maintenance page is shown; libraries send 0 and 1 as well.
+    #[serde(default, deserialize_with = "truth::possible", skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<bool>,
     /// A new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

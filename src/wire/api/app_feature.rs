@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::wire::api::truth;
+
 /// A feature, as one app has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppFeature {
@@ -31,6 +33,7 @@ pub struct AppFeature {
 /// Body of `PATCH /apps/:app/features/:feature`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateAppFeature {
-    /// Whether the app is to have it.
+    /// Whether the app is to have it; libraries send 0 and 1 as well.
+    #[serde(deserialize_with = "truth::certain")]
     pub enabled: bool,
 }

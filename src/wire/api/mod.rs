@@ -21,6 +21,7 @@ mod scheduler;
 mod slug;
 mod sni_endpoint;
 mod stack;
+mod truth;
 mod user;
 mod webhook;
 
