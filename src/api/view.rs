@@ -66,9 +66,18 @@ pub(super) fn app(node: &Node, info: &AppInfo, asked: &Asked) -> api::App {
         space: None,
         ssh_git_url: settings.ssh_git_url(&app.name),
         stack: Named::stable("stack", stack.as_str()),
+        stack_version: info.stack.as_ref().map(|now| stack_build(now, info.newer_stack.as_ref())),
         team: None,
         updated_at: timestamp(info.release.created_at_s.max(app.created_at_s)),
         web_url: Some(settings.web_url(&app.name)),
+    }
+}
+
+fn stack_build(build: &domain::StackVersion, newer: Option<&domain::StackVersion>) -> api::StackBuild {
+    api::StackBuild {
+        version: build.id.clone(),
+        built_at: build.built_at_s.map(timestamp),
+        newer: newer.map(|newer| Box::new(stack_build(newer, None))),
     }
 }
 

@@ -194,6 +194,8 @@ enum Command {
     Stacks(command::stacks::Args),
     #[command(name = "stacks:build", visible_alias = "stack:build")]
     StacksBuild(command::stacks_build::Args),
+    #[command(name = "stacks:import")]
+    StacksImport(command::stacks_import::Args),
     #[command(name = "git:remote")]
     GitRemote(command::git_remote::Args),
     #[command(name = "git:credentials", hide = true)]
@@ -413,6 +415,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::StackSet(args) => args.run(&context).await.map(done),
         Command::Stacks(args) => args.run(&context).await.map(done),
         Command::StacksBuild(args) => args.run(&context).map(done),
+        Command::StacksImport(args) => args.run(&context).map(done),
         Command::GitRemote(args) => args.run(&context).await.map(done),
         Command::GitCredentials(args) => args.run(&context).map(done),
         Command::GitHook(args) => args.run(&context).await,

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::build::{self, BuildLimits, BuildRequest, Ground, Sandboxes, Sink};
 use crate::daemon::Config;
 use crate::daemon::layers::StackLayers;
-use crate::domain::{Slug, StackName};
+use crate::domain::{Slug, StackName, StackVersion};
 use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built};
 use crate::runtime::Runtime;
 use crate::runtime::network::NodeNetwork;
@@ -131,6 +131,14 @@ impl Builder for SandboxedBuilder {
     }
 
     fn stacks(&self) -> Vec<StackName> {
-        stack::known().into_iter().filter(|name| Stack::current(&self.lib_dir, name).is_ok()).collect()
+        stack::present(&self.lib_dir)
+    }
+
+    fn stack_version(&self, name: &StackName, version: Option<&str>) -> Option<StackVersion> {
+        let stack = match version {
+            Some(version) => Stack::at(&self.lib_dir, name, version),
+            None => Stack::current(&self.lib_dir, name),
+        };
+        stack.ok().map(|stack| stack.build_of())
     }
 }

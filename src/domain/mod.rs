@@ -58,7 +58,7 @@ pub use route_table::{Affinity, Backend, NetnsAddress, Route, RouteOptions, Rout
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
-pub use stack::{StackName, StackNameError};
+pub use stack::{StackName, StackNameError, StackVersion};
 pub use webhook::{
     Action, Attempt, Delivery, DeliveryStatus, Entity, Level, Secret, SecretError, UnknownDeliveryStatus,
     UnknownEntity, UnknownLevel, Webhook, WebhookEvent, WebhookUrl, WebhookUrlError,

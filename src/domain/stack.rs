@@ -14,6 +14,15 @@ pub struct StackName(String);
 #[error("a stack name starts with a letter and holds at most 63 of a-z, 0-9 and dashes")]
 pub struct StackNameError;
 
+/// One build of a stack on this node: the same name, other packages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StackVersion {
+    /// Its content version, without layers over it.
+    pub id: String,
+    /// Unix time of that build, seconds; `None` where it was not kept.
+    pub built_at_s: Option<i64>,
+}
+
 impl StackName {
     const LENGTH_MAX: usize = 63;
 

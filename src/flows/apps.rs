@@ -5,7 +5,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use crate::domain::Version;
-use crate::domain::{App, AppId, AppName, Email, Release, Slug, StackName};
+use crate::domain::{App, AppId, AppName, Email, Release, Slug, StackName, StackVersion};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
@@ -40,6 +40,10 @@ pub struct AppInfo {
     pub slug: Option<Slug>,
     /// Bytes of its git repository; none before the first push.
     pub repo_bytes: Option<u64>,
+    /// The build of the stack that it runs on; none before the first deploy.
+    pub stack: Option<StackVersion>,
+    /// The build of that stack which new builds use, where it is another.
+    pub newer_stack: Option<StackVersion>,
 }
 
 /// Creates an app with its first two releases.
@@ -133,7 +137,10 @@ pub async fn info(node: &Node, app: &App) -> Result<AppInfo, FlowError> {
     let repo = node.settings().repos_dir().join(format!("{}.git", app.id));
     let repo_bytes =
         tokio::task::spawn_blocking(move || size_of(&repo.join("objects"))).await.unwrap_or(None);
-    Ok(AppInfo { app: app.clone(), release, slug, repo_bytes })
+    let version = |version| node.builder().stack_version(&release.stack, version);
+    let stack = release.stack_version.as_deref().and_then(|of| version(Some(of)));
+    let newer_stack = stack.as_ref().and_then(|now| version(None).filter(|newest| newest.id != now.id));
+    Ok(AppInfo { app: app.clone(), release, slug, repo_bytes, stack, newer_stack })
 }
 
 /// Renames an app, switches maintenance, or chooses the stack of later builds.

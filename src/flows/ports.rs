@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, HostPattern,
-    ProcessType, Release, Slug, StackName, Version,
+    ProcessType, Release, Slug, StackName, StackVersion, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;
@@ -258,4 +258,7 @@ pub trait Builder: Send + Sync {
     ) -> BoxFuture<'_, Result<Built, BuildFailure>>;
     /// The stacks that are built on this node, the default first.
     fn stacks(&self) -> Vec<StackName>;
+    /// Which build of a stack a release stands on, by the version it remembers; with `None` the one that new builds use.
+    /// Nothing where it is not on this node.
+    fn stack_version(&self, name: &StackName, version: Option<&str>) -> Option<StackVersion>;
 }

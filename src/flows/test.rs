@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{
     App, AppId, Bytes, DynoId, DynoSize, Formation, FormationEntry, JobId, Overlap, ProcessType,
-    ReleaseStatus, RunState, Slug, StackName,
+    ReleaseStatus, RunState, Slug, StackName, StackVersion,
 };
 use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff,
@@ -127,6 +127,10 @@ impl Builder for PretendedBuilder {
 
     fn stacks(&self) -> Vec<StackName> {
         Vec::new()
+    }
+
+    fn stack_version(&self, _: &StackName, _: Option<&str>) -> Option<StackVersion> {
+        None
     }
 }
 

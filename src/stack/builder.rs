@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
 
 use super::contained::Tool;
 use super::data;
 use super::error::StackError;
-use super::inputs::Inputs;
+use super::inputs::{ID_DIGITS, Inputs};
 use super::progress::{Meter, Phase, Progress, begin};
 use super::sources::{self, Credentials};
 use super::trust;
@@ -43,6 +46,15 @@ pub enum Outcome {
     Built,
 }
 
+/// Which packages a build takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Those of the build that is there, if one of the same inputs is.
+    AsBuilt,
+    /// Those that the archive has now: what was fixed in them since. The name stays, the version is another.
+    Today,
+}
+
 /// Builds stack `name` under `<lib_dir>/stacks`, or finds it built from the same inputs, and makes it the current one.
 ///
 /// Blocks for minutes; needs root. Killed at any moment it leaves no process, no mount and no half-made stack: what lies in
@@ -53,16 +65,25 @@ pub enum Outcome {
 pub fn build(
     name: &StackName,
     lib_dir: &Path,
+    freshness: Freshness,
     progress: &mut dyn Progress,
 ) -> Result<(Stack, Outcome), StackError> {
     begin(progress, Phase::Check);
     let inputs = Inputs::gather(name.as_str())?;
-    let id = inputs.content_id();
-    if let Ok(stack) = Stack::at(lib_dir, name, &id) {
-        record::make_current(lib_dir, name, &id)?;
+    let content = inputs.content_id();
+    if freshness == Freshness::AsBuilt
+        && let Some(stack) = found(name, lib_dir, &content)
+    {
+        record::make_current(lib_dir, name, &stack.version)?;
         progress.update(Phase::Publish, 100, "already built");
         return Ok((stack, Outcome::AlreadyBuilt));
     }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let built_at_s = i64::try_from(now).unwrap_or(i64::MAX);
+    let id = match freshness {
+        Freshness::AsBuilt => content.clone(),
+        Freshness::Today => later(&content, built_at_s),
+    };
     if !sys::privilege::is_root() {
         return Err(StackError::NotRoot);
     }
@@ -76,7 +97,8 @@ pub fn build(
     check_host(&stacks, &inputs)?;
 
     let site = Site { dir: stacks.join(format!("{UNFINISHED}{id}")), inputs: &inputs };
-    let made = site.make(&id, progress).and_then(|()| record::publish(&site.dir, &home.join(&id)));
+    let mark = record::Mark { id: &id, inputs: &content, built_at_s };
+    let made = site.make(mark, progress).and_then(|()| record::publish(&site.dir, &home.join(&id)));
     if let Err(error) = made {
         // The cause matters more than a leftover, which the next build removes.
         let _ = sys::fs::remove_tree(&site.dir);
@@ -85,6 +107,19 @@ pub fn build(
     record::make_current(lib_dir, name, &id)?;
     progress.update(Phase::Publish, 100, "");
     Ok((Stack::at(lib_dir, name, &id)?, Outcome::Built))
+}
+
+/// The build that was made from the inputs of this id: the current one where it was, since it may be a later one of several.
+fn found(name: &StackName, lib_dir: &Path, content: &str) -> Option<Stack> {
+    let current = Stack::current(lib_dir, name).ok().filter(|stack| stack.inputs == content);
+    current.or_else(|| Stack::at(lib_dir, name, content).ok())
+}
+
+/// The version of a later build from the same inputs.
+fn later(content: &str, built_at_s: i64) -> String {
+    let mut id = hex::encode(Sha256::digest(format!("{content} at {built_at_s}")));
+    id.truncate(ID_DIGITS);
+    id
 }
 
 /// Removes what interrupted builds left. The caller holds the lock.
@@ -127,7 +162,7 @@ pub(super) struct Site<'a> {
 }
 
 impl Site<'_> {
-    fn make(&self, id: &str, progress: &mut dyn Progress) -> Result<(), StackError> {
+    fn make(&self, mark: record::Mark<'_>, progress: &mut dyn Progress) -> Result<(), StackError> {
         self.write_tools()?;
         for part in ["run", "build", "work", "merged"] {
             self.make_dir(Path::new(part))?;
@@ -147,7 +182,7 @@ impl Site<'_> {
             let path = self.dir.join(part);
             sys::fs::remove_tree(&path).map_err(StackError::file("remove", path))?;
         }
-        record::write(&self.dir, &self.inputs.description.manifest, id)?;
+        record::write(&self.dir, &self.inputs.description.manifest, mark)?;
         self.tool("writing to disk", ["sync", "--file-system", "."]).run(&mut |_| ())
     }
 
@@ -290,6 +325,28 @@ mod test {
         remove_unfinished(dir.path()).unwrap();
         assert!(!dir.path().join(".building-1").exists());
         assert!(dir.path().join("cedar-13/1/run").exists());
+    }
+
+    #[test]
+    fn a_later_build_of_the_same_is_found_while_it_is_the_current_one() {
+        let lib = tempfile::tempdir().unwrap();
+        let first = super::super::test::built(lib.path(), "00ff");
+        assert_eq!(found(&first.name, lib.path(), "00ff"), Some(first.clone()));
+        let id = later("00ff", 1_800_000_000);
+        assert!(id != "00ff" && id.len() == ID_DIGITS && id != later("00ff", 1_800_000_001));
+        let dir = lib.path().join("stacks/cedar-13").join(&id);
+        std::fs::create_dir_all(&dir).unwrap();
+        let manifest = super::super::manifest::Description::embedded("cedar-13").unwrap().manifest;
+        let mark = record::Mark { id: &id, inputs: "00ff", built_at_s: 1_800_000_000 };
+        record::write(&dir, &manifest, mark).unwrap();
+        record::make_current(lib.path(), &first.name, &id).unwrap();
+        let current = found(&first.name, lib.path(), "00ff").unwrap();
+        assert_eq!((current.version.as_str(), current.built_at_s), (id.as_str(), Some(1_800_000_000)));
+        assert!(
+            Stack::at(lib.path(), &first.name, "00ff").is_ok(),
+            "releases keep the build they were made on"
+        );
+        assert_eq!(found(&first.name, lib.path(), "beef"), None);
     }
 
     #[test]

@@ -13,6 +13,12 @@ use super::error::StackError;
 const TAIL_LINES: usize = 30;
 /// Exit status by which `delta.sh` says that no overlay can be mounted.
 const NO_OVERLAY_STATUS: i32 = 41;
+/// Exit statuses of `import.sh`, and what they say.
+const OF_IMPORTS: &[(i32, &str)] = &[
+    (42, "a layer holds more, unpacked, than is taken"),
+    (43, "a layer cannot be unpacked"),
+    (44, "it has no bash, with which every process of a dyno begins"),
+];
 /// What the tools see of the caller's environment, besides `PATH`.
 const PASSED_ON: &[&str] =
     &["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"];
@@ -71,6 +77,13 @@ impl Tool<'_> {
         }
         if status.code() == Some(NO_OVERLAY_STATUS) {
             return Err(StackError::Overlay(self.dir.to_owned()));
+        }
+        if let Some((_, reason)) = OF_IMPORTS.iter().find(|(known, _)| status.code() == Some(*known)) {
+            let last = tail.back().map(|line| format!(" ({line})")).unwrap_or_default();
+            return Err(StackError::Image {
+                image: "the image".to_owned(),
+                reason: format!("{reason}{last}"),
+            });
         }
         let tail: Vec<_> = tail.into();
         Err(self.explain(&status.to_string(), &tail.join("\n")))

@@ -10,8 +10,14 @@ macro_rules! embed {
 }
 
 /// Everything under `stacks/`.
-pub(super) const STACKS: &[Embedded] =
-    embed!("stacks": "cedar-13/build.packages", "cedar-13/run.packages", "cedar-13/stack.toml");
+pub(super) const STACKS: &[Embedded] = embed!("stacks":
+    "cedar-12/build.packages",
+    "cedar-12/run.packages",
+    "cedar-12/stack.toml",
+    "cedar-13/build.packages",
+    "cedar-13/run.packages",
+    "cedar-13/stack.toml",
+);
 
 /// Everything under `rootfs/files/`: laid over every stack at the same path, readable by all.
 pub(super) const ROOT_FILES: &[Embedded] = embed!("rootfs/files":
@@ -33,6 +39,9 @@ pub(super) const FINISH: &str = include_str!("../../rootfs/finish.sh");
 pub(super) const DPKG_OPTIONS: &str = include_str!("../../rootfs/dpkg.cfg");
 /// Installs a layer of packages over a finished variant.
 pub(super) const DELTA: &str = include_str!("../../rootfs/delta.sh");
+
+/// Unpacks an image and makes a variant of it.
+pub(super) const IMPORT: &str = include_str!("../../rootfs/import.sh");
 
 /// The contents of `stacks/<path>`.
 pub(super) fn stack_file(path: &str) -> Option<&'static str> {

@@ -19,6 +19,17 @@ pub enum StackError {
     /// The stack is known but not on this node's disk.
     #[error("stack `{0}` is not built on this node: run `dyno stacks:build {0}` as root")]
     NotBuilt(String),
+    /// An import would take the name of a stack that is built from data.
+    #[error("`{0}` is a stack that this program builds itself: import under another name")]
+    NameTaken(String),
+    /// An image cannot be imported.
+    #[error("cannot import {image}: {reason}")]
+    Image {
+        /// As it was asked for.
+        image: String,
+        /// One clause.
+        reason: String,
+    },
     /// The stack has no such set of packages.
     #[error("stack `{stack}` has no packages of the name `{name}`; it has: {known}")]
     UnknownLayer {

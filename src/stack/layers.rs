@@ -67,7 +67,8 @@ pub fn with_layers(
     if sets.is_empty() {
         return Ok((bare, Outcome::AlreadyBuilt));
     }
-    let lists = Lists::of(&Description::embedded(bare.name.as_str())?, sets)?;
+    let description = Description::embedded(bare.name.as_str()).map_err(|error| of_imported(error, sets))?;
+    let lists = Lists::of(&description, sets)?;
     let id = lists.content_id(&bare.version);
     if let Ok(found) = bare.clone().over(&id) {
         return Ok((found, Outcome::AlreadyBuilt));
@@ -95,6 +96,13 @@ pub fn with_layers(
     }
     progress.update(Phase::Publish, 100, "");
     Ok((bare.over(&id)?, Outcome::Built))
+}
+
+/// A stack that is not known as data was imported, and has no sets.
+fn of_imported(error: StackError, sets: &BTreeSet<String>) -> StackError {
+    let StackError::Unknown { name: stack, .. } = error else { return error };
+    let name = sets.iter().cloned().collect::<Vec<_>>().join(", ");
+    StackError::UnknownLayer { name, stack, known: "none, for it was imported".to_owned() }
 }
 
 /// The lock of a stack's layers, waited for as long as another build may need it.
@@ -225,6 +233,15 @@ mod test {
         let description = Description::embedded("cedar-13").unwrap();
         let error = Lists::of(&description, &set(&["cobol"])).err().unwrap().to_string();
         assert!(error.contains("cobol") && error.contains("ruby"), "{error}");
+    }
+
+    #[test]
+    fn a_stack_that_was_imported_has_no_sets() {
+        let error = of_imported(Description::embedded("mine").unwrap_err(), &set(&["ruby"])).to_string();
+        assert!(
+            error.contains("`mine` has no packages of the name `ruby`") && error.contains("imported"),
+            "{error}"
+        );
     }
 
     #[test]

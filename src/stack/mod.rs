@@ -7,6 +7,8 @@
 //! What not every app needs, such as a language, is a layer over both, made when a build first asks for it
 //! (`<version>/layers/<id>/{run,build}`). A version with a layer is written `<version>+<id>`.
 //!
+//! A stack may also be brought: [`import`] makes one of a root file system or an image. It has no such layers.
+//!
 //! Not here: mounting a stack (`runtime`), and choosing one for an app (`flows`).
 //! Contract: [`build`] makes one visible whole or not at all; [`Stack`] finds one; [`host`] collects what builds need of the host.
 
@@ -15,6 +17,7 @@ mod contained;
 mod data;
 mod error;
 pub mod host;
+mod import;
 mod inputs;
 mod layers;
 mod manifest;
@@ -26,10 +29,11 @@ mod trust;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::domain::StackName;
+use crate::domain::{StackName, StackVersion};
 
-pub use builder::{Outcome, build};
+pub use builder::{Freshness, Outcome, build};
 pub use error::StackError;
+pub use import::{Import, import};
 pub use layers::{sets, with_layers};
 pub use progress::{Phase, Progress, Silent};
 
@@ -53,6 +57,10 @@ pub struct Stack {
     pub env: BTreeMap<String, String>,
     /// The same for builds.
     pub build_env: BTreeMap<String, String>,
+    /// Unix time at which it was built, seconds; `None` where that was not kept.
+    pub built_at_s: Option<i64>,
+    /// Content id of what it was made from.
+    inputs: String,
     dir: PathBuf,
     layer: Option<PathBuf>,
 }
@@ -92,6 +100,8 @@ impl Stack {
             description: record.description,
             env: record.env,
             build_env: record.build_env,
+            built_at_s: record.built_at_s,
+            inputs: record.inputs.unwrap_or_else(|| version.to_owned()),
             dir,
             layer: None,
         })
@@ -111,6 +121,12 @@ impl Stack {
         }
         let version = format!("{}{LAYER_MARK}{id}", self.version);
         Ok(Self { version, layer: Some(dir), ..self })
+    }
+
+    /// Which build of the stack it is, whatever lies over it.
+    #[must_use]
+    pub fn build_of(&self) -> StackVersion {
+        StackVersion { id: self.bare().version, built_at_s: self.built_at_s }
     }
 
     /// The layers dynos run on, lowest first.
@@ -139,6 +155,16 @@ pub fn known() -> Vec<StackName> {
     data::stack_names().filter_map(|name| name.parse().ok()).collect()
 }
 
+/// The names of the stacks that this node has, in order: those it has built and those that were imported.
+#[must_use]
+pub fn present(lib_dir: &Path) -> Vec<StackName> {
+    let entries = std::fs::read_dir(lib_dir.join("stacks")).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut names: Vec<_> = names.filter(|name| Stack::current(lib_dir, name).is_ok()).collect();
+    names.sort();
+    names
+}
+
 fn home(lib_dir: &Path, name: &StackName) -> PathBuf {
     lib_dir.join("stacks").join(name.as_str())
 }
@@ -153,7 +179,8 @@ mod test {
         let dir = home(lib, &name).join(version);
         std::fs::create_dir_all(&dir).unwrap();
         let description = manifest::Description::embedded(name.as_str()).unwrap();
-        record::write(&dir, &description.manifest, version).unwrap();
+        let mark = record::Mark { id: version, inputs: version, built_at_s: 1_700_000_000 };
+        record::write(&dir, &description.manifest, mark).unwrap();
         record::make_current(lib, &name, version).unwrap();
         Stack::current(lib, &name).unwrap()
     }
@@ -190,6 +217,33 @@ mod test {
         for foreign in ["", "..", "../cedar-13/00ff", "beef"] {
             assert!(Stack::at(lib.path(), &name, foreign).is_err(), "{foreign}");
         }
+    }
+
+    #[test]
+    fn a_stack_tells_which_build_it_is_and_so_does_one_with_a_layer() {
+        let lib = tempfile::tempdir().unwrap();
+        let stack = built(lib.path(), "00ff");
+        std::fs::create_dir_all(stack.dir.join("layers/ab/build")).unwrap();
+        std::fs::write(stack.dir.join("layers/ab").join(layers::FILE), "{}").unwrap();
+        let with = Stack::at(lib.path(), &stack.name, "00ff+ab").unwrap();
+        assert_eq!(with.build_of(), StackVersion { id: "00ff".to_owned(), built_at_s: Some(1_700_000_000) });
+        // As records were written that knew nothing of it.
+        let path = stack.dir.join(record::FILE);
+        let text = std::fs::read_to_string(&path).unwrap().replace(",\n  \"built_at_s\": 1700000000", "");
+        std::fs::write(&path, text).unwrap();
+        let older = Stack::at(lib.path(), &stack.name, "00ff").unwrap();
+        assert_eq!((older.built_at_s, older.inputs.as_str()), (None, "00ff"));
+    }
+
+    #[test]
+    fn what_a_node_has_is_what_is_whole() {
+        let lib = tempfile::tempdir().unwrap();
+        assert!(present(lib.path()).is_empty());
+        built(lib.path(), "00ff");
+        for other in [".building-1", "cedar-12", "no name"] {
+            std::fs::create_dir_all(lib.path().join("stacks").join(other)).unwrap();
+        }
+        assert_eq!(present(lib.path()), [StackName::default()]);
     }
 
     #[test]

@@ -13,6 +13,12 @@ pub enum Phase {
     RunFinish,
     /// Fetching and installing what builds need besides.
     BuildPackages,
+    /// Fetching an image.
+    Fetch,
+    /// Unpacking what dynos run on.
+    Unpack,
+    /// Unpacking what builds see.
+    BuildUnpack,
     /// Making it durable and visible.
     Publish,
 }
@@ -26,6 +32,9 @@ impl Phase {
             Self::RunPackages => (1, 60),
             Self::RunFinish => (60, 66),
             Self::BuildPackages => (66, 95),
+            Self::Fetch => (1, 60),
+            Self::Unpack => (60, 80),
+            Self::BuildUnpack => (80, 95),
             Self::Publish => (95, 100),
         }
     }
@@ -39,8 +48,18 @@ impl Phase {
             Self::RunPackages => "installing the run variant",
             Self::RunFinish => "finishing the run variant",
             Self::BuildPackages => "installing the build variant",
+            Self::Fetch => "fetching the image",
+            Self::Unpack => "unpacking the run variant",
+            Self::BuildUnpack => "unpacking the build variant",
             Self::Publish => "writing to disk",
         }
+    }
+
+    /// How far a whole build is when `done` of `count` equal parts of the phase are.
+    pub(super) fn part(self, done: usize, count: usize) -> u8 {
+        let (from, to) = self.share();
+        let span = usize::from(to - from) * done.min(count) / count.max(1);
+        from + u8::try_from(span).unwrap_or(to - from)
     }
 }
 

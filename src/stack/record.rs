@@ -25,22 +25,46 @@ pub(super) struct Record {
     pub(super) description: String,
     pub(super) env: BTreeMap<String, String>,
     pub(super) build_env: BTreeMap<String, String>,
+    /// Content id of what it was made from, where that is not the version itself: a later build of the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) inputs: Option<String>,
+    /// Unix time at which it was made, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) built_at_s: Option<i64>,
 }
 
-/// Writes the record of stack `id` into `dir`.
-pub(super) fn write(dir: &Path, manifest: &Manifest, id: &str) -> Result<(), StackError> {
+/// What tells one build of a stack from another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark<'a> {
+    /// Its version.
+    pub(super) id: &'a str,
+    /// Content id of what it was made from.
+    pub(super) inputs: &'a str,
+    /// Unix time, seconds.
+    pub(super) built_at_s: i64,
+}
+
+/// Writes the record of a stack into `dir`.
+pub(super) fn write(dir: &Path, manifest: &Manifest, mark: Mark<'_>) -> Result<(), StackError> {
     let record = Record {
         name: manifest.name.clone(),
-        version: id.to_owned(),
+        version: mark.id.to_owned(),
+        inputs: (mark.inputs != mark.id).then(|| mark.inputs.to_owned()),
+        built_at_s: Some(mark.built_at_s),
         compat: manifest.compat.clone(),
         description: manifest.description.clone(),
         env: manifest.environment.clone(),
         build_env: manifest.build_environment.clone(),
     };
+    write_record(dir, &record)
+}
+
+/// Writes a record into `dir`.
+pub(super) fn write_record(dir: &Path, record: &Record) -> Result<(), StackError> {
     let path = dir.join(FILE);
     let damaged =
         |error: serde_json::Error| StackError::Record { path: path.clone(), reason: error.to_string() };
-    let bytes = serde_json::to_vec_pretty(&record).map_err(damaged)?;
+    let bytes = serde_json::to_vec_pretty(record).map_err(damaged)?;
     sys::fs::write_atomically(&path, &bytes).map_err(StackError::file("write", &path))
 }
 

@@ -675,6 +675,14 @@ const MADE: &[(&str, &[&[&str]])] = &[
     ("stacks", &[&["stacks"]]),
     ("stacks:build", &[&["stacks:build", "nonsense"]]),
     (
+        "stacks:import",
+        &[
+            &["stacks:import", "cedar-13", "none.tar"],
+            &["stacks:import", "mine", "./none.tar"],
+            &["stacks:import", "mine", "No Name"],
+        ],
+    ),
+    (
         "git:remote",
         &[
             &["git:remote", "-a", "example"],

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use dyno::api::Api;
-use dyno::domain::{App, AppId, Bytes, DynoId, DynoName, DynoState, Slug, StackName};
+use dyno::domain::{App, AppId, Bytes, DynoId, DynoName, DynoState, Slug, StackName, StackVersion};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Death, Desired, DynoView, Dynos, DynosError,
     FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
@@ -169,6 +169,11 @@ impl Builder for FakeBuilder {
 
     fn stacks(&self) -> Vec<StackName> {
         vec![StackName::default()]
+    }
+
+    fn stack_version(&self, _: &StackName, version: Option<&str>) -> Option<StackVersion> {
+        let id = version.unwrap_or("2").to_owned();
+        Some(StackVersion { id, built_at_s: None })
     }
 }
 

@@ -127,6 +127,14 @@ impl Builder for FakeBuilder {
     fn stacks(&self) -> Vec<dyno::domain::StackName> {
         vec![dyno::domain::StackName::default()]
     }
+
+    fn stack_version(
+        &self,
+        _: &dyno::domain::StackName,
+        _: Option<&str>,
+    ) -> Option<dyno::domain::StackVersion> {
+        None
+    }
 }
 
 struct Stage {

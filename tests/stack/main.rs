@@ -3,18 +3,19 @@
 //! Root and the package archive are needed. The stack is built where the node keeps it (`$DYNO_TEST_LIB`, or its default
 //! place), so that a second run, and the stories, find it there.
 
+mod import;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use dyno::domain::StackName;
 use dyno::stack::host::HostSettings;
-use dyno::stack::{self, Outcome, Phase, Progress, Stack};
+use dyno::stack::{self, Freshness, Outcome, Phase, Progress, Stack};
 
 use crate::support::inside::{Reach, enter};
 
@@ -25,6 +26,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the build that is killed works; set only for that process.
 const VICTIM_LIB: &str = "DYNO_TEST_VICTIM_LIB";
+
+/// Compiles and runs a program, with headers that packages of languages ask for.
+const COMPILED: &str = "cd /tmp; echo 'int main(void) { return 7; }' >a.c; gcc a.c -o a && ./a || echo $?
+    python3-config --includes >/dev/null; pkg-config --exists libpq openssl zlib libffi";
 
 #[derive(Default)]
 struct Recorder {
@@ -42,13 +47,16 @@ impl Progress for Recorder {
 /// The default stack, built once for all tests here.
 fn built() -> Stack {
     static BUILT: OnceLock<Stack> = OnceLock::new();
-    BUILT.get_or_init(build_or_find).clone()
+    BUILT.get_or_init(|| build_or_find(StackName::default())).clone()
 }
 
-fn build_or_find() -> Stack {
+fn build_or_find(name: StackName) -> Stack {
+    // One at a time is built on a node.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap();
     let lib = std::env::var_os("DYNO_TEST_LIB").map_or_else(|| PathBuf::from(DEFAULT_LIB), PathBuf::from);
     let mut recorder = Recorder::default();
-    let (stack, outcome) = stack::build(&StackName::default(), &lib, &mut recorder).unwrap();
+    let (stack, outcome) = stack::build(&name, &lib, Freshness::AsBuilt, &mut recorder).unwrap();
     assert!(recorder.percents.is_sorted(), "progress never falls: {:?}", recorder.percents);
     assert!(recorder.phases.is_sorted());
     assert_eq!(recorder.percents.last(), Some(&100));
@@ -71,7 +79,7 @@ fn the_default_stack_runs_and_is_safe_to_share() {
     let stack = built();
     let started = Instant::now();
     let lib = stack.run_layers()[0].ancestors().nth(4).unwrap().to_owned();
-    let (again, outcome) = stack::build(&stack.name, &lib, &mut stack::Silent).unwrap();
+    let (again, outcome) = stack::build(&stack.name, &lib, Freshness::AsBuilt, &mut stack::Silent).unwrap();
     assert_eq!((again, outcome), (stack.clone(), Outcome::AlreadyBuilt));
     assert!(started.elapsed() < Duration::from_secs(5), "the second time takes seconds");
 
@@ -95,9 +103,27 @@ fn the_default_stack_runs_and_is_safe_to_share() {
                       /etc/passwd /etc/group /etc/hostname /etc/pip.conf /etc/npmrc /etc/apt/sources.list";
         inside(layers, &format!("for point in {points}; do test -e $point || exit 1; done"));
     }
-    let compiled = "cd /tmp; echo 'int main(void) { return 7; }' >a.c; gcc a.c -o a && ./a || echo $?
-        python3-config --includes >/dev/null; pkg-config --exists libpq openssl zlib libffi";
-    assert_eq!(inside(&stack.build_layers(), compiled).trim(), "7");
+    assert_eq!(inside(&stack.build_layers(), COMPILED).trim(), "7");
+}
+
+#[test]
+fn another_stack_is_data_alone() {
+    if !support::skip::is_root_or_skip("another_stack_is_data_alone") {
+        return;
+    }
+    let stack = build_or_find("cedar-12".parse().unwrap());
+    assert_eq!(stack.compat, "heroku-22");
+    let (run, build) = (stack.run_layers(), stack.build_layers());
+    assert!(inside(&run, "cat /etc/os-release").contains("VERSION_CODENAME=bookworm"));
+    assert!(inside(&run, "python3 --version; node --version").starts_with("Python 3.11."));
+    assert_eq!(inside(&run, "python3 -c 'import ssl, sqlite3, ctypes, lzma; print(6 * 7)'").trim(), "42");
+    assert_eq!(inside(&run, "type -P gcc || echo none").trim(), "none");
+    assert!(inside(&run, "id heroku").starts_with("uid=1000(heroku) gid=1000(heroku)"));
+    assert!(inside(&run, "cat /etc/apt/sources.list.d/debian.sources").contains("bookworm"));
+    assert_eq!(inside(&build, COMPILED).trim(), "7");
+    assert_eq!(inside(&build, "find / -xdev -perm /6000 -type f"), "", "no program gains rights");
+    let both: Vec<_> = stack::known().into_iter().map(|name| name.to_string()).collect();
+    assert_eq!(both, ["cedar-12", "cedar-13"]);
 }
 
 #[test]
@@ -124,7 +150,9 @@ fn builds_reach_the_registries_with_the_hosts_settings() {
 #[ignore = "the process that the next test starts and kills"]
 fn victim() {
     let lib = std::env::var_os(VICTIM_LIB).unwrap();
-    if let Err(error) = stack::build(&StackName::default(), Path::new(&lib), &mut stack::Silent) {
+    if let Err(error) =
+        stack::build(&StackName::default(), Path::new(&lib), Freshness::AsBuilt, &mut stack::Silent)
+    {
         panic!("{error}");
     }
 }

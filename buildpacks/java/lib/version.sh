@@ -11,17 +11,27 @@ requested_java() { property java.runtime.version; }
 # The homes of those on the stack.
 java_homes() { find /usr/lib/jvm -maxdepth 1 -type d -name 'java-[0-9]*-openjdk-*' 2>/dev/null | sort -V; }
 
+# Those that the stack has, the usual one first.
+available_java() {
+  case ${STACK:-} in
+  heroku-22) echo 17 ;;
+  *) echo 21, 25 ;;
+  esac
+}
+
 choose_java() {
-  local wanted major home
+  local wanted major home usual
   wanted=$(requested_java)
-  major=${wanted:-21}
+  usual=$(available_java)
+  usual=${usual%%,*}
+  major=${wanted:-$usual}
   # The series before 9 were written 1.8.
   major=${major#1.}
   major=${major%%.*}
   home=$(java_homes | grep -E "/java-$major-openjdk-" | head -n 1 || true)
   [[ -n $home && -x $home/bin/javac ]] || fail "This app asks for Java $wanted in system.properties, which is not available." \
-    "Available on the stack ${STACK:-}: 21, 25" \
-    "Write \`java.runtime.version=21\` there (or remove the line), commit and push again."
+    "Available on the stack ${STACK:-}: $(available_java)" \
+    "Write \`java.runtime.version=$usual\` there (or remove the line), commit and push again."
   export JAVA_HOME=$home
   export PATH="$JAVA_HOME/bin:$PATH"
   local version

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Api, serve_unix};
-use crate::domain::{self, AppId, DynoName, Slug, StackName};
+use crate::domain::{self, AppId, DynoName, Slug, StackName, StackVersion};
 use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Control, Death, Desired, DynoView, Dynos,
     DynosError, FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
@@ -131,6 +131,10 @@ impl Builder for CountingBuilder {
 
     fn stacks(&self) -> Vec<StackName> {
         Vec::new()
+    }
+
+    fn stack_version(&self, _: &StackName, _: Option<&str>) -> Option<StackVersion> {
+        None
     }
 }
 

@@ -6,7 +6,10 @@ use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, megabytes, pairs, shown_app};
-use crate::wire::api::{App, Dyno};
+use crate::wire::api::{App, Dyno, StackBuild};
+
+/// How many characters of an ISO time are the day.
+const DAY_CHARS: usize = 10;
 
 /// Show what an app is made of
 #[derive(Debug, clap::Args)]
@@ -49,10 +52,23 @@ fn rendered(app: &App, dynos: &[Dyno]) -> String {
         ("Repo Size", app.repo_size.map(megabytes).unwrap_or_default()),
         ("Slug Size", app.slug_size.map(megabytes).unwrap_or_default()),
         ("Stack", stack),
+        ("Stack Version", app.stack_version.as_ref().map(version).unwrap_or_default()),
         ("Web URL", app.web_url.clone().unwrap_or_default()),
     ];
     let shown = rows.iter().filter(|(_, value)| !value.is_empty());
     heading(&shown_app(&app.name)) + &pairs(shown.map(|(key, value)| (*key, value.as_str())))
+}
+
+/// `8e75d1fce3a2b4c1, built 2026-11-18 (one of 2026-11-26 is used by the next deploy)`
+fn version(build: &StackBuild) -> String {
+    let day =
+        |build: &StackBuild| build.built_at.as_ref().and_then(|at| at.get(..DAY_CHARS)).map(str::to_owned);
+    let built = day(build).map(|day| format!(", built {day}")).unwrap_or_default();
+    let newer = build.newer.as_ref().map(|newer| {
+        let which = day(newer).map_or_else(|| newer.version.clone(), |day| format!("one of {day}"));
+        format!(" ({which} is used by the next deploy)")
+    });
+    format!("{}{built}{}", build.version, newer.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -72,6 +88,10 @@ mod test {
             "region": {"id": uuid::Uuid::nil(), "name": "local"}, "released_at": null,
             "repo_size": 1000, "slug_size": 50331648, "space": null,
             "stack": {"id": uuid::Uuid::nil(), "name": "cedar-13"}, "team": null,
+            "stack_version": {
+                "version": "8e75d1fce3a2b4c1", "built_at": "2026-11-18T01:36:38Z",
+                "newer": {"version": "0011223344556677", "built_at": "2026-11-26T09:00:00Z"},
+            },
             "updated_at": "2026-11-18T01:36:38Z", "web_url": "http://example.localhost:8080/",
         });
         insta::assert_snapshot!(rendered(&serde_json::from_value(app).unwrap(), &[]), @r"
@@ -84,6 +104,7 @@ mod test {
         Repo Size:      1000 B
         Slug Size:      48 MB
         Stack:          cedar-13 (next build will use cedar-14)
+        Stack Version:  8e75d1fce3a2b4c1, built 2026-11-18 (one of 2026-11-26 is used by the next deploy)
         Web URL:        http://example.localhost:8080/
         ");
     }

@@ -59,6 +59,7 @@ pub(super) mod stack;
 pub(super) mod stack_set;
 pub(super) mod stacks;
 pub(super) mod stacks_build;
+pub(super) mod stacks_import;
 pub(super) mod trust;
 pub(super) mod users;
 pub(super) mod users_create;

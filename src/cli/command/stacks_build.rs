@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::failure::Failure;
 use crate::cli::{Context, output};
 use crate::domain::StackName;
-use crate::stack::{self, Outcome, Phase, Progress};
+use crate::stack::{self, Freshness, Outcome, Phase, Progress};
 use crate::sys::tty;
 
 /// Build a stack on this node; as root, seconds when it is built already
@@ -14,6 +14,10 @@ pub(in crate::cli) struct Args {
     /// Name of the stack
     #[arg(value_name = "STACK", default_value_t)]
     stack: StackName,
+    /// Build it again with the packages that the archive has today, such as security updates. It keeps its name, and releases
+    /// keep the build they were made on: new builds of apps take the new one
+    #[arg(long)]
+    update: bool,
     /// Packages to lay over it now instead of at the first push that needs them, such as ruby or java
     #[arg(long, value_name = "NAME")]
     with: Vec<String>,
@@ -22,7 +26,8 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<(), Failure> {
         let mut shown = Shown::new();
-        let built = stack::build(&self.stack, &context.node.lib_dir(), &mut shown);
+        let freshness = if self.update { Freshness::Today } else { Freshness::AsBuilt };
+        let built = stack::build(&self.stack, &context.node.lib_dir(), freshness, &mut shown);
         shown.bar.finish_and_clear();
         let (built, outcome) = built.map_err(Failure::Stack)?;
         for name in self.with {
@@ -47,13 +52,13 @@ impl Args {
 }
 
 /// A bar on a terminal; elsewhere a line for each phase.
-struct Shown {
-    bar: ProgressBar,
+pub(super) struct Shown {
+    pub(super) bar: ProgressBar,
     phase: Option<Phase>,
 }
 
 impl Shown {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         // Hides itself where standard error is no terminal.
         let bar = ProgressBar::new(100);
         if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3}%  {msg} ({elapsed})") {

@@ -52,12 +52,27 @@ pub struct App {
     pub ssh_git_url: Option<String>,
     /// The stack of the current release.
     pub stack: Named,
+    /// Which build of that stack it is; not in the published schema, and left out before the first deploy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack_version: Option<StackBuild>,
     /// Never set.
     pub team: Option<Named>,
     /// ISO time.
     pub updated_at: String,
     /// Where it answers.
     pub web_url: Option<String>,
+}
+
+/// Which build of a stack an app runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackBuild {
+    /// Its content version.
+    pub version: String,
+    /// ISO time of that build, where it was kept.
+    pub built_at: Option<String>,
+    /// The build that the next deploy stands on, where it is another: security updates make one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newer: Option<Box<StackBuild>>,
 }
 
 /// Body of `POST /apps`.

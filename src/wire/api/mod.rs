@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use account::{Account, AccountFeature};
-pub use app::{App, CreateApp, UpdateApp};
+pub use app::{App, CreateApp, StackBuild, UpdateApp};
 pub use app_feature::{AppFeature, UpdateAppFeature};
 pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED, UpdateAuthorization};
 pub use build::{Build, BuildpackInstallation, BuildpackRef, BuildpackUpdate, SourceBlob, UpdateBuildpacks};
