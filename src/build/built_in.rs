@@ -39,7 +39,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "heroku/java",
         title: "Java (pom.xml, gradlew)",
-        files: files!("java": "bin/compile", "bin/detect", "bin/layers", "bin/release", "lib/common.sh", "lib/gradle.sh", "lib/maven.sh", "lib/profile.sh", "lib/version.sh", "lib/web.sh"),
+        files: files!("java": "bin/compile", "bin/detect", "bin/layers", "bin/release", "lib/common.sh", "lib/gradle.sh", "lib/maven.sh", "lib/profile.sh", "lib/reproducible.gradle", "lib/version.sh", "lib/web.sh"),
     },
     BuiltIn {
         name: "heroku/php",

@@ -58,7 +58,7 @@ async fn compile(
     let command =
         format!("exec bin/compile {} {CACHE_DIR} {} 2>&1", workshop.build_dir(), workshop.env_dir());
     let step = scripts(workshop, pack, before, "compile", &command);
-    Ok(workshop.run(step, Input::Empty, |stdout| show(stdout, transcript)).await?)
+    Ok(workshop.run(step, Input::Empty, |stdout| show(stdout, workshop, transcript)).await?)
 }
 
 /// Runs the report, whose failure changes nothing.

@@ -19,8 +19,11 @@ mod detect;
 mod fetch;
 mod ignore;
 mod layers;
+mod mirror;
 mod origin;
 mod pack;
+mod patience;
+mod pressure;
 mod release;
 mod request;
 mod sandbox;
@@ -29,6 +32,7 @@ mod source;
 mod sweep;
 mod transcript;
 
+pub use mirror::{Mirror, MirrorError};
 pub use origin::is_of_the_host;
 pub use request::{
     BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, NodeFailure,
@@ -53,8 +57,16 @@ pub const BUILD_TIMEOUT_S: u64 = 25 * 60;
 pub const SLUG_MAX: Bytes = Bytes::mib(500);
 /// What a build leaves free on the node's disk, so that dynos, logs and the node's own state have room: a slug and its archive.
 pub const DISK_RESERVE: Bytes = Bytes::mib(1024);
+/// The most that one build keeps on the node's disk, caches and unpacked packages among it.
+pub const DISK_MAX: Bytes = Bytes::mib(10 * 1024);
+/// Longest hold of a build while memory is short, in seconds, all of its holds together.
+pub const HELD_MAX_S: u64 = 600;
 /// Pause between two looks at what is free; at a fast disk's 2 GB/s half of the reserve may go in between.
 const DISK_PAUSE: Duration = Duration::from_millis(250);
+/// Shortest pause between two counts of what a build keeps on the disk.
+const USE_PAUSE: Duration = Duration::from_secs(2);
+/// How many times as long as a count the pause after it is.
+const USE_PAUSE_SHARE: u32 = 20;
 
 /// The id, user and group, that owns on disk what sandboxes leave for others: slugs and caches.
 pub const STORE_ID: u32 = 0x6FFF_0000;
@@ -83,16 +95,24 @@ pub async fn build(
     sink: &mut dyn Sink,
 ) -> Result<BuiltSlug, BuildFailure> {
     let mut transcript = Transcript::new(sink);
+    let held_max = Duration::from_secs(request.limits.held_max_s);
+    let pressure = &sandboxes.memory_pressure;
+    if let Err(lines) = patience::admission(pressure, held_max, &mut transcript).await {
+        transcript.say_all(lines);
+        return Err(BuildFailure::Source);
+    }
     let stopped = match Workshop::open(&request, sandboxes).await {
         Ok(workshop) => {
             let timeout = Duration::from_secs(request.limits.timeout_s);
-            let reserve = request.limits.disk_reserve;
+            let (reserve, disk_max) = (request.limits.disk_reserve, request.limits.disk_max);
             let outcome = tokio::select! {
                 built = steps(&request, &workshop, layers, &mut transcript) => built,
                 () = tokio::time::sleep(timeout) => {
                     Err(Stop::Source(push_text::timed_out(request.limits.timeout_s)))
                 }
                 () = disk_runs_low(workshop.dir(), reserve) => Err(Stop::Source(push_text::disk_full(reserve))),
+                () = uses_too_much(workshop.dir(), disk_max) => Err(Stop::Source(push_text::disk_used(disk_max))),
+                lines = patience::watch(&workshop, pressure, held_max) => Err(Stop::Source(lines)),
             };
             workshop.close().await;
             outcome
@@ -125,6 +145,20 @@ async fn disk_runs_low(dir: &Path, reserve: Bytes) {
     }
 }
 
+/// Comes back when a build keeps more on the disk than it may. Counting takes a part of the time that it may take at most.
+async fn uses_too_much(dir: &Path, max: Bytes) {
+    loop {
+        let (counted, begun) = (dir.to_owned(), tokio::time::Instant::now());
+        let used = tokio::task::spawn_blocking(move || fs::used_bytes(&counted)).await;
+        if let Ok(Ok(used)) = used
+            && used > max.0
+        {
+            return;
+        }
+        tokio::time::sleep(USE_PAUSE.max(begun.elapsed() * USE_PAUSE_SHARE)).await;
+    }
+}
+
 async fn steps(
     request: &BuildRequest,
     workshop: &Workshop,
@@ -136,7 +170,7 @@ async fn steps(
     workshop.lay_out(request, &candidates).await?;
     fetch::all(workshop, &candidates).await?;
     source::unpack(workshop, &request.source, transcript).await?;
-    source::restore_cache(workshop, &request.cache).await?;
+    source::restore_cache(workshop, &request.cache, &request.stack).await?;
     let chosen = if request.buildpacks.is_empty() {
         transcript.say(&push_text::determining_buildpack());
         vec![detect::automatic(workshop, candidates).await?]
@@ -150,7 +184,7 @@ async fn steps(
     let process_types = release::process_types(workshop, chosen.last(), transcript).await?;
     transcript.say(&push_text::compressing());
     let packed = slug::store(workshop, request.limits.slug_max, transcript).await?;
-    workshop.keep_cache(&request.cache).await?;
+    workshop.keep_cache(&request.cache, &request.stack).await?;
     Ok(BuiltSlug {
         digest: packed.digest,
         size: packed.size,

@@ -10,7 +10,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::build::{BUILD_TIMEOUT_S, DISK_RESERVE, SLUG_MAX};
+use crate::build::{BUILD_TIMEOUT_S, DISK_MAX, DISK_RESERVE, HELD_MAX_S, Mirror, SLUG_MAX};
 use crate::domain::{Bytes, ConfigVars, ProcessType, SlugDigest, StackName};
 use crate::runtime::network::{NetworkError, NodeNetwork};
 use crate::runtime::slots::Slots;
@@ -39,7 +39,7 @@ pub struct BuildRequest {
     pub known_buildpacks: BTreeMap<String, String>,
     /// Config vars; scripts see them as files in `ENV_DIR`.
     pub config: ConfigVars,
-    /// Where the buildpacks' cache is kept from build to build; replaced when the build succeeds.
+    /// Where the buildpacks' cache is kept from build to build, that of one stack; replaced when the build succeeds.
     pub cache: PathBuf,
     /// How long it may take and how large its slug may be.
     pub limits: BuildLimits,
@@ -84,12 +84,22 @@ pub struct BuildLimits {
     pub slug_max: Bytes,
     /// What must stay free on the node's disk: a build during which less is left is ended.
     pub disk_reserve: Bytes,
+    /// The most that it may keep on the node's disk while it runs.
+    pub disk_max: Bytes,
+    /// How long it may be held while the machine is short of memory, in seconds.
+    pub held_max_s: u64,
 }
 
 impl Default for BuildLimits {
     /// The platform's (reference 3.2).
     fn default() -> Self {
-        Self { timeout_s: BUILD_TIMEOUT_S, slug_max: SLUG_MAX, disk_reserve: DISK_RESERVE }
+        Self {
+            timeout_s: BUILD_TIMEOUT_S,
+            slug_max: SLUG_MAX,
+            disk_reserve: DISK_RESERVE,
+            disk_max: DISK_MAX,
+            held_max_s: HELD_MAX_S,
+        }
     }
 }
 
@@ -110,6 +120,10 @@ pub struct Sandboxes {
     pub env: Vec<(String, String)>,
     /// Files laid read-only over the stack's, such as `/etc/resolv.conf`: path inside (there in every stack), contents.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// Files of this host that builds get instead of what lies in the network; only where they have one.
+    pub mirror: Arc<Mirror>,
+    /// Where the kernel tells how much this machine's processes wait for memory.
+    pub memory_pressure: PathBuf,
     /// Directories of the host that builds see read-only at the same path: packages kept locally.
     pub binds: Vec<PathBuf>,
 }
@@ -183,6 +197,9 @@ pub enum NodeFailure {
         "nobody saw how a step ended; the process that makes containers was killed meanwhile; push again"
     )]
     Lost,
+    /// The mirror of the build cannot be served.
+    #[error("its mirror cannot be served: {0}")]
+    Mirror(String),
     /// Packages that the build needs over the stack could not be had.
     #[error("the packages it needs could not be installed: {0}")]
     Layers(String),

@@ -3,6 +3,7 @@
 //! One container runs at a time. Whoever drops the [`Workshop`] has it killed and everything removed; that also covers a start
 //! that was under way.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,8 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
+use crate::build::mirror::{self, Identity, Mirror, Serving};
 use crate::build::transcript::Transcript;
 use crate::build::{BuildRequest, Ground, NodeFailure, STORE_ID, Sandboxes, Stop};
 use crate::domain::Bytes;
@@ -24,6 +26,7 @@ use crate::runtime::{
     Sandbox, SandboxMount, StdioFds, StdioKind,
 };
 use crate::sys::fs::remove_tree;
+use crate::sys::mount::read_in_root;
 use crate::wire::push_text;
 
 /// Where the cache is seen, as on the original platform.
@@ -35,6 +38,9 @@ pub(super) const NAME_PREFIX: &str = "build-";
 /// Directory below the node's state for what lives only as long as a container.
 pub(super) const SCRATCH_DIR: &str = "scratch";
 
+/// Directory of a build that its steps see as `/sys/fs/cgroup`.
+pub(super) const FIGURES_DIR: &str = "cgroup";
+
 /// Memory of a build, page cache included.
 pub(super) const BUILD_MEMORY: Bytes = Bytes::mib(2560);
 /// Processes and threads of a build at one time.
@@ -43,6 +49,10 @@ const BUILD_PIDS: u64 = 4096;
 const BUILD_NOFILE: u64 = 10_000;
 /// A build's share of processor and disks beside dynos, which have 100 and more.
 const BUILD_WEIGHT: u64 = 20;
+/// Puts a step behind others at disks where control groups do not weigh them, as on hosts with version 1 controllers.
+const LAST_AT_DISKS: &str = "ionice -c 2 -n 7 -p $$ 2>/dev/null\n";
+/// The most lines that may wait for the pusher to be told; more are left out.
+const NOTES_MAX: usize = 16;
 /// The most bytes of a step's errors that are kept.
 const STDERR_BYTES_MAX: usize = 16 * 1024;
 
@@ -51,6 +61,11 @@ const BUILD_USER: u32 = 1000;
 /// First of the host ids containers may have, and how many each has.
 const HOST_IDS_BASE: u32 = 0x7000_0000;
 const HOST_IDS_EACH: u32 = 65_536;
+
+/// Where names are looked for first (hosts(5)).
+const HOSTS: &str = "/etc/hosts";
+/// The certificates that a stack trusts.
+const TRUSTED: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// What a step reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +136,38 @@ pub(super) struct Workshop {
     host_base: u32,
     netns: Option<PathBuf>,
     steps: AtomicU32,
+    /// The mirror, where there is one.
+    mirrored: Option<Mirrored>,
+    /// Lines that do not come from a step, on their way to the pusher.
+    notes: (mpsc::Sender<String>, AsyncMutex<mpsc::Receiver<String>>),
     /// `None` once it is being cleared away.
     remains: Option<Remains>,
+}
+
+/// The mirror of a build: served while this is there.
+struct Mirrored {
+    _serving: Serving,
+    /// What steps see as `/etc/hosts`.
+    hosts: String,
+    /// What the build is to trust besides.
+    authority: String,
+}
+
+impl Mirrored {
+    /// Serves the mirror in the build's network namespace.
+    fn begin(mirror: &Arc<Mirror>, netns: &Path) -> Result<Self, NodeFailure> {
+        let failed = |error: &dyn std::error::Error| NodeFailure::Mirror(error.to_string());
+        let names = mirror.hosts();
+        let identity =
+            Identity::new(names.iter().map(|&name| name.to_owned())).map_err(|error| failed(&error))?;
+        let namespace = std::fs::File::open(netns).map_err(|error| failed(&error))?.into();
+        let serving = mirror::serve(Arc::clone(mirror), identity.acceptor, &namespace)
+            .map_err(|error| failed(&error))?;
+        let led = names.iter().map(|name| format!("{} {name}\n", mirror::ADDRESS));
+        let hosts =
+            format!("127.0.0.1 localhost localhost.localdomain\n::1 localhost\n{}", led.collect::<String>());
+        Ok(Self { _serving: serving, hosts, authority: identity.authority })
+    }
 }
 
 /// What must be cleared away, and in which order.
@@ -183,8 +228,15 @@ impl Workshop {
         let number = sandboxes.node_index * SLOTS + slot.number();
         let netns = lease.as_ref().map(|lease| lease.netns.clone());
         let trash = Arc::new(Mutex::new(vec![dir.clone()]));
+        let mirrored = match &netns {
+            Some(netns) if !sandboxes.mirror.hosts().is_empty() => {
+                Some(Mirrored::begin(&sandboxes.mirror, netns)?)
+            }
+            Some(_) | None => None,
+        };
         Ok(Workshop {
             env: environment(request, sandboxes, &mark),
+            mirrored,
             ground: Mutex::new(request.stack_base.clone()),
             sandboxes: sandboxes.clone(),
             mark,
@@ -192,6 +244,10 @@ impl Workshop {
             host_base: HOST_IDS_BASE + number * HOST_IDS_EACH,
             netns,
             steps: AtomicU32::new(0),
+            notes: {
+                let (sender, receiver) = mpsc::channel(NOTES_MAX);
+                (sender, AsyncMutex::new(receiver))
+            },
             remains: Some(Remains { live: Arc::default(), trash, slot, lease }),
         })
     }
@@ -212,6 +268,18 @@ impl Workshop {
 
     pub(super) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Tells the pusher something while a step runs.
+    pub(super) fn note(&self, line: String) {
+        if self.notes.0.try_send(line).is_err() {
+            tracing::debug!(build = self.mark, "a note to the pusher is left out");
+        }
+    }
+
+    /// The step that runs now.
+    pub(super) async fn live(&self) -> Option<Container> {
+        self.remains.as_ref()?.live.lock().await.clone()
     }
 
     /// What the steps stand on.
@@ -338,7 +406,7 @@ impl Workshop {
             ids: IdRange { host_base: self.host_base, len: HOST_IDS_EACH },
             mounts: self.mounts(step.mounts),
             process: Process {
-                argv: ["bash", "-c", &step.script].map(str::to_owned).to_vec(),
+                argv: ["bash", "-c", &format!("{LAST_AT_DISKS}{}", step.script)].map(str::to_owned).to_vec(),
                 env: self.env.clone(),
                 cwd: step.cwd.into(),
                 uid: BUILD_USER,
@@ -364,9 +432,14 @@ impl Workshop {
         let mut mounts = vec![
             Workshop::bind(self.dir.join("tmp"), "/tmp", Access::ReadWrite),
             Workshop::bind(self.dir.join("app"), "/app", Access::ReadWrite),
+            SandboxMount::Bind {
+                source: IdMapped { path: self.dir.join(FIGURES_DIR), disk: None },
+                target: "/sys/fs/cgroup".into(),
+                access: Access::ReadOnly,
+                exec: Exec::Denied,
+            },
         ];
-        for (target, contents) in &self.sandboxes.files {
-            let (target, contents) = (target.clone(), contents.clone());
+        for (target, contents) in self.files() {
             mounts.push(SandboxMount::File { target, contents, mode: 0o444 });
         }
         for path in self.host_binds() {
@@ -376,6 +449,25 @@ impl Workshop {
         }
         mounts.extend(of_the_step);
         mounts
+    }
+
+    /// The files laid over the stack's: the host's, and those that lead to the mirror and have it trusted.
+    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files: BTreeMap<_, _> = self.sandboxes.files.iter().cloned().collect();
+        if let Some(mirrored) = &self.mirrored {
+            files.insert(HOSTS.into(), mirrored.hosts.clone().into_bytes());
+            let trusted = files.entry(TRUSTED.into()).or_insert_with(|| self.of_stack(Path::new(TRUSTED)));
+            trusted.push(b'\n');
+            trusted.extend(mirrored.authority.as_bytes());
+        }
+        files
+    }
+
+    /// A file of what the steps stand on; empty where there is none.
+    fn of_stack(&self, path: &Path) -> Vec<u8> {
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        let mut layers = self.ground().layers.into_iter().rev();
+        layers.find_map(|layer| read_in_root(&layer, relative).ok()).unwrap_or_default()
     }
 
     /// The host's directories of packages that can be shown at their own place: its first part is no link in the stack.
@@ -406,6 +498,14 @@ fn environment(request: &BuildRequest, sandboxes: &Sandboxes, mark: &str) -> Vec
         ("SOURCE_VERSION", request.source_version.clone()),
         ("STACK", request.stack_compat.clone()),
     ];
+    // A proxy would look for a mirrored host in the network.
+    for name in ["no_proxy", "NO_PROXY"] {
+        let listed = sandboxes.mirror.hosts().into_iter().map(str::to_owned);
+        let all: Vec<_> = env.get(name).cloned().into_iter().chain(listed).collect();
+        if !sandboxes.mirror.hosts().is_empty() {
+            env.insert(name.to_owned(), all.join(","));
+        }
+    }
     env.extend(contract.map(|(name, value)| (name.to_owned(), value)));
     env.into_iter().collect()
 }
@@ -438,12 +538,24 @@ pub(super) async fn first(from: OwnedFd, max: usize) -> io::Result<Vec<u8>> {
     Ok(kept)
 }
 
-/// Reads to the end, and shows it as it comes.
-pub(super) async fn show(from: OwnedFd, transcript: &mut Transcript<'_>) -> io::Result<()> {
+/// Reads to the end, and shows it as it comes, with what else there is to tell meanwhile.
+pub(super) async fn show(
+    from: OwnedFd,
+    workshop: &Workshop,
+    transcript: &mut Transcript<'_>,
+) -> io::Result<()> {
     let mut from = pipe::Receiver::from_owned_fd(from)?;
+    let mut notes = workshop.notes.1.lock().await;
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        let count = from.read(&mut buffer).await?;
+        let count = tokio::select! {
+            count = from.read(&mut buffer) => count?,
+            Some(note) = notes.recv() => {
+                transcript.end_line();
+                transcript.say(&note);
+                continue;
+            }
+        };
         if count == 0 {
             transcript.end_line();
             return Ok(());

@@ -3,16 +3,18 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::build::buildpack::Pack;
 use crate::build::ignore::{self, Doomed, Entry, Patterns};
-use crate::build::sandbox::{CACHE_DIR, Input, Reach, SIDE_DIR, Step, Workshop, first};
+use crate::build::sandbox::{
+    BUILD_MEMORY, CACHE_DIR, FIGURES_DIR, Input, Reach, SIDE_DIR, Step, Workshop, first,
+};
 use crate::build::transcript::Transcript;
 use crate::build::{BuildRequest, NodeFailure, STORE_ID, Stop};
-use crate::domain::ConfigVars;
+use crate::domain::{ConfigVars, StackName};
 use crate::runtime::Access;
 use crate::sys::mount::give_to;
 use crate::wire::push_text;
@@ -24,6 +26,7 @@ const LIST_BYTES_MAX: usize = 64 << 20;
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 const OPEN_DIR: u32 = 0o755;
+const FIGURES_FILE: u32 = 0o444;
 
 impl Workshop {
     /// Makes the build's directories with config vars and buildpacks in them. No step has run before: from now on the
@@ -44,6 +47,7 @@ impl Workshop {
                     make_dir(&path, OPEN_DIR)?;
                 }
             }
+            write_figures(&dir.join(FIGURES_DIR))?;
             let tmp = dir.join("tmp");
             for shared in ["app", "cache", "tmp/codon/tmp/cache", "tmp/buildpacks"] {
                 make_dir(&dir.join(shared), OPEN_DIR)?;
@@ -62,16 +66,16 @@ impl Workshop {
         laid.await.unwrap_or(Err(NodeFailure::ShuttingDown))
     }
 
-    /// Makes the cache that the scripts have left the one of the next build. A build has succeeded without it as well.
-    pub(super) async fn keep_cache(&self, kept: &Path) -> Result<(), NodeFailure> {
-        let (new, old, kept) = (self.dir().join("cache"), self.dir().join("cache-before"), kept.to_owned());
+    /// Makes the cache that the scripts have left the one of the next build on this stack, and the only one. A build has
+    /// succeeded without it as well.
+    pub(super) async fn keep_cache(&self, cache: &Path, stack: &StackName) -> Result<(), NodeFailure> {
+        let (new, old, cache) = (self.dir().join("cache"), self.dir().join("cache-before"), cache.to_owned());
+        let kept = on_stack(&cache, stack);
         let swapped = tokio::task::spawn_blocking(move || {
-            if let Some(parent) = kept.parent() {
-                fs::create_dir_all(parent).map_err(NodeFailure::file("make", parent))?;
+            if cache.exists() {
+                fs::rename(&cache, &old).map_err(NodeFailure::file("set aside", &cache))?;
             }
-            if kept.exists() {
-                fs::rename(&kept, &old).map_err(NodeFailure::file("set aside", &kept))?;
-            }
+            fs::create_dir_all(&cache).map_err(NodeFailure::file("make", &cache))?;
             fs::rename(&new, &kept).map_err(NodeFailure::file("put in place", &kept))
         });
         let swapped = swapped.await.unwrap_or(Err(NodeFailure::ShuttingDown));
@@ -87,6 +91,20 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), NodeFailure> {
     let made = fs::DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(path);
     made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
         .map_err(NodeFailure::file("make", path))
+}
+
+/// What scripts see as `/sys/fs/cgroup`: they size heaps and processes by the one file in it (buildpack reference 2, contract
+/// details), and would by the whole machine where it is not there.
+fn write_figures(dir: &Path) -> Result<(), NodeFailure> {
+    let memory = dir.join("memory");
+    for path in [dir, &memory] {
+        make_dir(path, OPEN_DIR)?;
+    }
+    let path = memory.join("memory.limit_in_bytes");
+    let written = fs::write(&path, format!("{}\n", BUILD_MEMORY.0));
+    written
+        .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(FIGURES_FILE)))
+        .map_err(NodeFailure::file("write", &path))
 }
 
 /// One file each. Names that no file can have are left out: they could only walk out of the directory.
@@ -180,9 +198,16 @@ fn entries(list: &[u8]) -> Vec<Entry> {
     texts.filter_map(entry).collect()
 }
 
+/// Where the cache of builds on a stack is: compiled files of another one may not run on it, so that the first build on a new
+/// stack begins without (platform reference 9).
+fn on_stack(cache: &Path, stack: &StackName) -> PathBuf {
+    cache.join(stack.as_str())
+}
+
 /// Copies the cache of the build before; the scripts work on the copy. What scripts have left there may not be readable,
 /// and a cache is not worth a build: then they begin with an empty one.
-pub(super) async fn restore_cache(workshop: &Workshop, kept: &Path) -> Result<(), Stop> {
+pub(super) async fn restore_cache(workshop: &Workshop, cache: &Path, stack: &StackName) -> Result<(), Stop> {
+    let kept = on_stack(cache, stack);
     if !kept.is_dir() {
         return Ok(());
     }
@@ -191,7 +216,7 @@ pub(super) async fn restore_cache(workshop: &Workshop, kept: &Path) -> Result<()
          {{ chmod -R u+rwX {CACHE_DIR} && find {CACHE_DIR} -mindepth 1 -delete; }}"
     );
     let mut step = own("restore the cache", script);
-    step.mounts = vec![workshop.cache(), Workshop::bind(kept.to_owned(), SIDE_DIR, Access::ReadOnly)];
+    step.mounts = vec![workshop.cache(), Workshop::bind(kept, SIDE_DIR, Access::ReadOnly)];
     workshop.run_own(step, Input::Empty, 0).await?;
     Ok(())
 }

@@ -23,6 +23,9 @@ use crate::wire::push_text;
 /// Where programs look for name servers (resolv.conf(5)).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
+/// How much this machine's processes wait for memory (Documentation/accounting/psi.rst).
+const MEMORY_PRESSURE: &str = "/proc/pressure/memory";
+
 /// Builds in sandboxes of this node.
 pub(super) struct SandboxedBuilder {
     lib_dir: PathBuf,
@@ -87,6 +90,8 @@ pub(super) fn sandboxes(
         lib_dir: config.lib_dir.clone(),
         env: host.env,
         files,
+        mirror: Arc::clone(&config.mirror),
+        memory_pressure: PathBuf::from(MEMORY_PRESSURE),
         binds: host.binds,
     }
 }

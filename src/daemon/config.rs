@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::build::BuildLimits;
+use crate::build::{BuildLimits, Mirror, MirrorError};
 use crate::domain::{Bytes, DynoSize, Email, EmailError, Formation, SizeLimits, Sizes, StackName};
-use crate::flows::Reach;
+use crate::flows::{Quotas, Reach};
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::lifecycle::Timings;
@@ -166,8 +167,16 @@ struct BuildSection {
     slug_max_mib: Option<NonZeroU64>,
     /// What a build must leave free on the node's disk, in MiB.
     disk_reserve_mib: Option<NonZeroU64>,
+    /// The most that a build may keep on the node's disk, in MiB.
+    disk_max_mib: Option<NonZeroU64>,
+    /// How long a build may be held while memory is short, in seconds.
+    held_max_s: Option<NonZeroU64>,
+    /// How many builds run at once.
+    at_once: Option<NonZeroU32>,
     /// Names of buildpacks and what they stand for: an address, a path, another name.
     buildpacks: BTreeMap<String, String>,
+    /// Addresses and the paths of this host that builds get instead.
+    mirror: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -248,6 +257,10 @@ pub struct Config {
     pub egress: Vec<SocketAddrV4>,
     /// What a build may not go over.
     pub build: BuildLimits,
+    /// How many builds run at once.
+    pub builds_at_once: usize,
+    /// Files of this host that builds get instead of what lies in the network.
+    pub mirror: Arc<Mirror>,
     /// Names of buildpacks and what they stand for: an address, a path, another name.
     pub buildpacks: BTreeMap<String, String>,
     /// The spans of a dyno's life.
@@ -296,6 +309,9 @@ pub enum ConfigError {
         /// Its defect.
         source: crate::domain::StackNameError,
     },
+    /// An address of the mirror is none, or its place.
+    #[error("[build.mirror] in the configuration")]
+    Mirror(#[source] MirrorError),
     /// The API has nowhere to listen.
     #[error("git.listen in the configuration names no address")]
     NowhereForTheApi,
@@ -388,6 +404,8 @@ impl Config {
             resolvers: file.network.resolvers,
             egress: file.network.egress,
             build: file.build.limits(),
+            builds_at_once: file.build.at_once(),
+            mirror: Arc::new(Mirror::new(&file.build.mirror).map_err(ConfigError::Mirror)?),
             buildpacks: file.build.buildpacks,
             timings: file.dynos.timings(),
             runtime_metrics: if file.dynos.runtime_metrics {
@@ -423,7 +441,14 @@ impl BuildSection {
             timeout_s: self.timeout_s.map_or(usual.timeout_s, NonZeroU64::get),
             slug_max: self.slug_max_mib.map_or(usual.slug_max, |mib| Bytes::mib(mib.get())),
             disk_reserve: self.disk_reserve_mib.map_or(usual.disk_reserve, |mib| Bytes::mib(mib.get())),
+            disk_max: self.disk_max_mib.map_or(usual.disk_max, |mib| Bytes::mib(mib.get())),
+            held_max_s: self.held_max_s.map_or(usual.held_max_s, NonZeroU64::get),
         }
+    }
+
+    fn at_once(&self) -> usize {
+        let set = self.at_once.and_then(|count| usize::try_from(count.get()).ok());
+        set.unwrap_or(Quotas::BUILDS_AT_ONCE)
     }
 }
 
@@ -582,17 +607,33 @@ mod test {
     }
 
     #[test]
+    fn a_mirror_is_a_table_of_addresses_and_places() {
+        let set = join(&ServeArgs::default(), "[build.mirror]\n\"https://a.example/\" = \"/srv/a\"").unwrap();
+        let table = [("https://a.example/".to_owned(), PathBuf::from("/srv/a"))];
+        assert_eq!(*set.mirror, Mirror::new(&table.into()).unwrap());
+        let wrong = join(&ServeArgs::default(), "[build.mirror]\n\"a.example\" = \"/srv/a\"");
+        assert!(matches!(wrong, Err(ConfigError::Mirror(_))));
+    }
+
+    #[test]
     fn limits_are_the_platforms_unless_the_file_sets_them() {
         let usual = join(&ServeArgs::default(), "").unwrap();
         assert_eq!((usual.build, usual.timings), (BuildLimits::default(), Timings::default()));
-        let text = "[build]\ntimeout_s = 5\nslug_max_mib = 2\ndisk_reserve_mib = 3\n[dynos]\nboot_timeout_s = 90\n\
+        let text = "[build]\ntimeout_s = 5\nslug_max_mib = 2\ndisk_reserve_mib = 3\ndisk_max_mib = 4\nheld_max_s = 8\nat_once = 9\n[dynos]\nboot_timeout_s = 90\n\
                     crash_delays_s = [0, 1, 2, 3, 4, 5, 6]\nruntime_metrics = true\n\
                     [releases]\ncommand_timeout_s = 7";
         let set = join(&ServeArgs::default(), text).unwrap();
         assert_eq!(
             set.build,
-            BuildLimits { timeout_s: 5, slug_max: Bytes::mib(2), disk_reserve: Bytes::mib(3) }
+            BuildLimits {
+                timeout_s: 5,
+                slug_max: Bytes::mib(2),
+                disk_reserve: Bytes::mib(3),
+                disk_max: Bytes::mib(4),
+                held_max_s: 8,
+            }
         );
+        assert_eq!((usual.builds_at_once, set.builds_at_once), (2, 9));
         assert_eq!((usual.runtime_metrics, set.runtime_metrics), (RuntimeMetrics::Off, RuntimeMetrics::On));
         assert_eq!((usual.release_timeout_s, set.release_timeout_s), (3600, 7));
         assert_eq!(set.timings.boot, Duration::from_secs(90));

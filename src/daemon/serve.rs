@@ -246,6 +246,7 @@ fn settings(config: &Config) -> Settings {
             sizes: config.sizes.clone(),
             dynos_per_app_max: config.dynos_per_app_max,
             memory: promised(config),
+            builds_at_once: config.builds_at_once,
         },
     }
 }

@@ -9,8 +9,8 @@ use tokio::sync::{
 
 use crate::domain::AppId;
 
-/// The most builds of the node at once: each may use a whole CPU and a few GiB of disk.
-pub(super) const BUILDS_MAX: usize = 4;
+/// The most builds that may wait for their turn; each keeps its source on the node's disk.
+const WAITING_MAX: usize = 32;
 
 type AppLock = Arc<tokio::sync::Mutex<()>>;
 
@@ -19,6 +19,8 @@ pub(super) struct Locks {
     build: Mutex<HashMap<AppId, AppLock>>,
     change: Mutex<HashMap<AppId, AppLock>>,
     builds: Arc<Semaphore>,
+    at_once: usize,
+    admitted: Arc<Semaphore>,
     slugs: Arc<RwLock<()>>,
     memory: tokio::sync::Mutex<()>,
 }
@@ -26,7 +28,8 @@ pub(super) struct Locks {
 /// Held while an app builds.
 pub struct BuildPermit {
     _app: OwnedMutexGuard<()>,
-    _node: OwnedSemaphorePermit,
+    _admitted: OwnedSemaphorePermit,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Why an app may not build now.
@@ -36,24 +39,39 @@ pub(super) enum BuildBlocked {
     Node,
 }
 
-impl Default for Locks {
-    fn default() -> Self {
+impl Locks {
+    /// Locks of a node that runs `at_once` builds at once; others wait for their turn.
+    pub(super) fn new(at_once: usize) -> Self {
         Self {
             build: Mutex::default(),
             change: Mutex::default(),
-            builds: Arc::new(Semaphore::new(BUILDS_MAX)),
+            builds: Arc::new(Semaphore::new(at_once)),
+            at_once,
+            admitted: Arc::new(Semaphore::new(at_once.saturating_add(WAITING_MAX))),
             slugs: Arc::default(),
             memory: tokio::sync::Mutex::default(),
         }
     }
-}
 
-impl Locks {
-    /// Takes the right to build, or tells at once why not.
+    /// Takes the right to build when its turn comes, or tells at once why not.
     pub(super) fn try_build(&self, app: AppId) -> Result<BuildPermit, BuildBlocked> {
         let guard = of(&self.build, app).try_lock_owned().map_err(|_| BuildBlocked::App)?;
-        let permit = Arc::clone(&self.builds).try_acquire_owned().map_err(|_| BuildBlocked::Node)?;
-        Ok(BuildPermit { _app: guard, _node: permit })
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| BuildBlocked::Node)?;
+        Ok(BuildPermit { _app: guard, _admitted: admitted, turn: None })
+    }
+
+    /// Waits for the turn of a build, in the order in which they ask. `waits` is told how many builds run, if it must wait.
+    pub(super) async fn turn(&self, permit: &mut BuildPermit, waits: impl FnOnce(usize)) {
+        if permit.turn.is_none() {
+            permit.turn = match Arc::clone(&self.builds).try_acquire_owned() {
+                Ok(turn) => Some(turn),
+                Err(_) => {
+                    waits(self.at_once);
+                    // The semaphore is never closed.
+                    Arc::clone(&self.builds).acquire_owned().await.ok()
+                }
+            };
+        }
     }
 
     /// Keeps builds away from an app that is going, whatever the node's bound.
@@ -85,4 +103,47 @@ impl Locks {
 fn of(locks: &Mutex<HashMap<AppId, AppLock>>, app: AppId) -> AppLock {
     // A map of locks cannot be left half changed by a panic.
     Arc::clone(locks.lock().unwrap_or_else(PoisonError::into_inner).entry(app).or_default())
+}
+
+#[cfg(test)]
+mod test {
+    use futures_util::FutureExt as _;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn app() -> AppId {
+        AppId(Uuid::new_v4())
+    }
+
+    #[tokio::test]
+    async fn builds_over_the_bound_wait_for_their_turn_in_order() {
+        let locks = Locks::new(1);
+        let mut first = locks.try_build(app()).unwrap();
+        locks.turn(&mut first, |_| panic!("nothing runs")).await;
+        let (mut second, mut third) = (locks.try_build(app()).unwrap(), locks.try_build(app()).unwrap());
+        let mut told = None;
+        let mut next = Box::pin(locks.turn(&mut second, |running| told = Some(running)));
+        assert!(next.as_mut().now_or_never().is_none(), "one runs");
+        let mut last = Box::pin(locks.turn(&mut third, |_| ()));
+        assert!(last.as_mut().now_or_never().is_none(), "one runs, one waits");
+        drop(first);
+        assert!(last.as_mut().now_or_never().is_none(), "it is the turn of the other");
+        next.await;
+        assert_eq!(told, Some(1));
+        drop(second);
+        last.await;
+    }
+
+    #[test]
+    fn an_app_builds_once_and_the_queue_has_an_end() {
+        let locks = Locks::new(2);
+        let busy = app();
+        let held = locks.try_build(busy).unwrap();
+        assert_eq!(locks.try_build(busy).err(), Some(BuildBlocked::App));
+        let others: Vec<_> = (1..2 + WAITING_MAX).map(|_| locks.try_build(app()).unwrap()).collect();
+        assert_eq!(locks.try_build(app()).err(), Some(BuildBlocked::Node));
+        drop((held, others));
+        assert!(locks.try_build(busy).is_ok());
+    }
 }

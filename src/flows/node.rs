@@ -55,11 +55,23 @@ pub struct Quotas {
     pub dynos_per_app_max: u32,
     /// What formations may ask for; `None` leaves it to the machine.
     pub memory: Option<NodeMemory>,
+    /// The most builds at once; others wait for their turn.
+    pub builds_at_once: usize,
+}
+
+impl Quotas {
+    /// Each build may use a whole processor, 2.5 GiB of memory and a few GiB of disk.
+    pub const BUILDS_AT_ONCE: usize = 2;
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { sizes: Sizes::default(), dynos_per_app_max: Formation::DYNOS_MAX, memory: None }
+        Self {
+            sizes: Sizes::default(),
+            dynos_per_app_max: Formation::DYNOS_MAX,
+            memory: None,
+            builds_at_once: Self::BUILDS_AT_ONCE,
+        }
     }
 }
 
@@ -179,6 +191,7 @@ impl Node {
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let Parts { store, dynos, builder, logs, authority } = parts;
+        let locks = Locks::new(settings.quotas.builds_at_once);
         Self(Arc::new(Inner {
             store,
             dynos,
@@ -186,7 +199,7 @@ impl Node {
             logs,
             showcase: Showcase::new(authority),
             settings,
-            locks: Locks::default(),
+            locks,
             waiting: Waiting::default(),
             phases: Phases::default(),
             logins: Logins::default(),

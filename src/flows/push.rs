@@ -14,7 +14,7 @@ use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::announce::{Subject, announce};
 use crate::flows::error::FlowError;
-use crate::flows::locks::{BUILDS_MAX, BuildBlocked, BuildPermit};
+use crate::flows::locks::{BuildBlocked, BuildPermit};
 use crate::flows::phase::{self, Made, Phase, PhaseOutcome};
 use crate::flows::ports::{BuildFailure, BuildOrder, Built};
 use crate::store::{BuildEnd, NewBuild, NewRelease};
@@ -63,12 +63,12 @@ impl Transcript {
 /// Takes the right to build `app`; a second push of an app is refused while the first builds.
 ///
 /// # Errors
-/// Another build of the app is running, or too many of the node.
+/// Another build of the app is running, or too many wait for their turn.
 pub fn begin_push(node: &Node, app: &App) -> Result<BuildPermit, FlowError> {
     node.locks().try_build(app.id).map_err(|blocked| {
         FlowError::from(match blocked {
             BuildBlocked::App => Refusal::BuildRunning(app.name.to_string()),
-            BuildBlocked::Node => Refusal::TooManyBuilds { limit: BUILDS_MAX },
+            BuildBlocked::Node => Refusal::TooManyBuilds,
         })
     })
 }
@@ -133,7 +133,7 @@ async fn build_and_release(
     node: &Node,
     push: &Push,
     transcript: &Transcript,
-    permit: BuildPermit,
+    mut permit: BuildPermit,
 ) -> Result<Made, Stopped> {
     let app = &push.app;
     let _slug_stays = node.locks().making_slug().await;
@@ -166,6 +166,7 @@ async fn build_and_release(
         cache: node.settings().cache_dir().join(app.id.to_string()),
     };
     transcript.lines(push_text::building_source());
+    node.locks().turn(&mut permit, |running| transcript.line(push_text::waits_for_builds(running))).await;
     let was_detected = order.buildpacks.is_empty();
     let built = build(node, order, transcript, output_path).await;
     if let Ok(built) = &built

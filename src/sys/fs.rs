@@ -143,6 +143,39 @@ impl Removal<'_> {
     }
 }
 
+/// Bytes that a directory tree takes up on its disk. Does not follow symbolic links; what lies deeper than
+/// [`remove_tree`] descends, and what goes while it is counted, is left out.
+///
+/// # Errors
+/// The kernel's errno for the directory itself.
+pub fn used_bytes(path: &Path) -> io::Result<u64> {
+    let root = rustix::fs::open(path, DIRECTORY, Mode::empty())?;
+    Ok(used_below(&root, 0))
+}
+
+fn used_below(dir: &OwnedFd, depth: u32) -> u64 {
+    /// What `st_blocks` counts in (stat(2)).
+    const BLOCK_BYTES: u64 = 512;
+    let Ok(entries) = rustix::fs::Dir::read_from(dir) else { return 0 };
+    let mut used = 0_u64;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let Ok(found) = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        used = used.saturating_add(u64::try_from(found.st_blocks).unwrap_or(0).saturating_mul(BLOCK_BYTES));
+        let is_dir = rustix::fs::FileType::from_raw_mode(found.st_mode).is_dir();
+        if is_dir
+            && depth < DESCENT_MAX
+            && let Ok(below) = rustix::fs::openat(dir, name, DIRECTORY, Mode::empty())
+        {
+            used = used.saturating_add(used_below(&below, depth + 1));
+        }
+    }
+    used
+}
+
 /// Bytes that may still be written, reserves left aside, to the file system that holds `path`.
 ///
 /// # Errors

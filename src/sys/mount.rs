@@ -225,6 +225,18 @@ pub(super) fn open_in_root(root: &impl AsFd, path: &Path, flags: OFlags) -> io::
     Ok(found?)
 }
 
+/// The contents of the file at `path` below `root`, without following anything out of it.
+///
+/// # Errors
+/// The kernel's errno; `ENOENT` where there is nothing.
+pub fn read_in_root(root: &Path, path: &Path) -> io::Result<Vec<u8>> {
+    let root = std::fs::File::open(root)?;
+    let mut file = std::fs::File::from(open_in_root(&root, path, OFlags::RDONLY | OFlags::CLOEXEC)?);
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut file, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether an open file is a directory.
 ///
 /// # Errors

@@ -362,12 +362,9 @@ pub enum Refusal {
     /// A process type that is in nobody's formation.
     #[error("{0} is no process type.")]
     ProcessType(String),
-    /// Too many builds on the node.
-    #[error("The node is building {limit} apps already. Try again in a while.")]
-    TooManyBuilds {
-        /// How many builds run at once.
-        limit: usize,
-    },
+    /// Too many builds wait on the node.
+    #[error("Too many builds wait for their turn on this node. Try again in a while.")]
+    TooManyBuilds,
     /// A body over its limit.
     #[error("The body is longer than {limit_kib} KiB.")]
     BodyTooLarge {
@@ -488,9 +485,7 @@ impl Refusal {
             | Self::SourceTooLarge
             | Self::ReleaseSource => ErrorId::InvalidParams,
             Self::BuildRunning(_) | Self::ReleasePending { .. } | Self::NotAttachable(_) => ErrorId::Conflict,
-            Self::TooManyBuilds { .. } | Self::Dynos(_) | Self::DiskFull | Self::Closing => {
-                ErrorId::Unavailable
-            }
+            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing => ErrorId::Unavailable,
         }
     }
 

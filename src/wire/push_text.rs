@@ -275,6 +275,53 @@ pub fn disk_full(reserve: Bytes) -> Vec<String> {
     refused(&format!("Push rejected, the build left less than {reserve} of the node's disk and was ended."))
 }
 
+/// The build kept more than `max` on the disk and was ended.
+#[must_use]
+pub fn disk_used(max: Bytes) -> Vec<String> {
+    refused(&format!("Push rejected, the build wrote more than {max} to the node's disk and was ended."))
+}
+
+/// Other builds run, and this one waits for its turn.
+#[must_use]
+pub fn waits_for_builds(running: usize) -> String {
+    let builds = if running == 1 { "another build".to_owned() } else { format!("{running} other builds") };
+    header(&format!("Waiting for {builds} of this node to end..."))
+}
+
+/// The machine is short of memory, and the build does not begin yet. `percent` is how much of the last ten seconds was waited.
+#[must_use]
+pub fn waits_for_memory(percent: u32) -> String {
+    header(&format!(
+        "Waiting for memory: what runs on this node waited for it {percent} % of the last 10 seconds..."
+    ))
+}
+
+/// The machine is short of memory, and the build stands still. `percent` as above.
+#[must_use]
+pub fn held(percent: u32) -> String {
+    header(&format!(
+        "Held for want of memory: what runs on this node waited for it {percent} % of the last 10 seconds..."
+    ))
+}
+
+/// There is memory again.
+#[must_use]
+pub fn goes_on() -> String {
+    detail("The build goes on.")
+}
+
+/// The machine was short of memory for longer than a build is held.
+#[must_use]
+pub fn held_too_long(limit_s: u64) -> Vec<String> {
+    let text = format!("Push rejected, this node was short of memory for more than {limit_s} seconds.");
+    vec![
+        error(&text),
+        error("Scale something down (`dyno ps:scale`), or wait until it is less busy, and push again."),
+        String::new(),
+        push_failed(),
+    ]
+}
+
 /// The build used up its memory and was ended.
 #[must_use]
 pub fn out_of_memory(limit: Bytes) -> Vec<String> {
@@ -398,6 +445,18 @@ mod test {
     }
 
     #[test]
+    fn waiting_is_told_with_what_is_waited_for() {
+        let lines = [waits_for_builds(1), waits_for_builds(2), waits_for_memory(35), held(35), goes_on()];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        -----> Waiting for another build of this node to end...
+        -----> Waiting for 2 other builds of this node to end...
+        -----> Waiting for memory: what runs on this node waited for it 35 % of the last 10 seconds...
+        -----> Held for want of memory: what runs on this node waited for it 35 % of the last 10 seconds...
+               The build goes on.
+        ");
+    }
+
+    #[test]
     fn a_release_command_is_told_as_published() {
         let mut lines = running_release_command();
         lines.extend([release_done(), release_failed(), release_queued(Version(12))]);
@@ -421,6 +480,8 @@ mod test {
             timed_out(3),
             out_of_memory(Bytes::mib(2560)),
             disk_full(Bytes::mib(1024)),
+            disk_used(Bytes::mib(10 * 1024)),
+            held_too_long(600),
             slug_too_large(Bytes(526_909_440), Bytes::mib(500)),
             buildpack_refused(
                 "https://example.com/pack",

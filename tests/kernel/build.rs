@@ -30,10 +30,10 @@ const INDEX: u32 = 26;
 /// No build here takes longer, on a machine of today.
 const BUILD_LIMIT: Duration = Duration::from_secs(60);
 
-struct Bench {
-    node: Node,
-    sandboxes: Sandboxes,
-    request: BuildRequest,
+pub(crate) struct Bench {
+    pub(crate) node: Node,
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) request: BuildRequest,
 }
 
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl Layers for NoLayers {
 
 impl Bench {
     /// A node with a buildpack of these scripts and a source of these files; none, told loudly, without a stack.
-    async fn new(test: &str, scripts: &[(&str, &str)], source: &[(&str, &str)]) -> Option<Bench> {
+    pub(crate) async fn new(test: &str, scripts: &[(&str, &str)], source: &[(&str, &str)]) -> Option<Bench> {
         if !can_run(test) {
             return None;
         }
@@ -106,23 +106,30 @@ impl Bench {
                 ("PACKAGES".into(), concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel").into()),
             ],
             files: vec![("/etc/resolv.conf".into(), b"# ours\n".to_vec())],
+            mirror: Arc::default(),
+            memory_pressure: node.dir.path().join("memory-pressure"),
             binds: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel")],
         };
         Some(Bench { node, sandboxes, request })
     }
 
-    async fn build(&mut self) -> (Result<BuiltSlug, BuildFailure>, String) {
+    pub(crate) async fn build(&mut self) -> (Result<BuiltSlug, BuildFailure>, String) {
         self.request.id = Uuid::new_v4();
         let mut lines = Lines::default();
         let result = build::build(self.request.clone(), &self.sandboxes, &NoLayers, &mut lines).await;
         (result, lines.0.join("\n"))
     }
 
-    fn app(&self, slug: &BuiltSlug) -> PathBuf {
+    /// Where the cache of builds on the default stack is kept.
+    pub(crate) fn kept_cache(&self) -> PathBuf {
+        self.request.cache.join(self.request.stack.as_str())
+    }
+
+    pub(crate) fn app(&self, slug: &BuiltSlug) -> PathBuf {
         self.sandboxes.lib_dir.join("slugs").join(slug.digest.as_str()).join("app")
     }
 
-    fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         assert_eq!(names(&self.sandboxes.lib_dir.join("scratch")), [""; 0]);
         assert!(names(&self.sandboxes.lib_dir.join("slugs")).iter().all(|name| !name.ends_with(".new")));
         assert!(names(&self.node.dir.path().join("run/containers")).is_empty());
@@ -130,7 +137,7 @@ impl Bench {
     }
 }
 
-fn write_all(dir: &Path, files: &[(&str, &str)]) {
+pub(crate) fn write_all(dir: &Path, files: &[(&str, &str)]) {
     for (path, contents) in files {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
@@ -145,8 +152,8 @@ fn names(dir: &Path) -> Vec<String> {
     entries.map(name).collect()
 }
 
-const DETECT: (&str, &str) = ("bin/detect", "#!/bin/sh\n[ -f \"$1/app.txt\" ] && echo Text\n");
-const RELEASE: (&str, &str) = (
+pub(crate) const DETECT: (&str, &str) = ("bin/detect", "#!/bin/sh\n[ -f \"$1/app.txt\" ] && echo Text\n");
+pub(crate) const RELEASE: (&str, &str) = (
     "bin/release",
     "#!/bin/sh\nprintf -- '---\\ndefault_process_types:\\n  web: default\\n  console: sh\\n'\n",
 );
@@ -202,11 +209,7 @@ async fn a_source_becomes_a_slug_and_the_same_source_the_same_slug() {
     bench.assert_nothing_left();
     let (again, said) = bench.build().await;
     assert_eq!(again.map(|slug| slug.digest).ok(), Some(built.digest));
-    assert_eq!(
-        fs::read_to_string(bench.request.cache.join("runs")).expect("a cache"),
-        "run\nrun\n",
-        "{said}"
-    );
+    assert_eq!(fs::read_to_string(bench.kept_cache().join("runs")).expect("a cache"), "run\nrun\n", "{said}");
     bench.assert_nothing_left();
 }
 
@@ -261,7 +264,7 @@ async fn a_cache_that_cannot_be_read_is_begun_anew() {
     for _ in 0..2 {
         let (result, said) = bench.build().await;
         assert!(result.is_ok() && !said.contains("open"), "{said}");
-        assert!(bench.request.cache.join("open").exists());
+        assert!(bench.kept_cache().join("open").exists());
     }
     bench.assert_nothing_left();
 }
@@ -360,5 +363,79 @@ async fn scripts_have_a_network_and_our_own_steps_do_not_need_one() {
     NodeNetwork::teardown(config).await.expect("it is taken down");
     assert!(built.is_ok() && said.contains("Text app detected\n2\n1000\n"), "{said}");
     assert!(!is_left, "the link has gone with the build");
+    bench.assert_nothing_left();
+}
+
+/// Writes what the kernel would tell of waiting for memory.
+fn wait_for_memory(file: &Path, percent: u32) {
+    let line = |name: &str| format!("{name} avg10={percent}.00 avg60=0.00 avg300=0.00 total=1\n");
+    fs::write(file, line("some") + &line("full")).expect("a file");
+}
+
+#[tokio::test]
+async fn a_build_waits_for_memory_and_is_frozen_while_it_is_short() {
+    let compile = ("bin/compile", "#!/bin/sh\nfor n in 1 2 3 4 5 6; do echo step $n; sleep 1; done\n");
+    let name = "build::a_build_waits_for_memory";
+    let Some(mut bench) = Bench::new(name, &[DETECT, compile], &[("app.txt", "")]).await else { return };
+    let pressure = bench.sandboxes.memory_pressure.clone();
+    wait_for_memory(&pressure, 50);
+    let (told, mut lines) = mpsc::unbounded_channel();
+    let mut sink = Passed { told, kept: Vec::new() };
+    let (request, sandboxes) = (bench.request.clone(), bench.sandboxes.clone());
+    let building = async {
+        let built = build::build(request, &sandboxes, &NoLayers, &mut sink).await;
+        (built, sink.kept.join("\n"))
+    };
+    let memory = async {
+        let mut seen = Vec::new();
+        for (line, percent) in [("Waiting for memory", 0), ("step 2", 50), ("Held for want of memory", 0)] {
+            while seen.last().is_none_or(|last: &String| !last.contains(line)) {
+                let next = tokio::time::timeout(patient(BUILD_LIMIT), lines.recv()).await;
+                seen.push(next.expect("a line in time").expect("the build tells more"));
+            }
+            wait_for_memory(&pressure, percent);
+        }
+    };
+    let ((built, said), ()) = tokio::join!(building, memory);
+    assert!(built.is_ok(), "{said}");
+    for line in ["it 50 % of the last 10 seconds", "       The build goes on.", "step 6"] {
+        assert!(said.contains(line), "{line} in\n{said}");
+    }
+    let at = |line: &str| said.find(line).expect("it was said");
+    assert!(at("Waiting for memory") < at("Building on") && at("Held for want") < at("The build goes on"));
+
+    wait_for_memory(&pressure, 50);
+    bench.request.limits.held_max_s = 1;
+    let (refused, said) = bench.build().await;
+    assert!(matches!(refused, Err(BuildFailure::Source)), "{refused:?}");
+    assert!(said.contains("was short of memory for more than 1 seconds."), "{said}");
+    bench.assert_nothing_left();
+}
+
+/// Keeps lines, and passes them on as they come.
+struct Passed {
+    told: mpsc::UnboundedSender<String>,
+    kept: Vec<String>,
+}
+
+impl Sink for Passed {
+    fn line(&mut self, line: &str) {
+        self.kept.push(line.to_owned());
+        let _nobody_reads = self.told.send(line.to_owned());
+    }
+}
+
+#[tokio::test]
+async fn a_build_that_keeps_too_much_on_the_disk_is_ended() {
+    let compile = (
+        "bin/compile",
+        "#!/bin/sh\nmkdir \"$1/a\"\ndd if=/dev/urandom of=\"$1/a/fill\" bs=1048576 count=64 2>&1; sleep 1000\n",
+    );
+    let name = "build::a_build_that_keeps_too_much";
+    let Some(mut bench) = Bench::new(name, &[DETECT, compile], &[("app.txt", "")]).await else { return };
+    bench.request.limits.disk_max = dyno::domain::Bytes::mib(32);
+    let (result, said) = bench.build().await;
+    assert!(matches!(result, Err(BuildFailure::Source)), "{result:?} {said}");
+    assert!(said.contains("the build wrote more than 32.0M to the node's disk and was ended."), "{said}");
     bench.assert_nothing_left();
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod build;
+mod buildpack_api;
 mod cgroups;
 mod dynos;
 mod escape;

@@ -29,7 +29,7 @@ use unified::UnifiedGroups;
 pub use container::ContainerCgroup;
 pub use layout::Mode;
 pub(crate) use layout::{Hierarchy, hierarchies};
-pub use readings::{Averages, Events, Pressure, Stall, Usage};
+pub use readings::{Averages, Events, Pressure, Stall, Usage, stall as stalled};
 pub use ready::ReadyGroups;
 
 /// How long removing a group is tried while its last processes are still on their way out, in milliseconds.

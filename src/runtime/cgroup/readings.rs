@@ -85,8 +85,9 @@ pub(super) fn single(text: &str) -> u64 {
     text.trim().parse().unwrap_or(0)
 }
 
-/// The text of a `*.pressure` file.
-pub(super) fn stall(text: &str) -> Stall {
+/// What the text of a `*.pressure` file says, or of one below `/proc/pressure`.
+#[must_use]
+pub fn stall(text: &str) -> Stall {
     let mut stall = Stall::default();
     for line in text.lines() {
         match line.split_once(' ') {
