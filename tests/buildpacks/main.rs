@@ -2,6 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its input has failed")]
 
+mod defaults;
+mod messages;
+#[path = "../support/skip.rs"]
+#[expect(dead_code, unreachable_pub, reason = "these tests share one part of what suites share")]
+mod skip;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -25,7 +31,9 @@ impl Scratch {
     }
 
     fn file(&self, name: &str, text: &str) -> &Self {
-        fs::write(self.0.join(name), text).unwrap();
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
         self
     }
 

@@ -17,7 +17,7 @@ use crate::{example, is_possible};
 const NODE: u32 = 6;
 
 /// An app that is made of a few lines.
-struct Sketch {
+pub(crate) struct Sketch {
     dir: tempfile::TempDir,
 }
 
@@ -42,7 +42,7 @@ impl Sketch {
         sketch
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 }
@@ -397,7 +397,7 @@ fn every_package_manager_of_python_installs() {
 
 /// Gems as `vendor/cache` holds them, and a lock file for each app that takes them: made once of Debian's packages, since
 /// not every machine reaches a source of gems.
-fn with_gems(app: &Path) -> Sketch {
+pub(crate) fn with_gems(app: &Path) -> Sketch {
     let lib = stack_dir().parent().unwrap().to_owned();
     let stack = Stack::current(&lib, &StackName::default()).unwrap();
     let (stack, _) =

@@ -17,6 +17,7 @@ mod one_off;
 mod operations;
 mod pushes;
 mod release_phase;
+mod reproducible;
 mod router;
 mod scheduler;
 mod scripts;

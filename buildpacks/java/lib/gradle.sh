@@ -19,7 +19,7 @@ build_with_gradle() {
   header "Running ./gradlew $tasks"
   log=$(mktemp)
   # shellcheck disable=SC2086 # tasks, one word each
-  if ! ./gradlew --no-daemon --console=plain $tasks 2>&1 | tee "$log" | indent; then
+  if ! ./gradlew --no-daemon --console=plain --init-script "$BUILDPACK_DIR/lib/reproducible.gradle" $tasks 2>&1 | tee "$log" | indent; then
     if grep -qE 'UnknownHostException|ConnectException|SSLHandshakeException|SocketTimeoutException|FileNotFoundException: http' "$log"; then
       fail "Gradle, or a dependency, could not be fetched (see above)." \
         "Check the network, and distributionUrl in gradle/wrapper/gradle-wrapper.properties, then push again."
@@ -30,4 +30,7 @@ build_with_gradle() {
     fail "Gradle could not build the app; its first error is above." "Try \`./gradlew $tasks\` in a fresh clone, correct it and push again."
   fi
   rm -f "$log"
+  # What Gradle notes for the next build names this one's directory and times, and is of no use when the app runs.
+  rm -rf .gradle
+  find . -type d -path '*/build/tmp' -prune -exec rm -rf {} +
 }

@@ -11,7 +11,7 @@ build_with_maven() {
     warn "maven.version in system.properties is not used: the stack's Maven is. For another one, add the Maven wrapper to the app."
 
   options=(--batch-mode --no-transfer-progress "-Dmaven.repo.local=$CACHE_DIR/java/repository" -DskipTests
-    "-Duser.home=/app" -DoutputFile=target/mvn-dependency-list.log)
+    "-Duser.home=/app" "-Dproject.build.outputTimestamp=1980-01-01T00:00:02Z" -DoutputFile=target/mvn-dependency-list.log)
   choose_settings
   [[ -z $SETTINGS ]] || options+=(--settings "$SETTINGS")
   read -ra goals <<<"${MAVEN_CUSTOM_GOALS:-clean dependency:list install}"
@@ -24,6 +24,8 @@ build_with_maven() {
     grep -q 'BUILD SUCCESS' "$log" || explain_maven_failure "$log"
   fi
   rm -f "$log"
+  # What Maven notes for the next build names this one's directory, and is of no use when the app runs.
+  find . -type d -path '*/target/maven-status' -prune -exec rm -rf {} +
 }
 
 choose_settings() {
@@ -58,7 +60,7 @@ explain_maven_failure() {
   fi
   if line=$(grep -m1 -oE 'release version [0-9]+ not supported|invalid target release: [0-9.]+|Unsupported class file major version [0-9]+' "$log"); then
     fail "The app asks for another Java than the one that builds it: $line." \
-      "Write \`java.runtime.version=VERSION\` into system.properties (available: 21, 25), or lower maven.compiler.release in pom.xml, and push again."
+      "Write \`java.runtime.version=VERSION\` into system.properties (available: $(available_java)), or lower maven.compiler.release in pom.xml, and push again."
   fi
   if grep -q 'COMPILATION ERROR' "$log"; then
     fail "The app does not compile; the compiler's messages are above." \
