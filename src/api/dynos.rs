@@ -1,6 +1,6 @@
 //! `/apps/:app/dynos`, and restarting and stopping by type.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,7 +16,7 @@ use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::{App, DynoSize, Version};
 use crate::flows::ports::Connection;
-use crate::flows::{self, Caller, RunRequest};
+use crate::flows::{self, Caller, RunRequest, VisitRequest};
 use crate::wire::api::{CreateDyno, Death, Dyno};
 use crate::wire::api_errors::Refusal;
 use crate::wire::rendezvous;
@@ -61,24 +61,47 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Dyno>), ApiError> {
     let app = api.app(&key).await?;
     let request = parse(body)?;
-    let (ends, wants_status) = (ends(&request), rendezvous::asks_for_status(&request.command));
+    let (ends, wants_status) =
+        (ends(request.connection, &request.env), rendezvous::asks_for_status(&request.command));
     let dyno = flows::run_one_off(&api.node, &app, request, &caller.actor()).await?;
     let mut shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);
     if let Some(ends) = ends {
-        let expected = || api.guests.expect(Guest { app: app.clone(), dyno: dyno.id, ends, wants_status });
-        let own = || format!("/apps/{}/dynos/{}/attach", app.id, dyno.id);
-        shown.attach_url = asked.rendezvous_url(api.node.settings(), expected).or_else(|| Some(own()));
+        shown.attach_url = Some(attach_url(&api, &asked, Guest { app, dyno: dyno.id, ends, wants_status }));
     }
     Ok((StatusCode::CREATED, Json(shown)))
 }
 
+/// A further command in a dyno that runs: always attached to.
+pub(super) async fn visit(
+    State(api): State<Api>,
+    caller: Caller,
+    asked: Asked,
+    Path((key, name)): Path<(String, String)>,
+    Input(body): Input<CreateDyno>,
+) -> Result<(StatusCode, Json<Dyno>), ApiError> {
+    let app = api.app(&key).await?;
+    let RunRequest { command, env, connection, .. } = parse(CreateDyno { attach: Some(true), ..body })?;
+    let (ends, wants_status) = (ends(connection, &env), rendezvous::asks_for_status(&command));
+    let request = VisitRequest { command: command.clone(), env, connection };
+    let (dyno, id) = flows::visit(&api.node, &app, &name, request, &caller.actor()).await?;
+    let shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);
+    let attach_url = ends.map(|ends| attach_url(&api, &asked, Guest { app, dyno: id, ends, wants_status }));
+    Ok((StatusCode::CREATED, Json(Dyno { attach_url, command, ..shown })))
+}
+
+/// Where a client attaches: of the stock protocol where it came over TCP, else of our own.
+fn attach_url(api: &Api, asked: &Asked, guest: Guest) -> String {
+    let own = format!("/apps/{}/dynos/{}/attach", guest.app.id, guest.dyno);
+    asked.rendezvous_url(api.node.settings(), || api.guests.expect(guest)).unwrap_or(own)
+}
+
 /// How a client of the stock protocol holds its end; none when nobody attaches.
-fn ends(request: &RunRequest) -> Option<Ends> {
-    match request.connection {
+fn ends(connection: Connection, env: &BTreeMap<String, String>) -> Option<Ends> {
+    match connection {
         Connection::Log => None,
         Connection::Pipes => Some(Ends::Pipes),
         // The stock command tells the size of its window only when it has one.
-        Connection::Terminal { .. } if request.env.contains_key("COLUMNS") => Some(Ends::Terminal),
+        Connection::Terminal { .. } if env.contains_key("COLUMNS") => Some(Ends::Terminal),
         Connection::Terminal { .. } => Some(Ends::HalfTerminal),
     }
 }

@@ -200,6 +200,7 @@ fn of_running_apps() -> Vec<Route> {
         row(Method::POST, "/apps/{app}/dynos", Config(Operate), dynos::create),
         row(Method::DELETE, "/apps/{app}/dynos", App(Operate), dynos::restart_all),
         row(Method::GET, "/apps/{app}/dynos/{dyno}", App(View), dynos::show),
+        row(Method::POST, "/apps/{app}/dynos/{dyno}", Config(Operate), dynos::visit),
         row(Method::DELETE, "/apps/{app}/dynos/{dyno}", App(Operate), dynos::restart_one),
         row(Method::POST, "/apps/{app}/dynos/{dyno}/actions/stop", App(Operate), dynos::stop),
         row(Method::GET, "/apps/{app}/dynos/{dyno}/deaths", App(View), dynos::deaths),

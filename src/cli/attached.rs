@@ -33,7 +33,7 @@ pub(super) async fn converse(connection: TokioIo<Upgraded>, terminal: Terminal) 
         Terminal::Pipes => None,
     };
     let (from_dyno, to_dyno) = tokio::io::split(connection);
-    let receiving = receive(from_dyno);
+    let receiving = receive(from_dyno, output::bytes);
     tokio::pin!(receiving);
     // Both at once: a program that answers while it is being told must not wait for us, nor we for it.
     tokio::select! {
@@ -43,14 +43,27 @@ pub(super) async fn converse(connection: TokioIo<Upgraded>, terminal: Terminal) 
     }
 }
 
-/// Shows what the dyno says until it tells its exit status.
-async fn receive(mut from_dyno: impl AsyncRead + Unpin) -> Result<ExitCode, Failure> {
+/// Takes what the dyno says, which is given no input, until it tells its exit status.
+pub(super) async fn listen(
+    connection: TokioIo<Upgraded>,
+    take: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    let (from_dyno, mut to_dyno) = tokio::io::split(connection);
+    send(&mut to_dyno, &Frame::Eof).await.map_err(Failure::connection("attached"))?;
+    receive(from_dyno, take).await
+}
+
+/// Takes what the dyno says until it tells its exit status.
+async fn receive(
+    mut from_dyno: impl AsyncRead + Unpin,
+    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
     let mut received = Vec::new();
     let mut chunk = vec![0; PAYLOAD_BYTES_MAX];
     loop {
         let count = from_dyno.read(&mut chunk).await.map_err(Failure::connection("attached"))?;
         received.extend_from_slice(&chunk[..count]);
-        if let Some(status) = show(&mut received)? {
+        if let Some(status) = unpack(&mut received, &mut take)? {
             return Ok(status);
         }
         if count == 0 {
@@ -92,11 +105,14 @@ async fn read_input(stdin: &mut Option<tokio::io::Stdin>, buffer: &mut [u8]) -> 
     }
 }
 
-/// Shows whole frames and keeps the rest; the exit status, once the last frame has come.
-fn show(received: &mut Vec<u8>) -> Result<Option<ExitCode>, Failure> {
+/// Takes what is in whole frames and keeps the rest; the exit status, once the last frame has come.
+fn unpack(
+    received: &mut Vec<u8>,
+    take: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<Option<ExitCode>, Failure> {
     while let Some(frame) = Frame::take(received).map_err(|failed| Failure::Answer(failed.to_string()))? {
         match frame {
-            Frame::Data(bytes) => output::bytes(&bytes)?,
+            Frame::Data(bytes) => take(&bytes)?,
             Frame::Exit(status) => return Ok(Some(exit_code(status))),
             // The client's own kinds; a node that sends them says nothing.
             Frame::Resize { .. } | Frame::Eof | Frame::Signal(_) => {}
@@ -159,10 +175,11 @@ mod test {
     fn the_last_frame_ends_the_conversation_with_its_status() {
         let mut received = Frame::Exit(7).encode();
         let rest = received.split_off(6);
-        assert_eq!(show(&mut received).unwrap(), None);
+        let mut take = |_: &[u8]| Ok(());
+        assert_eq!(unpack(&mut received, &mut take).unwrap(), None);
         received.extend(rest);
-        assert_eq!(show(&mut received).unwrap(), Some(ExitCode::from(7)));
+        assert_eq!(unpack(&mut received, &mut take).unwrap(), Some(ExitCode::from(7)));
         assert_eq!(exit_code(300), ExitCode::from(1));
-        assert!(show(&mut vec![9, 0, 0, 0, 0]).is_err());
+        assert!(unpack(&mut vec![9, 0, 0, 0, 0], &mut take).is_err());
     }
 }

@@ -58,10 +58,16 @@ enum Command {
     PsRestart(command::ps_restart::Args),
     #[command(name = "ps:stop", visible_aliases = ["stop", "dyno:stop"])]
     PsStop(command::ps_stop::Args),
+    #[command(name = "ps:exec", visible_alias = "dyno:exec")]
+    PsExec(command::ps_exec::Args),
+    #[command(name = "ps:copy", visible_alias = "dyno:copy")]
+    PsCopy(command::ps_copy::Args),
     #[command(name = "why")]
     Why(command::why::Args),
     #[command(name = "run")]
     Run(command::run::Args),
+    #[command(name = "run:inside")]
+    RunInside(command::ps_exec::InsideArgs),
     #[command(name = "run:detached")]
     RunDetached(command::run_detached::Args),
     #[command(name = "logs")]
@@ -347,6 +353,9 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::PsGrace(args) => args.run(&context).await.map(done),
         Command::PsRestart(args) => args.run(&context).await.map(done),
         Command::PsStop(args) => args.run(&context).await.map(done),
+        Command::PsExec(args) => args.run(&context).await,
+        Command::PsCopy(args) => args.run(&context).await.map(done),
+        Command::RunInside(args) => args.run(&context).await,
         Command::Why(args) => args.run(&context).await.map(done),
         Command::Run(args) => args.run(&context).await,
         Command::RunDetached(args) => args.run(&context).await.map(done),

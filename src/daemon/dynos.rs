@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
-use crate::domain::{Affinity, AppId, AppName, DynoName, Feature, Features, HostPattern, Release};
+use crate::domain::{Affinity, AppId, AppName, DynoId, DynoName, Feature, Features, HostPattern, Release};
 use crate::flows::metadata;
 use crate::flows::ports::{
     Connection, Death, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd,
-    OneOffExit, Scope, StartedOneOff,
+    OneOffExit, Scope, StartedOneOff, Streams, Visit,
 };
 use crate::stack::Stack;
+use crate::supervisor::engine;
 use crate::supervisor::lifecycle::Handover;
 use crate::supervisor::{
     self, DesiredApp, ExitWatch, Preferences, ReleaseImage, RuntimeMetrics, StackImage, Supervisor,
@@ -84,11 +85,7 @@ impl SupervisedDynos {
             command: one_off.command,
             size: one_off.size,
             env: one_off.env,
-            connection: match one_off.connection {
-                Connection::Log => supervisor::Connection::Log,
-                Connection::Terminal { rows, cols } => supervisor::Connection::Terminal { rows, cols },
-                Connection::Pipes => supervisor::Connection::Pipes,
-            },
+            connection: connection_of(one_off.connection),
             time_to_live: Some(Duration::from_secs(one_off.time_to_live_s)),
         })
     }
@@ -160,11 +157,14 @@ impl Dynos for SupervisedDynos {
             let Some(attached) = started.attached else {
                 return Ok(StartedOneOff::Detached(exit(started.exit)));
             };
-            let streams = streams::join(attached, started.exit)
-                .map_err(|error| DynosError::Refused(format!("The terminal cannot be used: {error}.")))?;
-            let no_streams = || DynosError::Refused("The dyno has no terminal to attach to.".to_owned());
-            streams.map(StartedOneOff::Attached).ok_or_else(no_streams)
+            usable(streams::join(attached, started.exit)).map(StartedOneOff::Attached)
         })
+    }
+
+    fn visit(&self, dyno: DynoId, visit: Visit) -> BoxFuture<'_, Result<Streams, DynosError>> {
+        let Visit { command, env, connection } = visit;
+        let visit = engine::Visit { command, env, connection: connection_of(connection) };
+        Box::pin(async move { usable(streams::join_visit(self.supervisor.visit(dyno, visit).await?)) })
     }
 
     fn deaths(&self, app: AppId, name: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {
@@ -197,6 +197,9 @@ impl From<SupervisorError> for DynosError {
         match error {
             SupervisorError::Refused(refusal) => Self::Refused(format!("{refusal}.")),
             SupervisorError::NotStarted(reason) => Self::NotStarted(reason),
+            SupervisorError::NotVisited(reason) => {
+                Self::Refused(format!("The command could not be started: {reason}."))
+            }
             SupervisorError::Adopt(cause) => {
                 Self::Refused(format!("The dynos that run cannot be found: {cause}."))
             }
@@ -211,6 +214,13 @@ impl From<SupervisorError> for DynosError {
             SupervisorError::Ended => Self::Ended,
         }
     }
+}
+
+/// The ends of a terminal or of pipes, where there are any.
+fn usable(joined: std::io::Result<Option<Streams>>) -> Result<Streams, DynosError> {
+    let refused = |error| DynosError::Refused(format!("The terminal cannot be used: {error}."));
+    let no_streams = || DynosError::Refused("The dyno has no terminal to attach to.".to_owned());
+    joined.map_err(refused)?.ok_or_else(no_streams)
 }
 
 /// The end as the stories know it.
@@ -235,6 +245,14 @@ fn preferences(features: &Features) -> Preferences {
             RuntimeMetrics::Off
         },
         affinity: if features.has(Feature::HttpSessionAffinity) { Affinity::Cookie } else { Affinity::Off },
+    }
+}
+
+fn connection_of(connection: Connection) -> supervisor::Connection {
+    match connection {
+        Connection::Log => supervisor::Connection::Log,
+        Connection::Terminal { rows, cols } => supervisor::Connection::Terminal { rows, cols },
+        Connection::Pipes => supervisor::Connection::Pipes,
     }
 }
 

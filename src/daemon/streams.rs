@@ -13,7 +13,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use crate::flows::ports::{Control, Streams};
-use crate::supervisor::engine::{Signal, Streams as Ends};
+use crate::supervisor::engine::{Signal, Streams as Ends, Visiting};
 use crate::supervisor::{Attached, ExitWatch};
 use crate::sys::terminal;
 
@@ -36,19 +36,8 @@ struct Terminal(Arc<AsyncFd<File>>);
 /// A descriptor cannot be watched.
 pub(super) fn join(attached: Attached, exit: ExitWatch) -> io::Result<Option<Streams>> {
     let Attached { streams, client } = attached;
+    let Some(Near { input, output, window }) = near(streams)? else { return Ok(None) };
     let (control, mut requests) = mpsc::channel(CONTROL_QUEUE);
-    let (input, output, window): (Box<dyn AsyncWrite + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>, _) =
-        match streams {
-            Ends::Log => return Ok(None),
-            Ends::Terminal(master) => {
-                let terminal = Terminal::watch(master)?;
-                (Box::new(terminal.clone()), Box::new(terminal.clone()), Some(terminal))
-            }
-            Ends::Pipes { stdin, stdout, stderr } => {
-                let input = pipe::Sender::from_owned_fd(stdin)?;
-                (Box::new(input), Box::new(merged(stdout, stderr)?), None)
-            }
-        };
     // Holds the client's presence: ends, and so hangs up, when the client asks for it or has dropped its sender.
     tokio::spawn(async move {
         while let Some(request) = requests.recv().await {
@@ -59,18 +48,66 @@ pub(super) fn join(attached: Attached, exit: ExitWatch) -> io::Result<Option<Str
                         break;
                     }
                 }
-                Control::Resize { rows, cols } => {
-                    if let Some(Terminal(shared)) = &window
-                        && let Err(error) = terminal::resize(shared.get_ref(), (rows, cols))
-                    {
-                        tracing::debug!(%error, "cannot resize the terminal of a dyno");
-                    }
-                }
+                Control::Resize { rows, cols } => resize(window.as_ref(), (rows, cols)),
             }
         }
     });
     let exit = Box::pin(async move { exit.wait().await.map_or(NEVER_LAUNCHED, |end| end.status) });
     Ok(Some(Streams { input, output, control, exit }))
+}
+
+/// The same for a command in a dyno.
+///
+/// # Errors
+/// As `join`.
+pub(super) fn join_visit(visiting: Visiting) -> io::Result<Option<Streams>> {
+    let Visiting { streams, hold } = visiting;
+    let Some(Near { input, output, window }) = near(streams)? else { return Ok(None) };
+    let (control, mut requests) = mpsc::channel(CONTROL_QUEUE);
+    let held = Arc::clone(&hold);
+    // Ends, and so hangs up, when the client asks for it or has dropped its sender.
+    tokio::spawn(async move {
+        while let Some(request) = requests.recv().await {
+            match request {
+                Control::HangUp => break,
+                Control::Signal(number) => held.signal(Signal(number)),
+                Control::Resize { rows, cols } => resize(window.as_ref(), (rows, cols)),
+            }
+        }
+        held.hang_up();
+    });
+    let exit = Box::pin(async move { hold.ended().await });
+    Ok(Some(Streams { input, output, control, exit }))
+}
+
+/// The near ends, ready for use.
+struct Near {
+    input: Box<dyn AsyncWrite + Send + Unpin>,
+    output: Box<dyn AsyncRead + Send + Unpin>,
+    window: Option<Terminal>,
+}
+
+fn near(streams: Ends) -> io::Result<Option<Near>> {
+    Ok(Some(match streams {
+        Ends::Log => return Ok(None),
+        Ends::Terminal(master) => {
+            let terminal = Terminal::watch(master)?;
+            let (input, output) = (Box::new(terminal.clone()), Box::new(terminal.clone()));
+            Near { input, output, window: Some(terminal) }
+        }
+        Ends::Pipes { stdin, stdout, stderr } => {
+            let input = pipe::Sender::from_owned_fd(stdin)?;
+            Near { input: Box::new(input), output: Box::new(merged(stdout, stderr)?), window: None }
+        }
+    }))
+}
+
+fn resize(window: Option<&Terminal>, size: (u16, u16)) {
+    if let Some(Terminal(shared)) = window
+        && let Err(error) = terminal::resize(shared.get_ref(), size)
+    {
+        tracing::debug!(%error, "cannot resize the terminal of a dyno");
+    }
 }
 
 /// Output and errors as one stream, each in its order. Both copies end with their pipes.

@@ -1,4 +1,4 @@
-//! Attached one-off dynos: they wait for their client, a short while, and start when it comes.
+//! Attached one-off dynos, and commands in dynos: they wait for their client, a short while, and start when it comes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::wire::codes::DynoError;
 use crate::wire::logline::{DynoLine, LogLine};
 
 /// How long a one-off dyno waits for its client, seconds (platform reference 1.12).
-const CLIENT_TIMEOUT_S: u64 = 30;
+pub(super) const CLIENT_TIMEOUT_S: u64 = 30;
 
 /// One-off dynos whose client has not come yet; bounded by [`crate::flows::run::ONE_OFFS_MAX`] an app.
 #[derive(Default)]
@@ -62,11 +62,14 @@ impl Waiting {
     }
 }
 
-/// Starts the one-off dyno that has waited for this client.
+/// Starts the one-off dyno, or the command in a dyno, that has waited for this client.
 ///
 /// # Errors
 /// It is not waiting (any more), or cannot start.
 pub async fn attach(node: &Node, app: &App, id: DynoId) -> Result<Streams, FlowError> {
+    if let Some((dyno, visit)) = node.visits().take(app.id, id) {
+        return Ok(node.dynos().visit(dyno, visit).await?);
+    }
     let not_waiting = || Refusal::NotAttachable(id.to_string());
     let one_off = node.waiting().take(app.id, id).ok_or_else(not_waiting)?;
     match node.dynos().run(one_off).await? {

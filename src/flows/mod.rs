@@ -43,6 +43,7 @@ mod sni_endpoints;
 mod ssh_keys;
 #[cfg(test)]
 mod test;
+mod visits;
 mod webhooks;
 
 pub use access::{Actor, Token, TokenError};
@@ -88,6 +89,7 @@ pub use sni_endpoints::{
     sni_endpoints,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
+pub use visits::{VisitRequest, visit};
 pub use webhooks::{
     WebhookRequest, add_webhook, change_webhook, deliveries, delivery, remove_webhook, webhook,
     webhook_event, webhook_events, webhooks,

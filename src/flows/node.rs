@@ -18,6 +18,7 @@ use crate::flows::locks::Locks;
 use crate::flows::logins::Logins;
 use crate::flows::phase::Phases;
 use crate::flows::ports::{Builder, Desired, Dynos};
+use crate::flows::visits::Visits;
 use crate::logs::LogService;
 use crate::store::Store;
 use crate::wire::api_errors::Refusal;
@@ -175,6 +176,7 @@ struct Inner {
     settings: Settings,
     locks: Locks,
     waiting: Waiting,
+    visits: Visits,
     phases: Phases,
     logins: Logins,
     jobs_changed: Notify,
@@ -201,6 +203,7 @@ impl Node {
             settings,
             locks,
             waiting: Waiting::default(),
+            visits: Visits::default(),
             phases: Phases::default(),
             logins: Logins::default(),
             jobs_changed: Notify::new(),
@@ -257,6 +260,10 @@ impl Node {
 
     pub(super) fn locks(&self) -> &Locks {
         &self.0.locks
+    }
+
+    pub(super) fn visits(&self) -> &Visits {
+        &self.0.visits
     }
 
     pub(super) fn waiting(&self) -> &Waiting {

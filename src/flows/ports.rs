@@ -106,6 +106,17 @@ pub struct OneOff {
     pub time_to_live_s: u64,
 }
 
+/// A further command in a dyno that runs.
+#[derive(Clone)]
+pub struct Visit {
+    /// What it is, for a shell.
+    pub command: String,
+    /// Laid over the dyno's environment.
+    pub env: BTreeMap<String, String>,
+    /// Where its streams lead; not to the log.
+    pub connection: Connection,
+}
+
 /// What an attached client may ask besides sending bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
@@ -201,6 +212,8 @@ pub trait Dynos: Send + Sync {
     fn stop(&self, app: AppId, scope: Scope) -> BoxFuture<'_, Result<(), DynosError>>;
     /// Starts a one-off dyno.
     fn run(&self, one_off: OneOff) -> BoxFuture<'_, Result<StartedOneOff, DynosError>>;
+    /// Runs a further command in a dyno; it ends when its streams are let go.
+    fn visit(&self, dyno: DynoId, visit: Visit) -> BoxFuture<'_, Result<Streams, DynosError>>;
     /// What runs of an app, by name.
     fn snapshot(&self, app: AppId) -> Vec<DynoView>;
     /// How the last dynos of a name have ended, newest first.

@@ -51,15 +51,10 @@ pub async fn run_one_off(
     request: RunRequest,
     actor: &Actor,
 ) -> Result<DynoView, FlowError> {
-    if request.command.trim().is_empty() || request.command.contains('\0') {
-        return Err(Refusal::NoCommand.into());
-    }
+    check(&request.command, &request.env)?;
     let time_to_live_s = request.time_to_live_s.unwrap_or(TIME_TO_LIVE_MAX_S);
     if !(1..=TIME_TO_LIVE_MAX_S).contains(&time_to_live_s) {
         return Err(Refusal::TimeToLive { limit_s: TIME_TO_LIVE_MAX_S }.into());
-    }
-    if let Some(bad) = request.env.iter().find(|(name, value)| !fits_environment(name, value)) {
-        return Err(Refusal::BadRequest(format!("{:?} cannot be an environment variable.", bad.0)).into());
     }
     let sizes = &node.settings().quotas.sizes;
     let size = sizes.known(request.size).map_err(Refusal::Size)?;
@@ -98,6 +93,17 @@ pub async fn run_one_off(
         node.waiting().add(node, one_off);
     }
     Ok(view)
+}
+
+/// Whether a kernel can be told to run this.
+pub(super) fn check(command: &str, env: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    if command.trim().is_empty() || command.contains('\0') {
+        return Err(Refusal::NoCommand);
+    }
+    match env.iter().find(|(name, value)| !fits_environment(name, value)) {
+        Some((bad, _)) => Err(Refusal::BadRequest(format!("{bad:?} cannot be an environment variable."))),
+        None => Ok(()),
+    }
 }
 
 /// An environment takes any bytes but NUL, and `=` only in values.

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff,
-    OneOff, OneOffEnd, Scope, StartedOneOff,
+    OneOff, OneOffEnd, Scope, StartedOneOff, Streams, Visit,
 };
 use crate::flows::{
     Actor, FlowError, JobRequest, NewAppRequest, Node, Parts, PhaseOutcome, Push, Pushed, Quotas, ReleaseKey,
@@ -89,6 +89,10 @@ impl Dynos for PretendedDynos {
         let (end, exit) = oneshot::channel();
         self.running.lock().unwrap().insert(one_off.id, (one_off, end));
         async { Ok(StartedOneOff::Detached(exit_of(exit))) }.boxed()
+    }
+
+    fn visit(&self, _: DynoId, _: Visit) -> Answered<Streams> {
+        async { Err(DynosError::Refused("Nobody is let in here.".to_owned())) }.boxed()
     }
 
     fn deaths(

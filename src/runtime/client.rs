@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::runtime::cgroup::{CgroupError, Cgroups};
 use crate::runtime::container::{Container, EXIT_RECORD_WAIT};
+use crate::runtime::entered::{EnterError, Entered, Entry};
 use crate::runtime::exit::Exit;
 use crate::runtime::facts::Facts;
 use crate::runtime::plan::{self, PLAN_FORMAT, Plan, PlanError};
@@ -300,12 +301,30 @@ impl Runtime {
                 Some((Reply::OtherFormat, _)) => self.retire().map_err(failed)?,
                 // It began, and died: whether the container runs is for `adopt_all` to find out.
                 None if self.dir(id).path().exists() => break,
-                Some((Reply::Retired | Reply::Pong | Reply::Hello { .. }, _)) | None => {
-                    std::thread::sleep(CONNECT_PAUSE)
-                }
+                Some((
+                    Reply::Retired
+                    | Reply::Pong
+                    | Reply::Hello { .. }
+                    | Reply::Entered { .. }
+                    | Reply::Ended(_),
+                    _,
+                ))
+                | None => std::thread::sleep(CONNECT_PAUSE),
             }
         }
         Err(silent(io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// Runs a further command in a container that runs, under all that confines its application. It ends with the container, and
+    /// when whoever holds it lets go.
+    ///
+    /// # Errors
+    /// `EnterError`; nothing is left of the attempt.
+    pub async fn enter(&self, entry: Entry) -> Result<Entered, EnterError> {
+        let (runtime, id) = (self.clone(), entry.id.clone());
+        let failed = move |source: RuntimeError| EnterError::Runtime { id, source: source.into() };
+        let entered = blocking(move || Ok::<_, RuntimeError>(entry.enter(runtime.channel()?)));
+        entered.await.and_then(|entered| entered).map_err(failed)?
     }
 
     fn started(

@@ -35,16 +35,24 @@ impl Exit {
     /// As a shell would report it in `$?`: the code, or 128 + the signal's number; 255 for a lost status.
     #[must_use]
     pub fn shell_status(&self) -> u8 {
-        match self.status {
-            ExitStatus::Code(code) => code,
-            ExitStatus::Signal(signal) => SHELL_SIGNAL_BASE.saturating_add(signal),
-            ExitStatus::Lost => SHELL_STATUS_LOST,
-        }
+        self.status.shell()
     }
 
     /// Whether the application said that all went well.
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.status == ExitStatus::Code(0)
+    }
+}
+
+impl ExitStatus {
+    /// As `Exit::shell_status`.
+    #[must_use]
+    pub fn shell(self) -> u8 {
+        match self {
+            ExitStatus::Code(code) => code,
+            ExitStatus::Signal(signal) => SHELL_SIGNAL_BASE.saturating_add(signal),
+            ExitStatus::Lost => SHELL_STATUS_LOST,
+        }
     }
 }

@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod client;
 pub mod container;
 pub mod devices;
+pub mod entered;
 pub mod exit;
 pub mod facts;
 mod init;
@@ -19,6 +20,7 @@ pub mod spec;
 
 pub use client::{Adopted, Outcome, Runtime, RuntimeConfig, RuntimeError, StartError, Started, StdioFds};
 pub use container::{Container, ContainerError, Signal};
+pub use entered::{EnterError, Entered, Entry, Hold};
 pub use exit::{Exit, ExitStatus};
 pub use limits::{CpuQuota, Limits};
 pub use spec::{

@@ -2,7 +2,7 @@
 //!
 //! `record.json` is written by the spawner before the application starts; `exit.init` by init, through a descriptor, as its last
 //! act; `exit` by the spawner when init has ended (it knows how, should init have been killed); `refused` by init, while it lives;
-//! `log.ring` is `sys::ring`.
+//! `process.json` by the spawner once the application runs; `log.ring` is `sys::ring`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,11 +12,14 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::runtime::exit::Exit;
+use crate::runtime::plan::{PLAN_FORMAT, Plan, ProcessStep};
 use crate::runtime::spec::ContainerId;
 use crate::sys::fs;
 
 /// Ending of a directory that is being removed; no container's name has a dot.
 const REMOVED: &str = "removed";
+/// Name of the file with a `ProcessRecord`.
+const PROCESS: &str = "process.json";
 
 /// A container that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,27 @@ pub struct RefusedCall {
     pub name: String,
     /// How often; at least so often where init was killed.
     pub count: u64,
+}
+
+/// How the application's first process became the application, so that further commands in its container become theirs the same way.
+/// Not printed: the environment holds secrets.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::runtime) struct ProcessRecord {
+    /// Form of the steps (`plan::PLAN_FORMAT`).
+    pub(in crate::runtime) format: u32,
+    /// Its steps.
+    pub(in crate::runtime) steps: Vec<ProcessStep>,
+    /// Its environment, as `NAME=value`.
+    pub(in crate::runtime) env: Vec<String>,
+    /// Host user and group of the application.
+    pub(in crate::runtime) owner: (u32, u32),
+}
+
+impl ProcessRecord {
+    pub(in crate::runtime) fn of(plan: &Plan) -> ProcessRecord {
+        let Plan { process, env, owner, .. } = plan.clone();
+        ProcessRecord { format: PLAN_FORMAT, steps: process, env, owner }
+    }
 }
 
 /// Size of the file with the refused calls, bytes: all it may ever hold, so that each write is over the one before.
@@ -114,6 +138,22 @@ impl ContainerDir {
     /// The kernel's errno.
     pub fn write_record(&self, record: &Record) -> io::Result<()> {
         fs::replace(&self.0.join("record.json"), &serde_json::to_vec(record)?)
+    }
+
+    /// How the application became what it is.
+    ///
+    /// # Errors
+    /// `NotFound` where an earlier program started the container; `InvalidData` if it is not as known.
+    pub(in crate::runtime) fn process(&self) -> io::Result<ProcessRecord> {
+        Ok(serde_json::from_slice(&std::fs::read(self.0.join(PROCESS))?)?)
+    }
+
+    /// Writes down how the application became what it is.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub(in crate::runtime) fn write_process(&self, process: &ProcessRecord) -> io::Result<()> {
+        fs::replace(&self.0.join(PROCESS), &serde_json::to_vec(process)?)
     }
 
     /// How the container ended, as the spawner wrote it; `None` while it did not.

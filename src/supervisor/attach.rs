@@ -4,7 +4,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::{DynoId, DynoName};
 use crate::supervisor::driver::Message;
-use crate::supervisor::engine::{Signal, Streams};
+use crate::supervisor::engine::{Running, Signal, Streams, Visit, Visiting};
+use crate::supervisor::fleet::Refusal;
 use crate::supervisor::handle::SupervisorError;
 use crate::supervisor::lifecycle::State;
 
@@ -76,6 +77,24 @@ impl ExitWatch {
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+/// Takes a further command that runs in a dyno.
+pub(super) type Visited = oneshot::Sender<Result<Visiting, SupervisorError>>;
+
+/// Has a further command started in a dyno, which takes its time and none of the driver's.
+pub(super) fn visit(dyno: Option<&dyn Running>, visit: Visit, done: Visited) {
+    let Some(dyno) = dyno else {
+        // One who asked and went away needs no answer.
+        let _ = done.send(Err(Refusal::NotRunning.into()));
+        return;
+    };
+    let visiting = dyno.visit(visit);
+    tokio::spawn(async move {
+        let visiting = visiting.await.map_err(|error| SupervisorError::NotVisited(error.to_string()));
+        // One who asked and went away lets go of it.
+        let _ = done.send(visiting);
+    });
 }
 
 /// A client's hold on its dyno. When it is dropped the client counts as gone: the dyno gets SIGHUP, and is stopped if it

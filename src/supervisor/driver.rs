@@ -13,10 +13,12 @@ use tokio::time::Instant;
 
 use crate::domain::{AppId, Bytes, DynoId, RouteTable, Sizes};
 use crate::logs::{FollowHandle, Followed, LogService};
-use crate::supervisor::attach::{Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
+use crate::supervisor::attach::{
+    self, Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted, Visited,
+};
 use crate::supervisor::departures::{Departures, NotKept};
 use crate::supervisor::engine::{
-    DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started, Streams,
+    DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started, Streams, Visit,
 };
 use crate::supervisor::fleet::{Action, Fleet, Refusal};
 use crate::supervisor::handle::SupervisorError;
@@ -63,6 +65,11 @@ pub(super) enum Message {
     Run {
         one_off: Box<OneOff>,
         done: oneshot::Sender<Result<OneOffStarted, SupervisorError>>,
+    },
+    Visit {
+        id: DynoId,
+        visit: Box<Visit>,
+        done: Visited,
     },
     StopAll {
         grace: Duration,
@@ -239,6 +246,9 @@ impl Driver {
                 self.departing.push((done, stopped));
             }
             Message::Run { one_off, done } => self.run(*one_off, done, now),
+            Message::Visit { id, visit, done } => {
+                attach::visit(self.held.get(&id).map(|held| &*held.dyno), *visit, done);
+            }
             Message::StopAll { grace, done } => {
                 self.fleet.stop_all(now);
                 self.stopping.push(done);

@@ -66,6 +66,9 @@ pub enum Refusal {
     /// No such dyno.
     #[error("there is no dyno named {0}")]
     NoSuchDyno(DynoName),
+    /// It is not there yet, or not any more.
+    #[error("the dyno does not run: wait until it does, then repeat")]
+    NotRunning,
 }
 
 /// Every dyno, and what is wanted.

@@ -11,7 +11,7 @@ use crate::logs::LogService;
 use crate::supervisor::attach::{ExitWatch, OneOffStarted};
 use crate::supervisor::departures::{Departures, NotKept};
 use crate::supervisor::driver::{self, Message};
-use crate::supervisor::engine::{Engine, EngineError};
+use crate::supervisor::engine::{Engine, EngineError, Visit, Visiting};
 use crate::supervisor::fleet::Refusal;
 use crate::supervisor::lifecycle::Timings;
 use crate::supervisor::metrics::{RuntimeMetrics, Sampling};
@@ -56,6 +56,9 @@ pub enum SupervisorError {
     /// The dyno could not be started.
     #[error("the dyno could not be started: {0}")]
     NotStarted(String),
+    /// A further command could not be started in a dyno.
+    #[error("the command could not be started: {0}")]
+    NotVisited(String),
     /// What runs could not be found out.
     #[error("cannot take over the dynos that run")]
     Adopt(#[source] EngineError),
@@ -142,6 +145,15 @@ impl Supervisor {
     /// It is refused, or could not be started.
     pub async fn run(&self, one_off: OneOff) -> Result<OneOffStarted, SupervisorError> {
         self.ask(|done| Message::Run { one_off: Box::new(one_off), done }).await?
+    }
+
+    /// Runs a further command in a dyno, with all that confines the dyno. Returns when it runs; it ends with the dyno, and when
+    /// whoever holds it lets go.
+    ///
+    /// # Errors
+    /// The dyno does not run, or the command could not be started.
+    pub async fn visit(&self, id: DynoId, visit: Visit) -> Result<Visiting, SupervisorError> {
+        self.ask(|done| Message::Visit { id, visit: Box::new(visit), done }).await?
     }
 
     /// Stops every dyno, by force after `grace`; returns when the last container is cleared away. Nothing is started

@@ -85,6 +85,22 @@ impl Channel {
         Ok(length.min(PACKET_BYTES_MAX))
     }
 
+    /// Waits, without holding a thread, until there is something to receive, the other end's close included.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub async fn readable(&self) -> io::Result<()> {
+        process::readable(self.0.try_clone()?).await
+    }
+
+    /// Says that no more will be sent; what the other end sends is still received.
+    ///
+    /// # Errors
+    /// It is closed.
+    pub fn finish(&self) -> io::Result<()> {
+        Ok(rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write)?)
+    }
+
     /// Waits for one packet, at most so long; `None` when the other end is closed.
     ///
     /// # Errors

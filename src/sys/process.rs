@@ -327,9 +327,17 @@ pub fn open_pid(pid: u32) -> io::Result<OwnedFd> {
 /// # Errors
 /// The descriptor cannot be waited for (`ENOMEM`).
 pub async fn ended(pidfd: OwnedFd) -> io::Result<()> {
+    readable(pidfd).await
+}
+
+/// Waits, without holding a thread, until a descriptor is readable, or its other end closed.
+///
+/// # Errors
+/// The descriptor cannot be waited for (`ENOMEM`, `EPERM` for a plain file).
+pub async fn readable(descriptor: OwnedFd) -> io::Result<()> {
     // SAFETY: an OwnedFd names the same open file for as long as it lives, and `AsyncFd` owns it.
-    let watched =
-        unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }.map_err(io::Error::from)?;
+    let watched = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }
+        .map_err(io::Error::from)?;
     watched.readable().await.map(|_| ())
 }
 
@@ -349,6 +357,18 @@ pub fn signal_descriptor(pidfd: &impl AsFd, signal: u8) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sends a signal to every process of the group that `leader` leads. For a child that was not collected yet: its number cannot be
+/// another's.
+///
+/// # Errors
+/// `ESRCH` if none is left; `EINVAL` for a number that is no signal.
+pub fn signal_group(leader: u32, signal: u8) -> io::Result<()> {
+    let none = || io::Error::from_raw_os_error(libc::ESRCH);
+    let leader = i32::try_from(leader).ok().filter(|leader| *leader > 1).ok_or_else(none)?;
+    let signal = Signal::try_from(i32::from(signal))?;
+    Ok(nix::sys::signal::killpg(nix::unistd::Pid::from_raw(leader), signal)?)
 }
 
 /// Threads of a process that run or wait for a processor (proc(5), state `R`); 0 for one that is gone.

@@ -25,6 +25,15 @@ pub fn open(devpts: &impl AsFd, (rows, cols): (u16, u16), uid: u32) -> io::Resul
     Ok((master, slave))
 }
 
+/// The devpts instance that the caller sees at `path`, for `open`; what lies there must be a directory itself, no link to one.
+///
+/// # Errors
+/// The kernel's errno: `ENOTDIR` for a link.
+pub fn instance(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
 /// Gives the terminal another window size; its foreground processes get `SIGWINCH`.
 ///
 /// # Errors

@@ -231,6 +231,12 @@ pub enum Refusal {
     /// A one-off dyno without a command.
     #[error("A one-off dyno needs a command.")]
     NoCommand,
+    /// More commands that wait for their client than an app may have.
+    #[error("{limit} commands of this app wait for their client: attach to them, or wait half a minute.")]
+    TooManyVisits {
+        /// How many.
+        limit: usize,
+    },
     /// A type of one-off dyno that is taken by the formation or malformed.
     #[error("{0} is no type for a one-off dyno.")]
     OneOffType(String),
@@ -441,6 +447,7 @@ impl Refusal {
             | Self::Memory(_)
             | Self::StopGrace { .. }
             | Self::TooManyOneOffs { .. }
+            | Self::TooManyVisits { .. }
             | Self::ConfigVars(_)
             | Self::DrainUrl(_)
             | Self::WebhookParts

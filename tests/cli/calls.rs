@@ -137,6 +137,31 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "run:inside",
+        &[
+            &["run:inside", "-a", "example", "web.1", "ls"],
+            &["run:inside", "-a", "example", "web.9", "ls"],
+            &["run:inside", "-a", "example", "web.1"],
+        ],
+    ),
+    (
+        "ps:exec",
+        &[
+            &["ps:exec", "-a", "example"],
+            &["ps:exec", "-a", "example", "--dyno", "web.2", "--", "ls", "-a", "/"],
+            &["ps:exec", "-a", "bare"],
+        ],
+    ),
+    (
+        "ps:copy",
+        &[
+            &["ps:copy", "-a", "example", "log/production.log"],
+            &["ps:copy", "-a", "example", "log/production.log"],
+            &["ps:copy", "-a", "example", "-d", "web.9", "log", "-o", "other"],
+            &["ps:copy", "-a", "example", "/"],
+        ],
+    ),
+    (
         "run:detached",
         &[&["run:detached", "-a", "example", "rake db:migrate"], &["run:detached", "-a", "bare", "ls"]],
     ),

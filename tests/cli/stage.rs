@@ -9,7 +9,7 @@ use dyno::api::Api;
 use dyno::domain::{App, AppId, Bytes, DynoId, DynoName, DynoState, Slug, StackName, StackVersion};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Death, Desired, DynoView, Dynos, DynosError,
-    FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
+    FoundOneOff, OneOff, Scope, StartedOneOff, Streams, Visit,
 };
 use dyno::flows::{self, Actor, NewAppRequest, Node, Parts, Push, Settings, Transcript, resume};
 use dyno::logs::LogService;
@@ -33,6 +33,9 @@ const PUBLIC_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me@laptop\n";
 /// Bytes of a one-off's output that wait to be read.
 const PIPE_BYTES: usize = 4096;
+
+/// What a dyno says that a file of one line is copied from.
+const COPY: &str = "\ndyno-copy 835d6cf6c9f0682fe9752e5543b91496d9ecba7f156d5ab6f5fed61fcd8879e0\nthe file\n";
 
 /// Shows what is wanted as if it ran. One-off dynos say a line and end with status 3.
 #[derive(Default)]
@@ -78,19 +81,18 @@ impl Dynos for FakeDynos {
             if one_off.connection == Connection::Log {
                 return Ok(StartedOneOff::Detached(Box::pin(std::future::pending())));
             }
-            let (input, _stdin) = tokio::io::duplex(PIPE_BYTES);
-            let (mut stdout, output) = tokio::io::duplex(PIPE_BYTES);
-            let (control, mut asked) = mpsc::channel(8);
-            tokio::spawn(async move {
-                let said = format!("{} is run\n", one_off.command);
-                tokio::io::AsyncWriteExt::write_all(&mut stdout, said.as_bytes()).await.unwrap();
-                drop(stdout);
-                while asked.recv().await.is_some() {}
-            });
-            let exit = Box::pin(async { 3 });
-            let streams = Streams { input: Box::new(input), output: Box::new(output), control, exit };
-            Ok(StartedOneOff::Attached(streams))
+            Ok(StartedOneOff::Attached(streams(format!("{} is run\n", one_off.command), 3)))
         })
+    }
+
+    fn visit(&self, _: DynoId, visit: Visit) -> BoxFuture<'_, Result<Streams, DynosError>> {
+        // What a copy asks for names the file last.
+        let is_copy = visit.command.contains("sha256sum");
+        let said = match is_copy {
+            true => format!("a profile speaks\n{COPY}"),
+            false => format!("{} is run in a dyno\n", visit.command),
+        };
+        Box::pin(async move { Ok(streams(said, if is_copy { 0 } else { 4 })) })
     }
 
     fn deaths(&self, _: AppId, name: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {
@@ -115,6 +117,20 @@ impl Dynos for FakeDynos {
             })
             .collect()
     }
+}
+
+/// A dyno that says this, and ends with this status.
+fn streams(said: String, status: u8) -> Streams {
+    let (input, _stdin) = tokio::io::duplex(PIPE_BYTES);
+    let (mut stdout, output) = tokio::io::duplex(PIPE_BYTES);
+    let (control, mut asked) = mpsc::channel(8);
+    tokio::spawn(async move {
+        tokio::io::AsyncWriteExt::write_all(&mut stdout, said.as_bytes()).await.unwrap();
+        drop(stdout);
+        while asked.recv().await.is_some() {}
+    });
+    let exit = Box::pin(async move { status });
+    Streams { input: Box::new(input), output: Box::new(output), control, exit }
 }
 
 /// A web dyno that failed at its start.

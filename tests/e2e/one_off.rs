@@ -27,6 +27,7 @@ fn one_off_dynos_serve_a_person_a_pipe_and_the_log() {
     a_client_that_goes_away(&node);
     a_client_that_dies_while_nobody_reads_what_it_says(&node);
     a_job_in_the_background(&node);
+    commands_in_a_running_dyno(&node);
     let log = node.ok(&["logs", "-a", "lab", "-n", "1500"]);
     assert!(!log.contains("seen by the client alone"), "attached output is the client's: {log}");
 }
@@ -127,6 +128,59 @@ fn a_client_that_dies_while_nobody_reads_what_it_says(node: &TestNode) {
             serde_json::from_str(&node.ok(&["ps", "-a", "lab", "run", "--json"])).unwrap();
         dynos.is_empty()
     });
+}
+
+fn commands_in_a_running_dyno(node: &TestNode) {
+    node.ok(&["config:set", "-a", "lab", "INSIDE=a value"]);
+    eventually("the dyno with the value is up", || {
+        states(node, "web.1") == ["up"] && node.get("lab", "/").0 == 200
+    });
+    let inside = |args: &[&str], input: &[u8]| {
+        let mut exec = node.command();
+        exec.args(["ps:exec", "-a", "lab"]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut exec = exec.stderr(Stdio::piped()).spawn().unwrap();
+        exec.stdin.take().unwrap().write_all(input).unwrap();
+        exec.wait_with_output().unwrap()
+    };
+    let said = inside(&["--", "echo $DYNO $PORT $INSIDE; pwd; id -u; exit 7"], b"");
+    let told = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert_eq!(said.status.code(), Some(7), "{said:?}");
+    assert!(told.starts_with("web.1 ") && told.contains(" a value\n/app\n"), "{told}");
+    let said = inside(&[], b"echo read as a script\nexit 5\n");
+    assert_eq!((said.status.code(), said.stdout.as_slice()), (Some(5), b"read as a script\n".as_slice()));
+    let mut terminal = Terminal::open(31, 97, node.command().args(["ps:exec", "-a", "lab"]));
+    terminal.until("up, web.1");
+    terminal.until("$ ");
+    terminal.keys("stty size; echo a''live > /tmp/left\r");
+    terminal.until("31 97");
+    terminal.keys("exit 3\r");
+    assert_eq!(terminal.end().code(), Some(3));
+    let kept = node.root.join("kept");
+    let to = kept.to_str().unwrap();
+    node.ok(&["ps:copy", "-a", "lab", "/tmp/left", "-o", to]);
+    assert_eq!(std::fs::read(&kept).unwrap(), b"alive\n");
+    assert!(node.refused(&["ps:copy", "-a", "lab", "/tmp/left", "-o", to]).contains("File exists"));
+    std::fs::remove_file(&kept).unwrap();
+    assert!(node.refused(&["ps:copy", "-a", "lab", "/tmp/none", "-o", to]).contains("no file"));
+    assert!(!kept.exists());
+    assert!(node.refused(&["run:inside", "-a", "lab", "web.9", "true"]).contains("web.9"));
+    let mut held = node.command();
+    held.args([
+        "run:inside",
+        "-a",
+        "lab",
+        "web.1",
+        "trap '' HUP TERM; echo ready; while :; do sleep 0.1; done",
+    ]);
+    let mut held = held.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut ready = [0; 5];
+    std::io::Read::read_exact(held.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    node.ok(&["ps:restart", "-a", "lab"]);
+    assert_eq!(held.wait().unwrap().code(), Some(137), "it goes with its dyno");
+    eventually("the dyno is back", || states(node, "web.1") == ["up"]);
+    let log = node.ok(&["logs", "-a", "lab", "-n", "1500"]);
+    assert!(log.contains("Starting process with command `bash` in web.1 by user"), "{log}");
+    assert!(!log.contains("read as a script"), "what it says is its client's: {log}");
 }
 
 fn a_job_in_the_background(node: &TestNode) {

@@ -268,6 +268,7 @@ fn one_off_dynos(stock: &mut Stock<'_>, at: &Path) {
     stock.tries(at, &["run", "-x", "echo he''llo; exit 7"], 7, &["hello", "exited with code 7"]);
     stock.ok(at, &["run", "-x", "echo $B"], &["two words"]);
     stock.ok(at, &["run", "--no-tty", "tty"], &["not a tty"]);
+    stock.tries(at, &["run:inside", "-x", "web.1", "echo $DYNO in''side; exit 6"], 6, &["web.1 inside"]);
     stock.tries(at, &["rake", "-x", "db:migrate"], 127, &["rake: command not found"]);
     stock.ok(at, &["console"], &["console: command not found"]);
     stock.ok(

@@ -13,7 +13,7 @@ use dyno::api::{Api, Door, Front};
 use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoState, Slug};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Death, Desired, DynoView, Dynos, DynosError, FoundOneOff,
-    OneOff, Scope, StartedOneOff,
+    OneOff, Scope, StartedOneOff, Streams, Visit,
 };
 use dyno::flows::{Node, Parts, Settings, Token, resume};
 use dyno::git::{GitState, HostKey, Repositories, SshDoor};
@@ -61,6 +61,10 @@ impl Dynos for FakeDynos {
 
     fn run(&self, _: OneOff) -> BoxFuture<'_, Result<StartedOneOff, DynosError>> {
         Box::pin(async { Ok(StartedOneOff::Detached(Box::pin(std::future::pending()))) })
+    }
+
+    fn visit(&self, _: DynoId, _: Visit) -> BoxFuture<'_, Result<Streams, DynosError>> {
+        Box::pin(async { Err(DynosError::Refused("Nobody is let in here.".to_owned())) })
     }
 
     fn deaths(&self, _: AppId, _: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {

@@ -7,6 +7,7 @@ mod build;
 mod buildpack_api;
 mod cgroups;
 mod dynos;
+mod enter;
 mod escape;
 mod hold;
 mod isolation;

@@ -22,10 +22,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Api, serve_unix};
-use crate::domain::{self, AppId, DynoName, Slug, StackName, StackVersion};
+use crate::domain::{self, AppId, DynoId, DynoName, DynoSize, DynoState, Slug, StackName, StackVersion, Version};
 use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Control, Death, Desired, DynoView, Dynos,
-    DynosError, FoundOneOff, OneOff, Scope, StartedOneOff, Streams,
+    DynosError, FoundOneOff, OneOff, Scope, StartedOneOff, Streams, Visit,
 };
 use crate::flows::{Authority, Node, Parts, Quotas, Settings};
 use crate::logs::LogService;
@@ -36,6 +36,9 @@ use crate::wire::attach::{Frame, PROTOCOL};
 const PIPE_BYTES: usize = 4096;
 
 type Answered<T> = BoxFuture<'static, Result<T, DynosError>>;
+
+/// The one dyno there is.
+const WEB: DynoId = DynoId(uuid::Uuid::from_u128(1));
 
 /// Runs nothing; an attached dyno echoes its input until its end, then exits with 7. To forget an app takes a permit.
 struct EchoDynos {
@@ -78,21 +81,15 @@ impl Dynos for EchoDynos {
 
     fn run(&self, one_off: OneOff) -> Answered<StartedOneOff> {
         assert!(one_off.command.starts_with("cat"));
-        let (input, mut stdin) = tokio::io::duplex(PIPE_BYTES);
-        let (mut stdout, output) = tokio::io::duplex(PIPE_BYTES);
-        let (control, mut asked) = mpsc::channel(8);
-        tokio::spawn(async move {
-            // Only a window of the right size lets the echo begin, where the client can tell one.
-            if one_off.connection == Connection::Pipes {
-                assert_eq!(asked.recv().await, Some(Control::Resize { rows: 5, cols: 6 }));
-            }
-            tokio::io::copy(&mut stdin, &mut stdout).await.unwrap();
-            drop(stdout);
-            while asked.recv().await.is_some() {}
-        });
-        let (input, output) = (Box::new(input), Box::new(output));
-        let streams = Streams { input, output, control, exit: async { 7 }.boxed() };
+        let streams = echo(one_off.connection);
         async { Ok(StartedOneOff::Attached(streams)) }.boxed()
+    }
+
+    fn visit(&self, dyno: DynoId, visit: Visit) -> Answered<Streams> {
+        assert_eq!((dyno, visit.command.as_str()), (WEB, "cat"));
+        assert_eq!(visit.env["A"], "1");
+        let streams = echo(visit.connection);
+        async { Ok(streams) }.boxed()
     }
 
     fn deaths(&self, _: AppId, _: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {
@@ -100,8 +97,34 @@ impl Dynos for EchoDynos {
     }
 
     fn snapshot(&self, _: AppId) -> Vec<DynoView> {
-        Vec::new()
+        vec![DynoView {
+            id: WEB,
+            name: "web.1".parse().unwrap(),
+            state: DynoState::Up,
+            created_s: 0,
+            since_s: 0,
+            command: "serve".to_owned(),
+            size: DynoSize::Basic,
+            release: Version(1),
+        }]
     }
+}
+
+/// A dyno that echoes its input.
+fn echo(connection: Connection) -> Streams {
+    let (input, mut stdin) = tokio::io::duplex(PIPE_BYTES);
+    let (mut stdout, output) = tokio::io::duplex(PIPE_BYTES);
+    let (control, mut asked) = mpsc::channel(8);
+    tokio::spawn(async move {
+        // Only a window of the right size lets the echo begin, where the client can tell one.
+        if connection == Connection::Pipes {
+            assert_eq!(asked.recv().await, Some(Control::Resize { rows: 5, cols: 6 }));
+        }
+        tokio::io::copy(&mut stdin, &mut stdout).await.unwrap();
+        drop(stdout);
+        while asked.recv().await.is_some() {}
+    });
+    Streams { input: Box::new(input), output: Box::new(output), control, exit: async { 7 }.boxed() }
 }
 
 /// Tells the length of the source, tries to forge a verdict, and succeeds.
@@ -364,6 +387,30 @@ async fn an_attached_dyno_talks_and_exits() {
     let body = r#"{"command":"cat","attach":true,"force_no_tty":true}"#;
     let (status, dyno) = stage.call(Method::POST, "/apps/example/dynos", body).await;
     assert_eq!(status, StatusCode::CREATED);
+    talk(&stage, &dyno).await;
+}
+
+#[tokio::test]
+async fn a_command_in_a_dyno_talks_and_exits() {
+    let stage = Stage::with_release().await;
+    let body = r#"{"command":"cat","env":{"A":1},"force_no_tty":true}"#;
+    let (status, dyno) = stage.call(Method::POST, "/apps/example/dynos/web.1", body).await;
+    assert_eq!(
+        (status, &dyno["name"], &dyno["size"]),
+        (StatusCode::CREATED, &json!("web.1"), &json!("Basic"))
+    );
+    talk(&stage, &dyno).await;
+    for (path, body, expected) in [
+        ("/apps/example/dynos/web.2", body, StatusCode::NOT_FOUND),
+        ("/apps/example/dynos/web.1", r#"{"command":" "}"#, StatusCode::UNPROCESSABLE_ENTITY),
+        ("/apps/example/dynos/web.1", r#"{"command":"cat","env":{"A=":"1"}}"#, StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(stage.call(Method::POST, path, body).await.0, expected, "{path} {body}");
+    }
+}
+
+/// Attaches to what was asked for, to its end.
+async fn talk(stage: &Stage, dyno: &Value) {
     let path = dyno["attach_url"].as_str().unwrap();
     let attach = || {
         let request = Request::get(path).header("connection", "upgrade").header("upgrade", PROTOCOL);

@@ -39,6 +39,8 @@ pub(super) mod pipelines;
 pub(super) mod pipelines_diff;
 pub(super) mod pipelines_promote;
 pub(super) mod ps;
+pub(super) mod ps_copy;
+pub(super) mod ps_exec;
 pub(super) mod ps_grace;
 pub(super) mod ps_restart;
 pub(super) mod ps_scale;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use hyper::Method;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
@@ -42,13 +44,19 @@ pub(in crate::cli) struct CommandArgs {
 impl CommandArgs {
     /// The app and the command line for it. The platform's users often name the app behind the command
     /// (`run bash -a example`), which counts unless it is named before it.
-    pub(super) fn resolve(mut self, mut app: AppArgs) -> Result<(String, String), Failure> {
-        let typed: Vec<_> = std::env::args().collect();
-        if app.app.is_none() && app.remote.is_none() && !is_verbatim(&typed, &self.words) {
-            app.app = late_app(&mut self.words);
-        }
-        Ok((app.name()?, command_line(&self.words)))
+    pub(super) fn resolve(self, app: AppArgs) -> Result<(String, String), Failure> {
+        let (app, words) = resolve(self.words, app)?;
+        Ok((app, command_line(&words)))
     }
+}
+
+/// The app, and the words of a command without what named it.
+pub(super) fn resolve(mut words: Vec<String>, mut app: AppArgs) -> Result<(String, Vec<String>), Failure> {
+    let typed: Vec<_> = std::env::args().collect();
+    if app.app.is_none() && app.remote.is_none() && !is_verbatim(&typed, &words) {
+        app.app = late_app(&mut words);
+    }
+    Ok((app.name()?, words))
 }
 
 /// Whether a `--`, which the grammar swallows, stands between our flags and the command at the end of what was typed.
@@ -110,26 +118,58 @@ impl DynoArgs {
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let (app, command) = self.command.resolve(self.app)?;
-        let has_terminal = tty::stdin_is_terminal() && tty::stdout_is_terminal() && !self.no_tty;
-        let mut request = CreateDyno { attach: Some(true), ..self.dyno.request(command.clone())? };
-        let terminal = if has_terminal {
-            add_terminal(&mut request.env);
-            Terminal::Raw
-        } else {
-            request.force_no_tty = Some(true);
-            Terminal::Pipes
-        };
+        let request = self.dyno.request(command.clone())?;
         output::note(&format!("Running {command} on {}... ", shown_app(&app)));
-        let dyno: Dyno = context
-            .client
-            .send_json(Method::POST, &format!("/apps/{app}/dynos"), &request)
-            .await
-            .inspect_err(|_| output::note("!\n"))?;
-        let url = dyno.attach_url.as_deref().ok_or_else(|| Failure::Answer("no attach_url".to_owned()))?;
-        let connection = context.client.attach(url).await.inspect_err(|_| output::note("!\n"))?;
-        output::note(&format!("up, {} ({})\n", dyno.name, dyno.size));
-        attached::converse(connection, terminal).await
+        converse(context, &format!("/apps/{app}/dynos"), request, Wanted::of(self.no_tty)).await
     }
+}
+
+/// What is wanted at the far end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A terminal, where this end is one.
+    Terminal,
+    /// Pipes.
+    Pipes,
+}
+
+impl Wanted {
+    /// As the flag `--no-tty` says.
+    pub(super) fn of(no_tty: bool) -> Self {
+        if no_tty { Self::Pipes } else { Self::Terminal }
+    }
+}
+
+/// Asks for a command at a path of the API, and is this end of it until it ends; its exit status is the result.
+pub(super) async fn converse(
+    context: &Context,
+    path: &str,
+    mut request: CreateDyno,
+    wanted: Wanted,
+) -> Result<ExitCode, Failure> {
+    let terminal = if wanted == Wanted::Terminal && tty::stdin_is_terminal() && tty::stdout_is_terminal() {
+        add_terminal(&mut request.env);
+        Terminal::Raw
+    } else {
+        request.force_no_tty = Some(true);
+        Terminal::Pipes
+    };
+    let (dyno, connection) = attach(context, path, request).await.inspect_err(|_| output::note("!\n"))?;
+    output::note(&format!("up, {} ({})\n", dyno.name, dyno.size));
+    attached::converse(connection, terminal).await
+}
+
+/// Asks for a command at a path of the API, and attaches to it.
+pub(super) async fn attach(
+    context: &Context,
+    path: &str,
+    request: CreateDyno,
+) -> Result<(Dyno, TokioIo<Upgraded>), Failure> {
+    let request = CreateDyno { attach: Some(true), ..request };
+    let dyno: Dyno = context.client.send_json(Method::POST, path, &request).await?;
+    let url = dyno.attach_url.as_deref().ok_or_else(|| Failure::Answer("no attach_url".to_owned()))?;
+    let connection = context.client.attach(url).await?;
+    Ok((dyno, connection))
 }
 
 /// What the dyno's shell must know of this terminal.

@@ -1,11 +1,12 @@
-//! The application's first process, from its clone to its exec.
+//! The application's first process, from its clone to its exec; and the first process of a further command in its container, which takes
+//! the same steps.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use crate::runtime::init::CODE_FAILED;
-use crate::runtime::plan::{Limited, Plan, ProcessStep};
+use crate::runtime::plan::{Limited, ProcessStep};
 use crate::runtime::seccomp;
 use crate::runtime::spawner::Recorder;
 use crate::runtime::spawner::protocol::{self, ChildSays, Side, StepFailed};
@@ -19,35 +20,53 @@ const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 /// First descriptor behind the standard streams.
 const FIRST_OTHER_FD: u32 = 3;
 
+/// What it becomes, and how.
+#[derive(Clone, Copy)]
+pub(in crate::runtime) struct Program<'a> {
+    /// All that is done before.
+    pub(in crate::runtime) steps: &'a [ProcessStep],
+    /// What its standard streams are.
+    pub(in crate::runtime) stdio: StdioKind,
+    /// Program and arguments.
+    pub(in crate::runtime) argv: &'a [String],
+    /// The environment, as `NAME=value`.
+    pub(in crate::runtime) env: &'a [String],
+}
+
 /// Whom it speaks to before its exec.
 #[derive(Clone, Copy)]
-pub(super) struct Ends<'a> {
+pub(in crate::runtime) struct Ends<'a> {
     /// Hears how the start goes.
-    pub(super) spawner: &'a Channel,
-    /// Is given the place where refused calls arrive.
-    pub(super) init: &'a Channel,
+    pub(in crate::runtime) starter: &'a Channel,
+    /// Is given the place where refused calls arrive; where there is none, the kernel refuses them by itself.
+    pub(in crate::runtime) init: Option<&'a Channel>,
 }
 
 struct Application<'a> {
-    plan: &'a Plan,
+    becomes: Program<'a>,
     ends: Ends<'a>,
     standard: &'a [OwnedFd],
     program: Option<String>,
     trace: Recorder,
 }
 
-/// Runs as the new process; comes back only from a failure, which is told already, with the exit code. Works in init's memory, and must
-/// change nothing there that init relies on.
-pub(super) fn main(plan: &Plan, ends: Ends<'_>, standard: &[OwnedFd], trace: Recorder) -> u8 {
-    let mut application = Application { plan, ends, standard, program: None, trace };
-    for (index, step) in plan.process.iter().enumerate() {
+/// Runs as the new process; comes back only from a failure, which is told already, with the exit code. Works in its maker's memory, and
+/// must change nothing there that its maker relies on.
+pub(in crate::runtime) fn main(
+    becomes: Program<'_>,
+    ends: Ends<'_>,
+    standard: &[OwnedFd],
+    trace: Recorder,
+) -> u8 {
+    let mut application = Application { becomes, ends, standard, program: None, trace };
+    for (index, step) in becomes.steps.iter().enumerate() {
         let began = application.trace.begin();
         let done = application.step(step);
         application.trace.end(began, Side::Process, step);
         if let Err(error) = done {
             let failed = StepFailed::new(Side::Process, index, step, &error);
-            // If even this fails, the spawner sees the channel close.
-            let _ = protocol::say(ends.spawner, &ChildSays::Failed(failed), &[]);
+            // If even this fails, the starter sees the channel close.
+            let _ = protocol::say(ends.starter, &ChildSays::Failed(failed), &[]);
             break;
         }
     }
@@ -78,13 +97,13 @@ impl Application<'_> {
             ProcessStep::RestrictChanges(places) => landlock::restrict_changes(places).map(|_| ()),
             ProcessStep::FindProgram => {
                 self.program = Some(self.find_program()?);
-                protocol::say(self.ends.spawner, &ChildSays::Executing(self.trace.take()), &[])?;
+                protocol::say(self.ends.starter, &ChildSays::Executing(self.trace.take()), &[])?;
                 process::close_on_exec_from(FIRST_OTHER_FD)
             }
             ProcessStep::InstallSeccomp => install_filter(self.ends.init),
             ProcessStep::Exec => {
                 let program = self.program.as_deref().unwrap_or_default();
-                Err(process::execute(program, &self.plan.argv, &self.plan.env))
+                Err(process::execute(program, self.becomes.argv, self.becomes.env))
             }
         }
     }
@@ -93,7 +112,7 @@ impl Application<'_> {
         let [input, output, errors] = self.standard else {
             return Err(io::Error::other("the standard streams are missing"));
         };
-        match self.plan.stdio {
+        match self.becomes.stdio {
             StdioKind::Terminal { .. } => terminal::control(input)?,
             StdioKind::Log | StdioKind::Pipes => {}
         }
@@ -102,7 +121,7 @@ impl Application<'_> {
 
     /// As execvp(3) does it, but done before the filter is installed, with a reason that names the program.
     fn find_program(&self) -> io::Result<String> {
-        let name = self.plan.argv.first().map(String::as_str).unwrap_or_default();
+        let name = self.becomes.argv.first().map(String::as_str).unwrap_or_default();
         let missing =
             |kind: io::ErrorKind| io::Error::new(kind, format!("there is no program {name:?} to run"));
         if name.contains('/') {
@@ -112,7 +131,8 @@ impl Application<'_> {
                 Err(error) => Err(missing(error.kind())),
             };
         }
-        let path = self.plan.env.iter().find_map(|pair| pair.strip_prefix("PATH=")).unwrap_or(PATH_DEFAULT);
+        let path =
+            self.becomes.env.iter().find_map(|pair| pair.strip_prefix("PATH=")).unwrap_or(PATH_DEFAULT);
         let mut candidates = path.split(':').map(|dir| {
             let dir = if dir.is_empty() { "." } else { dir };
             format!("{dir}/{name}")
@@ -142,16 +162,18 @@ fn change_directory(path: &Path) -> io::Result<()> {
 
 /// Where nobody can be told of refused calls, as on a host that listens to all calls of this one's already, the kernel refuses them by itself.
 /// A program of that kind above one that tells is right as well: of two answers the stricter holds.
-fn install_filter(init: &Channel) -> io::Result<()> {
+fn install_filter(init: Option<&Channel>) -> io::Result<()> {
+    let Some(init) = init else { return install_silently() };
     let telling = seccomp::telling().map_err(io::Error::other)?;
     let hand_over = |flags: Flags| {
         telling.0.iter().try_for_each(|program| install_and_hand_over(program, flags, init, b"refused calls"))
     };
     // Otherwise a signal calls a waiting program away, and it asks twice; kernels before 5.19 do not know the flag.
     let told = hand_over(Flags::WAIT_KILLABLE).or_else(|_| hand_over(Flags::default()));
-    if told.is_ok() {
-        return Ok(());
-    }
+    if told.is_ok() { Ok(()) } else { install_silently() }
+}
+
+fn install_silently() -> io::Result<()> {
     let programs = seccomp::hardened().map_err(io::Error::other)?;
     programs.0.iter().try_for_each(|program| install(program))
 }

@@ -20,7 +20,8 @@ use crate::sys::mount::{self, Attributes};
 use crate::sys::process::{self, ChildSignals, SingleThreaded};
 use crate::sys::{credentials, launch, loopback, terminal};
 
-use application::Ends;
+pub(in crate::runtime) use application::{Ends, Program, main as become_program};
+
 use refusals::Refusals;
 
 /// The spawner must have done its part of the start by then; its slowest is a burst of control group writes.
@@ -253,10 +254,11 @@ impl Init<'_> {
         let (plan, standard) = (self.plan, self.streams.standard.as_slice());
         let trace = self.trace.clone();
         let (ours, theirs) = Channel::pair()?;
-        let ends = Ends { spawner: &self.channel, init: &theirs };
+        let ends = Ends { starter: &self.channel, init: Some(&theirs) };
+        let program = Program { steps: &plan.process, stdio: plan.stdio, argv: &plan.argv, env: &plan.env };
         // In init's own memory until it runs the application: a fork would copy init first, to no end.
         let pid = launch::until_exec(self.single, group.as_ref().map(AsFd::as_fd), || {
-            application::main(plan, ends, standard, trace)
+            become_program(program, ends, standard, trace)
         })?;
         drop(theirs);
         self.refusals = Refusals::of(&ours, self.streams.refused.take());

@@ -3,6 +3,7 @@
 
 mod bench;
 mod berth;
+mod enter;
 pub(crate) mod protocol;
 mod start;
 mod streams;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::runtime::cgroup::{Cgroups, DeviceRules, Enforcement};
 use crate::runtime::exit::{Exit, ExitStatus};
 use crate::runtime::plan::{PLAN_FORMAT, Plan};
-use crate::runtime::record::{self, ContainerDir};
+use crate::runtime::record::{self, ContainerDir, ProcessRecord};
 use crate::runtime::seccomp;
 use crate::runtime::spec::ContainerId;
 use crate::sys::lock::{self, Lock};
@@ -230,6 +231,11 @@ impl Spawner {
                 let hello = Reply::Hello { protocol: PROTOCOL, build: self.config.build.clone() };
                 protocol::say(client, &hello, &[])
             }
+            Request::Enter => match enter::run(self, client, descriptors) {
+                // The process between answers.
+                Ok(()) => Ok(()),
+                Err(failed) => protocol::say(client, &Reply::Failed(failed), &[]),
+            },
             Request::Ping => protocol::say(client, &Reply::Pong, &[]),
             Request::Retire => {
                 self.close();
@@ -264,6 +270,10 @@ impl Spawner {
                     Reply::Started { record: started.record, timings: started.timings, laps: started.laps };
                 let said = protocol::say(client, &reply, &given);
                 // Nobody waits for what is left to do; a container whose client has gone is found by its record.
+                let dir = ContainerDir::of(&self.config.run_dir, &plan.id);
+                if let Err(error) = dir.write_process(&ProcessRecord::of(&plan)) {
+                    self.note(&format!("container {} takes no further commands: {error}", plan.id));
+                }
                 if let Err(failed) = start::finish(&plan, &started.rest) {
                     self.note(&format!("container {}: {failed}", plan.id));
                 }

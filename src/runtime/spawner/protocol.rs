@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::runtime::exit::ExitStatus;
 use crate::runtime::record::Record;
 use crate::runtime::spawner::trace::{Lap, Trace};
 use crate::sys::message::{Channel, Packet};
@@ -16,7 +17,7 @@ use crate::sys::message::{Channel, Packet};
 /// Version of what is said here, records and plans apart: raised with every change that the other end would not understand. A
 /// control plane may meet the spawner of an earlier build, and of a later one; `Hello` and `Retire` with their answers are how
 /// they part, and stay as they are in every version.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// Largest plan, in bytes.
 pub(crate) const PLAN_BYTES_MAX: u64 = 8 << 20;
@@ -33,6 +34,9 @@ pub(crate) enum Request {
         /// Whether to tell what each step took.
         trace: Trace,
     },
+    /// Run a further command in a container. Descriptor: the `Entry` in a file. The connection is the command's from then on: closing
+    /// it hangs up.
+    Enter,
     /// Answer, when all requests before this one are answered.
     Ping,
     /// Take no more requests, and end when the last container has.
@@ -58,6 +62,13 @@ pub(crate) enum Reply {
         /// Time each step took, if that was asked for.
         laps: Vec<Lap>,
     },
+    /// A further command runs. Descriptors: the terminal, or the three pipes (input, output, errors).
+    Entered {
+        /// Its process id, on the host.
+        pid: u32,
+    },
+    /// It has ended.
+    Ended(ExitStatus),
     /// It was not started; nothing is left of the attempt.
     Failed(StepFailed),
     /// The plan is of another form: retire this spawner and start one of one's own kind.
@@ -66,6 +77,13 @@ pub(crate) enum Reply {
     Pong,
     /// Done.
     Retired,
+}
+
+/// What the client says to a further command that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ClientSays {
+    /// Pass this signal on, by its number.
+    Signal(u8),
 }
 
 /// Time the phases of a start took, in microseconds.

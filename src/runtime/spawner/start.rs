@@ -16,7 +16,7 @@ use crate::runtime::record::{ContainerDir, Record};
 use crate::runtime::spawner::bench::{Attached, exec_attribute, layer, name, tmpfs};
 use crate::runtime::spawner::berth::{self, Berth, Order};
 use crate::runtime::spawner::protocol::{self, ChildSays, HostSays, Side, StepFailed, Timings};
-use crate::runtime::spawner::{ChildStreams, Lap, Recorder, Spawner, full_text};
+use crate::runtime::spawner::{ChildStreams, Lap, Recorder, Spawner, full_text, streams};
 use crate::runtime::spec::{Access, Exec, IdMapped, IdRange, Network, StdioKind};
 use crate::sys::message::{self, Channel};
 use crate::sys::mount::{self, Attributes};
@@ -318,14 +318,7 @@ impl Start<'_> {
                 self.streams.standard = vec![null.into(), to.try_clone()?, to];
             }
             StdioKind::Pipes => {
-                let (input, to_input) = message::pipe()?;
-                let (from_output, output) = message::pipe()?;
-                let (from_errors, errors) = message::pipe()?;
-                for end in [&input, &output, &errors] {
-                    mount::give_fd_to(end, uid, gid)?;
-                }
-                self.streams.standard = vec![input, output, errors];
-                self.given = vec![to_input, from_output, from_errors];
+                (self.streams.standard, self.given) = streams::pipes(self.plan.owner)?;
             }
             StdioKind::Terminal { .. } => {}
         }

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::{message, mount};
+
 /// Descriptors the container starts with.
 #[derive(Debug, Default)]
 pub(crate) struct ChildStreams {
@@ -29,6 +31,17 @@ pub(super) struct Shape {
     relay: usize,
     group: usize,
     standard: usize,
+}
+
+/// Three pipes: the ends of a program with this host user and group, who may open them again, and the ends of its client.
+pub(super) fn pipes((uid, gid): (u32, u32)) -> io::Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
+    let (input, to_input) = message::pipe()?;
+    let (from_output, output) = message::pipe()?;
+    let (from_errors, errors) = message::pipe()?;
+    for end in [&input, &output, &errors] {
+        mount::give_fd_to(end, uid, gid)?;
+    }
+    Ok((vec![input, output, errors], vec![to_input, from_output, from_errors]))
 }
 
 impl ChildStreams {

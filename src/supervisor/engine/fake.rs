@@ -16,7 +16,7 @@ use crate::domain::{AppId, DynoId, NetnsAddress};
 use crate::supervisor::Connection;
 use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Fault, Found, Reach, Reading, Remains, Running, Signal, Started,
-    Streams,
+    Streams, Visit, Visiting,
 };
 
 /// How a fake dyno takes SIGTERM.
@@ -163,6 +163,14 @@ impl Running for FakeDyno {
             self.exit(128_u8.saturating_add(signal.0));
         }
         Ok(())
+    }
+
+    /// It takes none: what they are confined by is the kernel's.
+    fn visit(&self, _: Visit) -> BoxFuture<'static, Result<Visiting, EngineError>> {
+        let attempt = "run a command in a fake dyno".to_owned();
+        let refused =
+            EngineError { attempt, cause: "it has no container".to_owned(), fault: Fault::Platform };
+        std::future::ready(Err(refused)).boxed()
     }
 
     fn kill(&self) -> Result<(), EngineError> {

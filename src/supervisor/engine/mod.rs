@@ -155,6 +155,49 @@ pub enum Streams {
     },
 }
 
+/// A further command in a dyno that runs.
+#[derive(Clone)]
+pub struct Visit {
+    /// What it is, for a shell.
+    pub command: String,
+    /// Laid over the dyno's environment.
+    pub env: BTreeMap<String, String>,
+    /// Where its streams lead; not to the log.
+    pub connection: Connection,
+}
+
+impl std::fmt::Debug for Visit {
+    /// Without the environment, which may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Visit").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Visiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Visiting").field("streams", &self.streams).finish_non_exhaustive()
+    }
+}
+
+/// A further command that runs.
+pub struct Visiting {
+    /// The near ends of its streams.
+    pub streams: Streams,
+    /// The hold on it.
+    pub hold: Arc<dyn Visitor>,
+}
+
+/// The client's hold on a further command. When the last is dropped the client counts as gone: the command gets SIGHUP, and is ended
+/// if it does not go.
+pub trait Visitor: Send + Sync {
+    /// Waits for its end: the shell's number for it.
+    fn ended(&self) -> BoxFuture<'_, u8>;
+    /// Sends a signal to it and what it has started; nothing happens where it has ended.
+    fn signal(&self, signal: Signal);
+    /// Says that the client has gone.
+    fn hang_up(&self);
+}
+
 /// A signal for every process of a dyno, by its Linux number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signal(pub u8);
@@ -232,6 +275,8 @@ pub trait Running: Send + Sync {
     /// # Errors
     /// The kernel refuses; not that there is no process left.
     fn signal(&self, signal: Signal) -> Result<(), EngineError>;
+    /// Runs a further command in it, with all that confines it.
+    fn visit(&self, visit: Visit) -> BoxFuture<'static, Result<Visiting, EngineError>>;
     /// Ends every process of it at once.
     ///
     /// # Errors

@@ -11,11 +11,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::domain::{AppId, Bytes, NetnsAddress, Sizes};
+use crate::domain::{AppId, Bytes, NetnsAddress, SizeLimits, Sizes};
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::{Slot, Slots};
 use crate::runtime::spawner::Side;
-use crate::runtime::{self, Adopted, Container, Exit, ExitStatus, Outcome, Runtime, StartError, StdioFds};
+use crate::runtime::{
+    self, Adopted, Container, Entry, Exit, ExitStatus, Hold, Outcome, Runtime, StartError, StdioFds,
+};
 use crate::supervisor::Connection;
 use crate::supervisor::engine::figures::{self, Machine, Moment};
 use crate::supervisor::engine::label::Tag;
@@ -24,7 +26,7 @@ use crate::supervisor::engine::sandbox::{self, CGROUP, Loan, MEMORY_LIMIT};
 use crate::supervisor::engine::slugs::Slugs;
 use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Fault, Found, Home, Reach, Reading, Remains, Running, Signal,
-    Started, Streams,
+    Started, Streams, Visit, Visiting, Visitor,
 };
 use crate::sys::process::runnable_threads;
 use crate::sys::{clock, fs, processors};
@@ -70,11 +72,12 @@ struct Shared {
 
 /// A dyno in its container.
 struct NativeDyno {
+    runtime: Runtime,
     container: Container,
     address: Ipv4Addr,
     connection: Output,
-    /// Its memory quota.
-    quota: Bytes,
+    /// What it may use.
+    size: SizeLimits,
     machine: Arc<Machine>,
     /// Its application was killed.
     killed: AtomicBool,
@@ -135,13 +138,13 @@ impl Shared {
         // The namespace lives in its processes from here on.
         drop(lease);
         let connection = if spec.connection == Connection::Log { Output::Ring } else { Output::Client };
-        let (quota, machine) = (loan.size.memory, Arc::clone(&self.machine));
         let dyno = NativeDyno {
+            runtime: self.runtime.clone(),
             container,
             address: loan.address,
             connection,
-            quota,
-            machine,
+            size: loan.size,
+            machine: Arc::clone(&self.machine),
             killed: AtomicBool::new(false),
             _slot: Some(slot),
         };
@@ -162,12 +165,7 @@ impl Shared {
             fault: self.fault(&error),
             ..failed(format!("start {name}"), chain(&error))
         })?;
-        let streams = match started.stdio {
-            StdioFds::Log => Streams::Log,
-            StdioFds::Terminal { master } => Streams::Terminal(master),
-            StdioFds::Pipes { stdin, stdout, stderr } => Streams::Pipes { stdin, stdout, stderr },
-        };
-        Ok((started.container, streams))
+        Ok((started.container, streams(started.stdio)))
     }
 
     fn loan(
@@ -251,10 +249,11 @@ impl Shared {
                 Outcome::Gone(exit) => Some(end_of(exit)),
             };
             let dyno = NativeDyno {
+                runtime: self.runtime.clone(),
                 container,
                 address: tag.address,
                 connection: output,
-                quota: self.config.sizes.limits(tag.label.size).memory,
+                size: self.config.sizes.limits(tag.label.size),
                 machine: Arc::clone(&self.machine),
                 killed: AtomicBool::new(false),
                 _slot: slot,
@@ -279,6 +278,14 @@ impl Shared {
                 tracing::warn!(path = %entry.path().display(), %error, "a scratch directory is left over");
             }
         }
+    }
+}
+
+fn streams(ends: StdioFds) -> Streams {
+    match ends {
+        StdioFds::Log => Streams::Log,
+        StdioFds::Terminal { master } => Streams::Terminal(master),
+        StdioFds::Pipes { stdin, stdout, stderr } => Streams::Pipes { stdin, stdout, stderr },
     }
 }
 
@@ -391,6 +398,22 @@ impl Running for NativeDyno {
         killed.map_err(|error| failed(format!("kill {}", self.container.id()), chain(&error)))
     }
 
+    fn visit(&self, visit: Visit) -> BoxFuture<'static, Result<Visiting, EngineError>> {
+        let (runtime, id) = (self.runtime.clone(), self.container.id().clone());
+        let entry = Entry {
+            id: id.clone(),
+            argv: sandbox::argv(&visit.command, &self.size),
+            env: visit.env,
+            stdio: sandbox::stdio(visit.connection),
+        };
+        async move {
+            let entered = runtime.enter(entry).await;
+            let entered = entered.map_err(|error| failed(format!("run a command in {id}"), chain(&error)))?;
+            Ok(Visiting { streams: streams(entered.stdio), hold: Arc::new(entered.hold) })
+        }
+        .boxed()
+    }
+
     fn listening(&self) -> Result<Vec<SocketAddr>, EngineError> {
         let sockets = self.container.listening();
         let sockets = sockets
@@ -427,7 +450,8 @@ impl Running for NativeDyno {
 
     fn show(&self, reading: &Reading, load: [f64; 3]) {
         let lived = clock::now().duration_since(self.container.started_at()).unwrap_or_default();
-        let files = figures::files(&self.machine, self.quota, &Moment { reading: *reading, lived, load });
+        let files =
+            figures::files(&self.machine, self.size.memory, &Moment { reading: *reading, lived, load });
         let files = files.map(|(target, text)| (Path::new(target), text));
         // A dyno that an earlier version started has none, and one that ends has no more.
         if let Err(error) = self.container.rewrite(&files) {
@@ -472,6 +496,20 @@ impl Running for NativeDyno {
             removed.map_err(|error| failed(format!("clear {} away", container.id()), chain(&error)))
         }
         .boxed()
+    }
+}
+
+impl Visitor for Hold {
+    fn ended(&self) -> BoxFuture<'_, u8> {
+        Hold::ended(self).map(ExitStatus::shell).boxed()
+    }
+
+    fn signal(&self, signal: Signal) {
+        signal_of(signal).into_iter().for_each(|signal| Hold::signal(self, signal));
+    }
+
+    fn hang_up(&self) {
+        Hold::hang_up(self);
     }
 }
 

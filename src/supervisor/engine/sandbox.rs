@@ -87,22 +87,13 @@ fn ids(index: u32, slot: u32) -> IdRange {
 pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
     let label = &spec.label;
     let uid = label.uid;
-    let script = |text: &str| text.to_owned();
     let size = loan.size;
-    let argv = [
-        script("/bin/bash"),
-        script("-c"),
-        script(WRAPPER),
-        script("bash"),
-        size.tasks_max.to_string(),
-        label.command.clone(),
-    ];
     Parts {
         hostname: label.id.to_string(),
         ids: ids(loan.index, loan.slot),
         mounts: mounts(spec, loan),
         process: Process {
-            argv: argv.into(),
+            argv: argv(&label.command, &size),
             env: spec.env.clone().into_iter().collect(),
             cwd: PathBuf::from("/app"),
             uid,
@@ -121,11 +112,22 @@ pub(super) fn sandbox(spec: &DynoSpec, loan: &Loan) -> Parts {
             ..Limits::default()
         },
         network: Network::Joined(loan.netns.clone()),
-        stdio: match spec.connection {
-            Connection::Log => StdioKind::Log,
-            Connection::Terminal { rows, cols } => StdioKind::Terminal { rows, cols },
-            Connection::Pipes => StdioKind::Pipes,
-        },
+        stdio: stdio(spec.connection),
+    }
+}
+
+/// What runs a command in a dyno of this size.
+pub(super) fn argv(command: &str, size: &SizeLimits) -> Vec<String> {
+    let tasks_max = size.tasks_max.to_string();
+    ["/bin/bash", "-c", WRAPPER, "bash", &tasks_max, command].map(str::to_owned).into()
+}
+
+/// Where a command's streams lead.
+pub(super) fn stdio(connection: Connection) -> StdioKind {
+    match connection {
+        Connection::Log => StdioKind::Log,
+        Connection::Terminal { rows, cols } => StdioKind::Terminal { rows, cols },
+        Connection::Pipes => StdioKind::Pipes,
     }
 }
 

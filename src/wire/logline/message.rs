@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::domain::{Formation, Version};
+use crate::domain::{DynoName, Formation, Version};
 use crate::wire::codes::Code;
 use crate::wire::logline::line::display_time;
 
@@ -169,6 +169,15 @@ pub enum ApiLine {
         /// Its command as it was given.
         command: String,
     },
+    /// A command was asked for in a dyno that runs.
+    Visit {
+        /// The command as typed.
+        command: String,
+        /// In which dyno.
+        dyno: DynoName,
+        /// Who asked.
+        user: String,
+    },
     /// A one-off dyno was asked for.
     OneOff {
         /// Its command as typed.
@@ -191,6 +200,7 @@ impl ApiLine {
             | Self::Described { .. }
             | Self::Scaled { .. }
             | Self::Scheduled { .. }
+            | Self::Visit { .. }
             | Self::OneOff { .. } => false,
         }
     }
@@ -221,6 +231,9 @@ impl fmt::Display for ApiLine {
             }
             Self::Scheduled { command } => {
                 write!(f, "Starting process with command `{command}` by user {SCHEDULER}")
+            }
+            Self::Visit { command, dyno, user } => {
+                write!(f, "Starting process with command `{command}` in {dyno} by user {user}")
             }
             Self::OneOff { command, user } => {
                 write!(f, "Starting process with command `{command}` by user {user}")
@@ -408,6 +421,7 @@ mod test {
             ApiLine::Scaled { formation, user: user() },
             ApiLine::Scheduled { command: "rake mails".to_owned() },
             ApiLine::OneOff { command: "bash".to_owned(), user: user() },
+            ApiLine::Visit { command: "ls".to_owned(), dyno: "web.1".parse().unwrap(), user: user() },
         ];
         let text: Vec<_> = all.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(text.join("\n"), @r"
