@@ -38,6 +38,7 @@ mod releases;
 mod rendezvous;
 mod replay;
 mod routes;
+mod routing;
 mod scheduler;
 mod server;
 mod slugs;

@@ -13,7 +13,7 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
     config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
-    promotions, pushes, rate, releases, scheduler, slugs, sni_endpoints, users, webhooks,
+    promotions, pushes, rate, releases, routing, scheduler, slugs, sni_endpoints, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -190,6 +190,8 @@ fn of_running_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/features", App(View), app_features::list),
         row(Method::GET, "/apps/{app}/features/{feature}", App(View), app_features::show),
         row(Method::PATCH, "/apps/{app}/features/{feature}", App(Operate), app_features::update),
+        row(Method::GET, "/apps/{app}/routing", App(View), routing::show),
+        row(Method::PATCH, "/apps/{app}/routing", App(Operate), routing::update),
         row(Method::GET, "/apps/{app}/formation", App(View), formation::list),
         row(Method::PATCH, "/apps/{app}/formation", App(Operate), formation::update),
         row(Method::GET, "/apps/{app}/formation/{type}", App(View), formation::show),

@@ -102,6 +102,8 @@ enum Command {
     ReleasesOutput(command::releases_output::Args),
     #[command(name = "rollback", visible_alias = "releases:rollback")]
     Rollback(command::rollback::Args),
+    #[command(name = "routing")]
+    Routing(command::routing::Args),
     #[command(name = "domains")]
     Domains(command::domains::Args),
     #[command(name = "domains:add")]
@@ -375,6 +377,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::ReleasesInfo(args) => args.run(&context).await.map(done),
         Command::ReleasesOutput(args) => args.run(&context).await.map(done),
         Command::Rollback(args) => args.run(&context).await.map(done),
+        Command::Routing(args) => args.run(&context).await.map(done),
         Command::Domains(args) => args.run(&context).await.map(done),
         Command::DomainsAdd(args) => args.run(&context).await.map(done),
         Command::DomainsInfo(args) => args.run(&context).await.map(done),

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
-use crate::domain::{Affinity, AppId, AppName, DynoId, DynoName, Feature, Features, HostPattern, Release};
+use crate::domain::{
+    Affinity, AppId, AppName, DynoId, DynoName, Feature, Features, HostPattern, Release, RouteOptions, Routing,
+};
 use crate::flows::metadata;
 use crate::flows::ports::{
     Connection, Death, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff, OneOff, OneOffEnd,
@@ -58,7 +60,7 @@ impl SupervisedDynos {
     }
 
     fn desired(&self, desired: Desired) -> Result<DesiredApp, DynosError> {
-        let Desired { app, release, formation, features, earlier, domains } = desired;
+        let Desired { app, release, formation, features, routing, earlier, domains } = desired;
         let image = |release: &Release| self.image(release, metadata(&app, release, &features));
         // One whose stack is gone cannot be started again, which is no reason not to run the current one.
         let earlier = earlier.iter().filter_map(|release| image(release).ok().flatten()).collect();
@@ -69,7 +71,7 @@ impl SupervisedDynos {
             name: app.name,
             formation,
             maintenance: app.maintenance,
-            preferences: preferences(&features),
+            preferences: preferences(&features, routing),
             earlier,
         })
     }
@@ -107,7 +109,7 @@ impl Dynos for SupervisedDynos {
             for one in desired {
                 let (app, bare) = (one.app.name.clone(), one.app.clone());
                 let (formation, domains) = (one.formation.clone(), one.domains.clone());
-                let preferences = preferences(&one.features);
+                let preferences = preferences(&one.features, one.routing.clone());
                 match self.desired(one) {
                     Ok(desired) => apps.push(desired),
                     // One app without its stack must not keep all others down: it answers, and runs nothing.
@@ -235,8 +237,10 @@ fn exit(watch: ExitWatch) -> OneOffExit {
     })
 }
 
-/// What the supervisor needs to know of an app's features.
-fn preferences(features: &Features) -> Preferences {
+/// What the supervisor needs to know of what an app has chosen.
+fn preferences(features: &Features, routing: Routing) -> Preferences {
+    let Routing { first_byte, rolling, choice, readiness } = routing;
+    let affinity = if features.has(Feature::HttpSessionAffinity) { Affinity::Cookie } else { Affinity::Off };
     Preferences {
         handover: if features.has(Feature::Preboot) { Handover::Overlap } else { Handover::AtOnce },
         metrics: if features.has(Feature::LogRuntimeMetrics) {
@@ -244,7 +248,8 @@ fn preferences(features: &Features) -> Preferences {
         } else {
             RuntimeMetrics::Off
         },
-        affinity: if features.has(Feature::HttpSessionAffinity) { Affinity::Cookie } else { Affinity::Off },
+        routing: RouteOptions { affinity, choice, first_byte, rolling },
+        readiness,
     }
 }
 

@@ -23,6 +23,7 @@ mod process_type;
 mod reachable;
 mod release;
 mod route_table;
+mod routing;
 mod size;
 mod sni_endpoint;
 mod ssh_key;
@@ -54,7 +55,8 @@ pub use pipeline::{
 pub use process_type::{ProcessType, ProcessTypeError};
 pub use reachable::is_public;
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
-pub use route_table::{Affinity, Backend, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
+pub use route_table::{Affinity, Backend, Choice, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
+pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};

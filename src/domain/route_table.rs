@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::{AppId, AppName, DynoId, DynoName, Hostname};
 
@@ -39,6 +40,22 @@ pub struct Route {
 pub struct RouteOptions {
     /// Whether clients come back to the dyno that answered them before.
     pub affinity: Affinity,
+    /// Which web dyno is asked, where nothing leads to one.
+    pub choice: Choice,
+    /// How long the first byte of an answer may take; the router's own time where none is given.
+    pub first_byte: Option<Duration>,
+    /// How long either side may be silent later on; the router's own time where none is given.
+    pub rolling: Option<Duration>,
+}
+
+/// Which of several web dynos is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// Any, evenly.
+    #[default]
+    Random,
+    /// The one that has the fewest requests in hand; any of those.
+    LeastConnections,
 }
 
 /// Whether clients come back to the dyno that answered them before.

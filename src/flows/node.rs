@@ -309,7 +309,9 @@ impl Node {
         let formation = self.store().formation(app.id).await?;
         let domains = self.store().domains(app.id).await?.into_iter().map(|domain| domain.hostname).collect();
         let features = self.store().features(app.id).await?;
-        Ok(Desired { app: app.clone(), release, formation, domains, features, earlier: Vec::new() })
+        let routing = self.store().routing(app.id).await?;
+        let earlier = Vec::new();
+        Ok(Desired { app: app.clone(), release, formation, domains, features, routing, earlier })
     }
 
     /// The certificates that users have brought for names of an app.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, HostPattern,
-    ProcessType, Release, Slug, StackName, StackVersion, Version,
+    ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;
@@ -31,6 +31,8 @@ pub struct Desired {
     pub domains: Vec<HostPattern>,
     /// What the app has switched on or off.
     pub features: Features,
+    /// How its requests are to be led.
+    pub routing: Routing,
     /// Earlier releases that dynos may still run when they are taken over; of use at the start of the node alone.
     pub earlier: Vec<Release>,
 }

@@ -3,9 +3,10 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -27,6 +28,8 @@ pub(super) struct Client {
     /// Its address as requests tell it on, and the port that it came in by: the same for all requests of its connection.
     pub(super) told_address: HeaderValue,
     pub(super) told_port: HeaderValue,
+    /// How long it may take nothing, milliseconds.
+    patience_ms: AtomicU64,
     is_stalled: AtomicBool,
     is_switched: AtomicBool,
     declined: AtomicUsize,
@@ -44,13 +47,14 @@ pub(super) struct Secured {
 
 impl Client {
     /// A client that has just connected.
-    pub(super) fn new(address: IpAddr, port: u16) -> Self {
+    pub(super) fn new(address: IpAddr, port: u16, patience: Duration) -> Self {
         let address = address.to_canonical();
         let told_address = HeaderValue::from_str(&address.to_string());
         Self {
             address,
             told_address: told_address.unwrap_or_else(|_| HeaderValue::from_static("")),
             told_port: HeaderValue::from(port),
+            patience_ms: AtomicU64::new(millis(patience)),
             is_stalled: AtomicBool::new(false),
             is_switched: AtomicBool::new(false),
             declined: AtomicUsize::new(0),
@@ -77,6 +81,16 @@ impl Client {
     /// What its addresses begin with.
     pub(super) fn scheme(&self) -> &'static str {
         if self.encryption() == Encryption::Plain { "http" } else { "https" }
+    }
+
+    /// Has it take nothing for as long as the app allows whose request is under way.
+    pub(super) fn may_stall(&self, patience: Duration) {
+        self.patience_ms.store(millis(patience), Ordering::Relaxed);
+    }
+
+    /// How long it may take nothing.
+    pub(super) fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience_ms.load(Ordering::Relaxed))
     }
 
     /// Whether its connection was given up because it took nothing for too long.
@@ -209,4 +223,8 @@ impl AsyncWrite for ClientIo {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.transport).poll_shutdown(cx)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

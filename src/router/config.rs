@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::domain::RouteOptions;
+
 /// The port the router listens on unless told otherwise.
 const PORT: u16 = 8080;
 
@@ -100,6 +102,15 @@ impl Default for Timers {
             shutdown: Duration::from_secs(30),
             finish: Duration::from_secs(3600),
         }
+    }
+}
+
+impl Timers {
+    /// Those of an app.
+    pub(super) fn of(self, options: &RouteOptions) -> Self {
+        let (first_byte, idle) =
+            (options.first_byte.unwrap_or(self.first_byte), options.rolling.unwrap_or(self.idle));
+        Self { first_byte, idle, ..self }
     }
 }
 

@@ -147,6 +147,48 @@ impl Drop for Entered {
     }
 }
 
+/// Requests that dynos have in hand, of apps that ask the one with the fewest. A dyno has a place here from its first one on.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    dynos: RwLock<HashMap<DynoId, Arc<AtomicUsize>>>,
+}
+
+/// One request that a dyno has in hand; over when dropped.
+#[derive(Debug)]
+pub(super) struct InHand(Arc<AtomicUsize>);
+
+impl Loads {
+    /// Requests that `dyno` has in hand.
+    pub(super) fn of(&self, dyno: &DynoId) -> usize {
+        let dynos = self.dynos.read().unwrap_or_else(PoisonError::into_inner);
+        dynos.get(dyno).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Gives `dyno` one more.
+    pub(super) fn gives(&self, dyno: DynoId) -> InHand {
+        let known = self.dynos.read().unwrap_or_else(PoisonError::into_inner).get(&dyno).cloned();
+        let count = known.unwrap_or_else(|| {
+            let mut dynos = self.dynos.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(dynos.entry(dyno).or_default())
+        });
+        count.fetch_add(1, Ordering::Relaxed);
+        InHand(count)
+    }
+
+    /// Forgets dynos that have nothing in hand: one that is asked again begins anew.
+    pub(super) fn sweep(&self) {
+        let mut dynos = self.dynos.write().unwrap_or_else(PoisonError::into_inner);
+        // Nobody counts on it meanwhile: who does has taken a share of it under this lock.
+        dynos.retain(|_, count| Arc::strong_count(count) > 1);
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Dynos that could not be reached, and until when they are left alone.
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
@@ -216,6 +258,19 @@ mod test {
         assert_eq!(figures.codes(), [("H12".to_owned(), 1)]);
         counters.retain(HashSet::new);
         assert!(counters.of(app).is_none());
+    }
+
+    #[test]
+    fn what_a_dyno_has_in_hand_is_counted_until_it_is_over() {
+        let (loads, dyno) = (Loads::default(), DynoId(Uuid::nil()));
+        let (first, second) = (loads.gives(dyno), loads.gives(dyno));
+        assert_eq!((loads.of(&dyno), loads.of(&DynoId(Uuid::max()))), (2, 0));
+        drop(first);
+        loads.sweep();
+        assert_eq!(loads.of(&dyno), 1, "what is in hand is not forgotten");
+        drop(second);
+        loads.sweep();
+        assert_eq!((loads.of(&dyno), loads.dynos.read().unwrap().len()), (0, 0));
     }
 
     #[test]

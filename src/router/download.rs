@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -32,28 +33,28 @@ pub(super) struct Download {
     shared: Arc<Shared>,
     body: Incoming,
     open: Option<Open>,
+    idle: Duration,
     last: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is given back at the end.
-struct Open {
-    connection: DynoConnection,
-    progress: Option<Arc<Progress>>,
-    observation: Observation,
+/// What lasts as long as an answer.
+pub(super) struct Open {
+    /// The connection it comes by, which is given back at the end.
+    pub(super) connection: DynoConnection,
+    /// Where the upload stands, if there is one.
+    pub(super) progress: Option<Arc<Progress>>,
+    /// The request.
+    pub(super) observation: Observation,
+    /// How long the dyno may be silent.
+    pub(super) idle: Duration,
 }
 
 impl Download {
     /// Begins to relay `body`.
-    pub(super) fn begin(
-        shared: Arc<Shared>,
-        body: Incoming,
-        connection: DynoConnection,
-        progress: Option<Arc<Progress>>,
-        observation: Observation,
-    ) -> Self {
-        let open = Some(Open { connection, progress, observation });
-        let mut download = Self { shared, body, open, last: Instant::now(), timer: None };
+    pub(super) fn begin(shared: Arc<Shared>, body: Incoming, open: Open) -> Self {
+        let idle = open.idle;
+        let mut download = Self { shared, body, open: Some(open), idle, last: Instant::now(), timer: None };
         // A server asks an empty body for nothing, so the end is seen here or not at all.
         if download.body.is_end_stream() {
             download.completes();
@@ -98,7 +99,7 @@ impl Download {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
-        let deadline = self.last + self.shared.config.timers.idle;
+        let deadline = self.last + self.idle;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         while timer.as_mut().poll(cx).is_ready() {
             if deadline <= Instant::now() {

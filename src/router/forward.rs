@@ -1,15 +1,16 @@
 //! The fifth stage: the request goes to a dyno, and the head of its answer comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, SET_COOKIE, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use crate::domain::{Backend, DynoId};
+use crate::domain::{Backend, Choice, DynoId};
 use crate::router::answer::Failure;
-use crate::router::config::Limits;
+use crate::router::config::{Limits, Timers};
 use crate::router::observe::Observation;
 use crate::router::pool::DynoConnection;
 use crate::router::reach::{Kept, Unreached, reach};
@@ -30,6 +31,8 @@ pub(super) struct Forwarded {
     pub(super) connection: DynoConnection,
     /// Where the upload stands, if there is one.
     pub(super) progress: Option<Arc<Progress>>,
+    /// How long things may take for this app.
+    pub(super) timers: Timers,
 }
 
 /// What is asked of a dyno beyond the request itself.
@@ -39,6 +42,10 @@ pub(super) struct Ask {
     pub(super) wish: Wish,
     /// The dyno it is to be, if that can be reached.
     pub(super) dyno: Option<DynoId>,
+    /// Which one where that says nothing.
+    pub(super) choice: Choice,
+    /// How long things may take for this app.
+    pub(super) timers: Timers,
 }
 
 /// Why there is no answer.
@@ -60,17 +67,18 @@ pub(super) async fn forward(
     let progress = request.body().progress();
     let mut kept = Kept::Welcome;
     loop {
-        let reached = match reach(shared, backends, ask.dyno, kept).await {
+        let reached = match reach(shared, backends, ask, kept).await {
             Ok(reached) => reached,
             Err(unreached) => return Err(ForwardError::Unreached(unreached, request)),
         };
-        observation.reached(&reached.backend.dyno, reached.connect);
+        observation.reached(&reached.backend.dyno, reached.connect, reached.in_hand);
         let mut connection = reached.connection;
         let answer = connection.sender.try_send_request(*request);
-        match first_byte(answer, progress.as_deref(), shared).await {
+        match first_byte(answer, progress.as_deref(), ask.timers.first_byte).await {
             Ok(Ok(response)) => {
                 judge(&response, ask.wish, &shared.config.limits).map_err(ForwardError::Failed)?;
-                return Ok(Forwarded { response, dyno: connection.dyno, connection, progress });
+                let (dyno, timers) = (connection.dyno, ask.timers);
+                return Ok(Forwarded { response, dyno, connection, progress, timers });
             }
             Ok(Err(mut refused)) => match refused.take_message() {
                 // The dyno had closed a kept connection before the first byte: as good as never sent.
@@ -89,9 +97,8 @@ pub(super) async fn forward(
 async fn first_byte<T>(
     answer: impl Future<Output = T>,
     progress: Option<&Progress>,
-    shared: &Shared,
+    limit: Duration,
 ) -> Result<T, Failure> {
-    let limit = shared.config.timers.first_byte;
     let sent = Instant::now();
     let timer = sleep_until(sent + limit);
     tokio::pin!(answer, timer);

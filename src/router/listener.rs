@@ -251,6 +251,7 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         ticks.tick().await;
         shared.pool.sweep(Instant::now(), shared.config.timers.dyno_keep_alive);
+        shared.loads.sweep();
     }
 }
 
@@ -261,7 +262,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, door: Door) {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let port = stream.local_addr().map_or(0, |address| address.port());
-                let client = Arc::new(Client::new(peer.ip(), port));
+                let client = Arc::new(Client::new(peer.ip(), port, shared.config.timers.idle));
                 shared.tasks.spawn(connection(Arc::clone(&shared), (stream, door), client, slot));
             }
             Err(error) => {
@@ -282,7 +283,7 @@ async fn connection(
         return;
     }
     let (limits, timers) = (shared.config.limits, shared.config.timers);
-    let socket = Socket::new(stream, Arc::clone(&client), timers.idle);
+    let socket = Socket::new(stream, Arc::clone(&client));
     let transport = match door {
         Door::Plain => Transport::Plain(socket),
         Door::Tls => {

@@ -14,7 +14,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::domain::{AppId, DynoName};
 use crate::router::client::Client;
-use crate::router::counters::{AppFigures, Entered};
+use crate::router::counters::{AppFigures, Entered, InHand};
 use crate::router::serve::Shared;
 use crate::wire::codes::Code;
 use crate::wire::router_line::{Protocol, RouterLine, Socket, Trouble};
@@ -53,6 +53,8 @@ struct Reached {
     dyno: DynoName,
     connect: Duration,
     since: Instant,
+    /// Over with the request.
+    _in_hand: Option<InHand>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -94,8 +96,9 @@ impl Observation {
     }
 
     /// A connection to `dyno` is there since now.
-    pub(super) fn reached(&mut self, dyno: &DynoName, connect: Duration) {
-        self.reached = Some(Reached { dyno: dyno.clone(), connect, since: Instant::now() });
+    pub(super) fn reached(&mut self, dyno: &DynoName, connect: Duration, in_hand: Option<InHand>) {
+        self.reached =
+            Some(Reached { dyno: dyno.clone(), connect, since: Instant::now(), _in_hand: in_hand });
     }
 
     /// The status that is sent.

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::domain::{Backend, DynoId};
+use crate::domain::{Backend, Choice, DynoId};
+use crate::router::counters::InHand;
+use crate::router::forward::Ask;
 use crate::router::pick::pick;
 use crate::router::pool::DynoConnection;
 use crate::router::serve::Shared;
@@ -27,6 +29,8 @@ pub(super) struct Reached<'a> {
     pub(super) connection: DynoConnection,
     /// How long it took; zero for one that was kept.
     pub(super) connect: Duration,
+    /// Its place among what the dyno has in hand, where that is counted.
+    pub(super) in_hand: Option<InHand>,
 }
 
 /// Why no dyno could be reached.
@@ -40,26 +44,25 @@ pub(super) enum Unreached {
     AllQuarantined,
 }
 
-/// Connects to one of `backends`, to the `wanted` one if it can be reached (platform reference 4.3, steps 2 to 4).
+/// Connects to one of `backends`, to the one that is asked for if it can be reached (platform reference 4.3, steps 2 to 4).
 pub(super) async fn reach<'a>(
     shared: &Shared,
     backends: &'a [Backend],
-    wanted: Option<DynoId>,
+    ask: Ask,
     kept: Kept,
 ) -> Result<Reached<'a>, Unreached> {
     let mut tried: Vec<DynoId> = Vec::new();
     let mut outcome = Unreached::AllQuarantined;
     while tried.len() < backends.len().min(shared.config.limits.attempts) {
         let now = Instant::now();
-        let is_left_out = |dyno: &DynoId| tried.contains(dyno) || shared.quarantine.holds(dyno, now);
-        let Some(backend) = pick(backends, wanted, is_left_out, rand::random()) else { break };
+        let Some((backend, in_hand)) = choose(shared, backends, ask, &tried) else { break };
         if kept == Kept::Welcome
             && let Some(connection) = shared.pool.take(&backend.id)
         {
-            return Ok(Reached { backend, connection, connect: Duration::ZERO });
+            return Ok(Reached { backend, connection, connect: Duration::ZERO, in_hand });
         }
         match connect(shared, backend).await {
-            Ok(connection) => return Ok(Reached { backend, connection, connect: now.elapsed() }),
+            Ok(connection) => return Ok(Reached { backend, connection, connect: now.elapsed(), in_hand }),
             Err(error) => {
                 tracing::debug!(dyno = %backend.dyno, %error, "cannot reach a dyno");
                 shared.quarantine.put(backend.id, Instant::now(), shared.config.timers.quarantine);
@@ -74,6 +77,28 @@ pub(super) async fn reach<'a>(
         }
     }
     Err(outcome)
+}
+
+/// The next one to try, with its place among what that has in hand, where that is counted: others choose during the connect.
+fn choose<'a>(
+    shared: &Shared,
+    backends: &'a [Backend],
+    ask: Ask,
+    tried: &[DynoId],
+) -> Option<(&'a Backend, Option<InHand>)> {
+    let now = Instant::now();
+    let is_left_out = |dyno: &DynoId| tried.contains(dyno) || shared.quarantine.holds(dyno, now);
+    let load = |dyno: &DynoId| shared.loads.of(dyno);
+    match ask.choice {
+        Choice::Random => {
+            let backend = pick(backends, ask.dyno, is_left_out, None, rand::random())?;
+            Some((backend, None))
+        }
+        Choice::LeastConnections => {
+            let backend = pick(backends, ask.dyno, is_left_out, Some(&load), rand::random())?;
+            Some((backend, Some(shared.loads.gives(backend.id))))
+        }
+    }
 }
 
 async fn connect(shared: &Shared, backend: &Backend) -> io::Result<DynoConnection> {

@@ -169,7 +169,7 @@ mod test {
     use super::*;
 
     fn client() -> Client {
-        Client::new("192.0.2.7".parse().unwrap(), 8080)
+        Client::new("192.0.2.7".parse().unwrap(), 8080, Duration::ZERO)
     }
 
     fn forwarded(request: http::request::Builder, wish: Wish) -> (String, HeaderMap) {

@@ -21,8 +21,8 @@ use crate::router::answer::{AnswerBody, Failure, failed};
 use crate::router::client::Client;
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
-use crate::router::counters::{Apps, Quarantine};
-use crate::router::download::Download;
+use crate::router::counters::{Apps, Loads, Quarantine};
+use crate::router::download::{Download, Open};
 use crate::router::forward::{Ask, ForwardError, Forwarded, forward};
 use crate::router::listener::Ends;
 use crate::router::lookup::{is_misdirected, lookup};
@@ -46,6 +46,7 @@ pub(super) struct Shared {
     pub(super) connector: Arc<dyn Connector>,
     pub(super) apps: Arc<Apps>,
     pub(super) quarantine: Arc<Quarantine>,
+    pub(super) loads: Arc<Loads>,
     /// Connections that may be taken.
     pub(super) slots: Arc<Semaphore>,
     /// Connections to dynos: each belongs to the runtime that it was made in.
@@ -81,6 +82,7 @@ impl Shared {
             connector,
             apps: Arc::default(),
             quarantine: Arc::default(),
+            loads: Arc::default(),
             slots: Arc::new(Semaphore::new(limits.connections)),
             pool: Pool::default(),
             tasks: TaskTracker::new(),
@@ -103,6 +105,7 @@ impl Shared {
             connector: Arc::clone(&self.connector),
             apps: Arc::clone(&self.apps),
             quarantine: Arc::clone(&self.quarantine),
+            loads: Arc::clone(&self.loads),
             slots: Arc::clone(&self.slots),
             pool: Pool::default(),
             tasks: TaskTracker::new(),
@@ -185,16 +188,19 @@ async fn dispatch(
     let ask = |route: &Route| Ask {
         wish: valid.wish,
         dyno: wanted.filter(|_| route.options.affinity == Affinity::Cookie),
+        choice: route.options.choice,
+        timers: shared.config.timers.of(&route.options),
     };
     let mut wait = None;
     loop {
         *found = Some(Arc::clone(&route));
+        let ask = ask(&route);
+        observation.client().may_stall(ask.timers.idle);
+        request.body_mut().may_idle(ask.timers.idle);
         let at_last = match admit(&route, observation.in_flight(), shared.config.limits.in_flight_per_dyno) {
             Admission::Refuse(code) => return Err(Failure::Refused(code)),
             Admission::Hold => Failure::BootTimeout,
-            Admission::Serve(backends) => match forward(shared, backends, request, ask(&route), observation)
-                .await
-            {
+            Admission::Serve(backends) => match forward(shared, backends, request, ask, observation).await {
                 Ok(forwarded) => return Ok(bind(&route, wanted, valid, forwarded)),
                 Err(ForwardError::Failed(failure)) => return Err(failure),
                 Err(ForwardError::Unreached(Unreached::Refused, _)) => return Err(Failure::ConnectRefused),
@@ -257,11 +263,11 @@ fn answer(
     on_upgrade: Option<hyper::upgrade::OnUpgrade>,
     mut observation: Observation,
 ) -> Response<AnswerBody> {
-    let Forwarded { mut response, connection, progress, dyno: _ } = forwarded;
+    let Forwarded { mut response, connection, progress, timers, dyno: _ } = forwarded;
     observation.answers(response.status().as_u16());
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), on_upgrade) {
         let ends = TunnelEnds { client, dyno: hyper::upgrade::on(&mut response), connection };
-        let (timers, force) = (shared.config.timers, shared.force.clone());
+        let force = shared.force.clone();
         shared.tasks.spawn(async move { force.run_until_cancelled(tunnel(ends, timers, observation)).await });
         let (mut parts, _) = response.into_parts();
         rewrite::switched(&mut parts);
@@ -273,6 +279,7 @@ fn answer(
         // Answered before all was read: the rest of the upload is not waited for.
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let download = Download::begin(shared, body, connection, progress, observation);
+    let download =
+        Download::begin(shared, body, Open { connection, progress, observation, idle: timers.idle });
     Response::from_parts(parts, AnswerBody::Relay(Box::new(download)))
 }

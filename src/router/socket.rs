@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -13,12 +12,11 @@ use tokio_rustls::server::TlsStream;
 
 use crate::router::client::Client;
 
-/// A client's end of TCP. A write that makes no progress for the idle time fails: a client that does not read would otherwise
+/// A client's end of TCP. A write that makes no progress for as long as the client may stall fails: a client that does not read would otherwise
 /// hold its dyno's connection for as long as it likes. It is watched below TLS, where each byte that the client takes is seen.
 pub(super) struct Socket {
     stream: TcpStream,
     client: Arc<Client>,
-    idle: Duration,
     // Made when a write first has to wait; most connections never have one.
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
@@ -36,8 +34,8 @@ pub(super) enum Transport {
 
 impl Socket {
     /// Watches `stream`.
-    pub(super) fn new(stream: TcpStream, client: Arc<Client>, idle: Duration) -> Self {
-        Self { stream, client, idle, timer: None, is_waiting: false }
+    pub(super) fn new(stream: TcpStream, client: Arc<Client>) -> Self {
+        Self { stream, client, timer: None, is_waiting: false }
     }
 
     /// Waits until the client has sent something, which is left where it is.
@@ -51,7 +49,7 @@ impl Socket {
             self.is_waiting = false;
             return written;
         }
-        let deadline = Instant::now() + self.idle;
+        let deadline = Instant::now() + self.client.patience();
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if !self.is_waiting {
             self.is_waiting = true;

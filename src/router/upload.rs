@@ -97,6 +97,13 @@ impl RequestBody {
         Self::Upload(Box::new(Upload { body, progress, idle, last: now, timer: None }))
     }
 
+    /// How long the client may be silent, from now on.
+    pub(super) fn may_idle(&mut self, idle: Duration) {
+        if let Self::Upload(upload) = self {
+            upload.idle = idle;
+        }
+    }
+
     /// Where the upload stands, if there is one.
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
         match self {

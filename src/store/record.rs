@@ -16,8 +16,8 @@ use crate::domain::{
     App, AppId, Attempt, Authorization, Build, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars,
     Coupling, CustomDomain, Delivery, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job,
     JobId, JobRun, Pipeline, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus,
-    RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook,
-    WebhookEvent,
+    Routing, RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome,
+    User, Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -166,6 +166,15 @@ impl<'a> Record<'a> {
 
     pub(super) fn feature(&self) -> Result<(Feature, Switch), StoreError> {
         Ok((self.parse("name")?, self.get::<bool>("enabled")?.into()))
+    }
+
+    /// A setting of how requests are led, and its value, which is one of that setting's.
+    pub(super) fn routing(&self) -> Result<(RoutingSetting, String), StoreError> {
+        let (setting, value): (RoutingSetting, String) = (self.parse("name")?, self.get("value")?);
+        match Routing::default().set(setting, &value) {
+            Ok(()) => Ok((setting, value)),
+            Err(_) => Err(self.broken("value", value)),
+        }
     }
 
     pub(super) fn drain(&self) -> Result<Drain, StoreError> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::domain::{
-    Affinity, AppId, AppName, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, HostPattern,
-    ProcessType, SlugDigest, StackName, Version,
+    AppId, AppName, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Formation, HostPattern, ProcessType,
+    ReadinessPath, RouteOptions, SlugDigest, StackName, Version,
 };
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::lifecycle::Handover;
@@ -72,14 +72,16 @@ impl DesiredApp {
 }
 
 /// How an app wants to be run, where it has a choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
     /// What comes first when a web dyno is replaced.
     pub handover: Handover,
     /// Whether figures of its dynos go to its log, whatever the node's own setting.
     pub metrics: RuntimeMetrics,
-    /// Whether clients come back to the web dyno that answered them before.
-    pub affinity: Affinity,
+    /// How requests are led to its web dynos.
+    pub routing: RouteOptions,
+    /// What a web dyno must answer before it counts as up; to listen is enough where none is given.
+    pub readiness: Option<ReadinessPath>,
 }
 
 /// Which dynos of a formation.

@@ -25,10 +25,13 @@ use crate::supervisor::handle::SupervisorError;
 use crate::supervisor::lifecycle::{Class, Event, Memory, Timings};
 use crate::supervisor::metrics::{self, Sampling};
 use crate::supervisor::postmortem::{self, Death, Deaths, Witness};
-use crate::supervisor::{DesiredApp, DynoView, Moment, OneOff, Scope};
+use crate::supervisor::readiness::{Look, is_ready};
+use crate::supervisor::{DesiredApp, DynoView, Moment, OneOff, Preferences, Scope};
 
 /// How often the sockets of a booting web dyno are looked at.
 const BOOT_POLL: Duration = Duration::from_millis(50);
+/// How long a web dyno that listens and does not answer as it must is left alone.
+const READY_POLL: Duration = Duration::from_millis(500);
 /// How often clearing a container away is tried before its remains are left to the next start of the node.
 const CLEAR_ATTEMPTS: u32 = 5;
 /// Between two of these attempts.
@@ -390,11 +393,14 @@ impl Driver {
         let follow = self.follow(label, dyno.as_ref());
         let witness = self.witness(label.clone());
         let logs = self.outside.logs.clone();
-        let sampling = self.outside.sampling.chosen(self.fleet.preferences(label.app).metrics);
+        let Preferences { metrics, readiness, .. } = self.fleet.preferences(label.app);
+        let sampling = self.outside.sampling.chosen(metrics);
         let quota = self.outside.sizes.limits(label.size).memory;
         metrics::watch((sampling, quota), &witness, &dyno, logs.clone());
         if label.class == Class::Web {
-            self.report(bound(id, port, dyno.clone(), witness.clone()));
+            let host = self.fleet.host(label.app).unwrap_or_default();
+            let look = readiness.map(|path| Look { path, host, port });
+            self.report(ready((id, port), look, dyno.clone(), witness.clone()));
         }
         self.report(async move {
             let end = dyno.wait().await;
@@ -573,17 +579,29 @@ async fn finished(follow: Option<FollowHandle>) -> Option<Followed> {
     }
 }
 
-/// Waits until the dyno listens on its port. It polls for as long as the dyno lives: what is too late is for the
+/// Waits until the dyno listens on its port, and answers as it must where there is something to look at. It polls for as long as the dyno lives: what is too late is for the
 /// fleet to judge. A dyno that ends before has nothing to report here: its end is told once its output is collected, and
 /// until then it must not pass for up.
-async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>, witness: Arc<Witness>) -> Option<Message> {
+async fn ready(
+    (id, port): (DynoId, u16),
+    look: Option<Look>,
+    dyno: Arc<dyn Running>,
+    witness: Arc<Witness>,
+) -> Option<Message> {
     let polls = async {
         loop {
             if let Ok(sockets) = dyno.listening() {
                 let is_bound = sockets.iter().any(|socket| socket.port() == port);
                 witness.saw_listening(sockets);
-                if is_bound {
-                    return;
+                match &look {
+                    None if is_bound => return,
+                    Some(look) if is_bound => {
+                        if answers(dyno.as_ref(), look).await {
+                            return;
+                        }
+                        tokio::time::sleep(READY_POLL).await;
+                    }
+                    None | Some(_) => {}
                 }
             }
             tokio::time::sleep(BOOT_POLL).await;
@@ -593,6 +611,12 @@ async fn bound(id: DynoId, port: u16, dyno: Arc<dyn Running>, witness: Arc<Witne
         () = polls => Some(Message::Listening { id }),
         _ = dyno.wait() => None,
     }
+}
+
+/// One that is gone does not.
+async fn answers(dyno: &dyn Running, look: &Look) -> bool {
+    let Some(reach) = dyno.reach() else { return false };
+    is_ready(&reach, look).await
 }
 
 #[cfg(test)]

@@ -307,7 +307,13 @@ impl Fleet {
     /// How an app wants to be run.
     #[must_use]
     pub fn preferences(&self, app: AppId) -> Preferences {
-        self.apps.get(&app).map(|app| app.preferences).unwrap_or_default()
+        self.apps.get(&app).map(|app| app.preferences.clone()).unwrap_or_default()
+    }
+
+    /// The first host name of an app.
+    #[must_use]
+    pub fn host(&self, app: AppId) -> Option<String> {
+        self.apps.get(&app)?.hostnames.first().map(ToString::to_string)
     }
 
     /// Whether a dyno is known, on its way out or not.

@@ -26,6 +26,7 @@ pub mod lifecycle;
 mod metrics;
 mod moment;
 pub mod postmortem;
+mod readiness;
 pub mod reconcile;
 mod routes;
 

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::{
-    Backend, DynoState, HostPattern, ProcessType, Route, RouteOptions, RouteTable, WebState,
-};
+use crate::domain::{Backend, DynoState, HostPattern, ProcessType, Route, RouteTable, WebState};
 use crate::supervisor::DesiredApp;
 
 /// Config var: page shown in place of the error page (platform reference 4.9).
@@ -34,7 +32,7 @@ pub(super) fn table<'a>(apps: impl Iterator<Item = (&'a DesiredApp, Vec<Web>)>) 
             maintenance_page: config(MAINTENANCE_PAGE),
             error_page: config(ERROR_PAGE),
             web: web_state(app, web),
-            options: RouteOptions { affinity: app.preferences.affinity },
+            options: app.preferences.routing,
         });
         for host in &app.hostnames {
             let (names, name) = match host {
@@ -137,7 +135,7 @@ mod test {
     fn a_wildcard_and_what_an_app_prefers_are_told_to_the_router() {
         let mut one = app(1, &["web"]);
         one.hostnames.push("*.example.com".parse().unwrap());
-        one.preferences.affinity = Affinity::Cookie;
+        one.preferences.routing.affinity = Affinity::Cookie;
         let table = table([(&one, vec![])].into_iter());
         assert_eq!((table.routes.len(), table.wildcards.len()), (2, 1));
         let route = &table.wildcards["example.com"];

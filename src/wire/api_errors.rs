@@ -13,9 +13,9 @@ use crate::domain::{
     AppName, AppNameError, AppRight, Authorization, CadenceError, CertificateError, ConfigVarsError,
     CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job,
     MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError,
-    QuantityChangeError, Scope, SecretError, SniEndpoint, SshKey, StackName, UnknownDeliveryStatus,
-    UnknownEntity, UnknownLevel, UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version, Webhook,
-    WebhookUrlError,
+    QuantityChangeError, RoutingError, Scope, SecretError, SniEndpoint, SshKey, StackName,
+    UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight, UnknownScope, UnknownSize,
+    UnknownStage, Version, Webhook, WebhookUrlError,
 };
 
 /// The body of every answer that is not a success.
@@ -105,6 +105,9 @@ pub enum Refusal {
     /// A name that cannot be an app's.
     #[error("Invalid domain: {0}.")]
     Domain(#[source] CustomDomainError),
+    /// A setting of how requests are led that cannot be.
+    #[error("Invalid routing setting: {0}.")]
+    Routing(#[source] RoutingError),
     /// Another app answers to the name.
     #[error("{0} is currently in use by another app.")]
     DomainTaken(HostPattern),
@@ -426,6 +429,7 @@ impl Refusal {
             | Self::Permission(_)
             | Self::UserName(_)
             | Self::Domain(_)
+            | Self::Routing(_)
             | Self::DomainTaken(_)
             | Self::TooManyDomains
             | Self::NoClients

@@ -19,6 +19,8 @@ pub const PROXY_CONNECTION: &str = "proxy-connection";
 pub const VIA: &str = "1.1 heroku-router";
 /// `Server` of answers that bring none.
 pub const SERVER: &str = "Heroku";
+/// `User-Agent` of what asks a web dyno whether it is ready.
+pub const READINESS_AGENT: &str = "dyno-readiness";
 /// `Content-Type` of our own pages.
 pub const HTML: &str = "text/html; charset=utf-8";
 /// `Cache-Control` of our own pages.

@@ -248,6 +248,16 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "routing",
+        &[
+            &["routing", "-a", "example"],
+            &["routing", "first-byte=60s", "least-connections=on", "readiness=/health", "-a", "example"],
+            &["routing", "first-byte=default", "rolling=2h", "-a", "example"],
+            &["routing", "nonsense=on", "-a", "example"],
+            &["routing", "first-byte", "-a", "example"],
+        ],
+    ),
+    (
         "releases",
         &[
             &["releases", "-a", "example"],

@@ -12,6 +12,7 @@ mod fuzz;
 #[expect(unreachable_pub, reason = "the other binaries that include it export nothing either")]
 mod load;
 mod metrics;
+mod routing;
 mod script;
 #[path = "../support/skip.rs"]
 #[expect(unreachable_pub, reason = "the other binaries that include it export nothing either")]

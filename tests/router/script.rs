@@ -265,7 +265,9 @@ impl Setting {
             "maintenance" => self.route.maintenance = true,
             "error_page" => self.route.error_page = Some(value.to_owned()),
             "maintenance_page" => self.route.maintenance_page = Some(value.to_owned()),
-            "affinity" => self.route.options = RouteOptions { affinity: Affinity::Cookie },
+            "affinity" => {
+                self.route.options = RouteOptions { affinity: Affinity::Cookie, ..RouteOptions::default() }
+            }
             "silent" => self.connector = Arc::new(Silent),
             other => panic!("there is no setting {other}"),
         }

@@ -50,6 +50,7 @@ pub(super) mod releases;
 pub(super) mod releases_info;
 pub(super) mod releases_output;
 pub(super) mod rollback;
+pub(super) mod routing;
 pub(super) mod run;
 pub(super) mod run_detached;
 pub(super) mod scheduler;

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{
-    Affinity, AppId, Backend, Certificates, DynoId, NetnsAddress, Route, RouteOptions, RouteTable, WebState,
+    Affinity, AppId, Backend, Certificates, Choice, DynoId, NetnsAddress, Route, RouteOptions, RouteTable,
+    WebState,
 };
 use crate::router::apart::certificates::CertificatesRecord;
 use crate::sys::message::{self, Channel, Packet};
@@ -111,7 +112,17 @@ struct RouteRecord {
     maintenance_page: Option<String>,
     error_page: Option<String>,
     affinity: AffinityRecord,
+    choice: ChoiceRecord,
+    /// Milliseconds.
+    first_byte_ms: Option<u64>,
+    rolling_ms: Option<u64>,
     web: WebRecord,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum ChoiceRecord {
+    Random,
+    LeastConnections,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -198,6 +209,8 @@ impl TableRecord {
 
 impl RouteRecord {
     fn of(route: &Route) -> Self {
+        let options = route.options;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             app: route.app.0,
             name: route.name.to_string(),
@@ -206,10 +219,16 @@ impl RouteRecord {
             maintenance: route.maintenance,
             maintenance_page: route.maintenance_page.clone(),
             error_page: route.error_page.clone(),
-            affinity: match route.options.affinity {
+            affinity: match options.affinity {
                 Affinity::Off => AffinityRecord::Off,
                 Affinity::Cookie => AffinityRecord::Cookie,
             },
+            choice: match options.choice {
+                Choice::Random => ChoiceRecord::Random,
+                Choice::LeastConnections => ChoiceRecord::LeastConnections,
+            },
+            first_byte_ms: options.first_byte.map(millis),
+            rolling_ms: options.rolling.map(millis),
             web: match &route.web {
                 WebState::Blank => WebRecord::Blank,
                 WebState::NoneWanted => WebRecord::NoneWanted,
@@ -242,6 +261,12 @@ impl RouteRecord {
                     AffinityRecord::Off => Affinity::Off,
                     AffinityRecord::Cookie => Affinity::Cookie,
                 },
+                choice: match self.choice {
+                    ChoiceRecord::Random => Choice::Random,
+                    ChoiceRecord::LeastConnections => Choice::LeastConnections,
+                },
+                first_byte: self.first_byte_ms.map(Duration::from_millis),
+                rolling: self.rolling_ms.map(Duration::from_millis),
             },
         })
     }
@@ -377,7 +402,12 @@ mod test {
             maintenance_page: Some("//m".to_owned()),
             error_page: None,
             web,
-            options: RouteOptions { affinity: Affinity::Cookie },
+            options: RouteOptions {
+                affinity: Affinity::Cookie,
+                choice: Choice::LeastConnections,
+                first_byte: Some(Duration::from_secs(60)),
+                rolling: Some(Duration::from_secs(3600)),
+            },
         };
         let mut table = RouteTable::default();
         let webs = [

@@ -17,6 +17,7 @@ mod log_session;
 mod pipeline;
 mod push;
 mod release;
+mod routing;
 mod scheduler;
 mod slug;
 mod sni_endpoint;
@@ -48,6 +49,7 @@ pub use pipeline::{
 };
 pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
+pub use routing::RoutingSetting;
 pub use scheduler::{CreateJob, Job, JobRun};
 pub use slug::Slug;
 pub use sni_endpoint::{CreateSniEndpoint, SniEndpoint, SslCert, UpdateDomain};
