@@ -17,7 +17,8 @@ impl Describe for AsTheApi {
         match subject {
             Subject::App(info) => value(&view::app(node, info, &Asked::by_nobody())),
             Subject::Build(app, build, release) => {
-                value(&view::build(app, build, &HashMap::from_iter(release)))
+                let url = |path: &str| Asked::by_nobody().url(node.settings(), path);
+                value(&view::build((app, build), &HashMap::from_iter(release), url))
             }
             Subject::Collaborator(app, found) => value(&view::collaborator(app, found)),
             Subject::Domain(app, found) => value(&view::domain(app, found)),

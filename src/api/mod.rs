@@ -43,6 +43,8 @@ mod scheduler;
 mod server;
 mod slugs;
 mod sni_endpoints;
+mod source_body;
+mod sources;
 mod state;
 #[cfg(test)]
 mod test;

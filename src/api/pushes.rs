@@ -1,9 +1,7 @@
 //! `POST /apps/:app/pushes`: a source archive in; out the transcript, the verdict (`wire::api::PushVerdict`), and after it
 //! what a release command prints.
 
-use std::io;
-use std::path::{Path as FilePath, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -12,22 +10,16 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use uuid::Uuid;
 
 use crate::api::error::ApiError;
+use crate::api::source_body;
 use crate::api::state::Api;
 use crate::domain::Email;
 use crate::flows::{self, Actor, BuildPermit, Caller, Push, Pushed, Role, Transcript};
 use crate::wire::api::{PushStatus, PushVerdict, VERDICT_MARK};
 use crate::wire::api_errors::Refusal;
-
-/// The largest source, unpacked, bytes (platform reference 3.2).
-const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-
-/// How long a source may take to arrive, seconds.
-const RECEIVE_TIMEOUT_S: u64 = 600;
 
 /// What the hook tells of the push besides its source.
 #[derive(Deserialize)]
@@ -52,7 +44,7 @@ pub(super) async fn create(
         Ok((push, permit)) => Ok(answer(&api, push, permit)),
         Err(error) => {
             // A client that still sends does not read why it should stop.
-            drain(body).await;
+            source_body::drain(body).await;
             Err(error)
         }
     }
@@ -70,9 +62,7 @@ async fn accept(
     let actor = actor(caller, query.user)?;
     let commit = commit(query.new)?;
     let permit = flows::begin_push(&api.node, &app)?;
-    let time = Duration::from_secs(RECEIVE_TIMEOUT_S);
-    let late = || Refusal::BadRequest(format!("The source did not arrive within {RECEIVE_TIMEOUT_S} s."));
-    let source = tokio::time::timeout(time, receive(api, body)).await.map_err(|_| late())??;
+    let source = receive(api, body).await?;
     Ok((Push { app, source, commit, actor }, permit))
 }
 
@@ -85,19 +75,6 @@ fn actor(caller: &Caller, told: Option<String>) -> Result<Actor, Refusal> {
         }
         (Role::Administrator | Role::Member, _) => Ok(caller.actor()),
     }
-}
-
-/// Reads what is left of a body, within the bounds of a good one.
-async fn drain(mut body: BodyDataStream) {
-    let rest = async {
-        let mut bytes = 0;
-        while let Some(Ok(chunk)) = body.next().await
-            && bytes <= SOURCE_BYTES_MAX
-        {
-            bytes += chunk.len() as u64;
-        }
-    };
-    let _told_anyhow = tokio::time::timeout(Duration::from_secs(RECEIVE_TIMEOUT_S), rest).await;
 }
 
 fn answer(api: &Api, push: Push, permit: BuildPermit) -> Response {
@@ -164,31 +141,6 @@ impl Drop for Unfinished {
 async fn receive(api: &Api, body: &mut BodyDataStream) -> Result<PathBuf, ApiError> {
     let dir = api.node.settings().sources_dir();
     let file = Unfinished(dir.join(format!("{}.tar", Uuid::new_v4())));
-    write(&file.0, body).await?;
+    source_body::write(&file.0, body).await?;
     Ok(file.keep())
-}
-
-async fn write(path: &FilePath, body: &mut BodyDataStream) -> Result<(), ApiError> {
-    if let Some(dir) = path.parent() {
-        tokio::fs::create_dir_all(dir).await.map_err(ApiError::fault("make the folder of sources"))?;
-    }
-    let mut file = tokio::fs::File::create(path).await.map_err(ApiError::fault("keep the source"))?;
-    let mut bytes = 0;
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|_| Refusal::BadRequest("The source ended early.".to_owned()))?;
-        bytes += chunk.len() as u64;
-        if bytes > SOURCE_BYTES_MAX {
-            return Err(Refusal::SourceTooLarge.into());
-        }
-        file.write_all(&chunk).await.map_err(full_disk)?;
-    }
-    file.flush().await.map_err(full_disk)
-}
-
-/// A full disk is told apart: whoever pushes can do something about it.
-fn full_disk(error: io::Error) -> ApiError {
-    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-        return Refusal::DiskFull.into();
-    }
-    ApiError::fault("keep the source")(error)
 }

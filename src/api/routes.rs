@@ -13,7 +13,7 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
     config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
-    promotions, pushes, rate, releases, routing, scheduler, slugs, sni_endpoints, users, webhooks,
+    promotions, pushes, rate, releases, routing, scheduler, slugs, sni_endpoints, sources, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -64,6 +64,7 @@ pub fn table() -> Vec<Route> {
         of_accounts(),
         of_the_node(),
         of_apps(),
+        of_builds(),
         of_certificates(),
         of_running_apps(),
         of_jobs(),
@@ -151,10 +152,6 @@ fn of_apps() -> Vec<Route> {
             Config(Operate),
             releases::config_vars,
         ),
-        row(Method::GET, "/apps/{app}/builds", App(View), builds::list),
-        row(Method::GET, "/apps/{app}/builds/{build}", App(View), builds::show),
-        row(Method::GET, "/apps/{app}/buildpack-installations", App(View), builds::buildpacks),
-        row(Method::PUT, "/apps/{app}/buildpack-installations", App(Deploy), builds::set_buildpacks),
         row(Method::GET, "/apps/{app}/domains", App(View), domains::list),
         row(Method::POST, "/apps/{app}/domains", App(Operate), domains::create),
         row(Method::GET, "/apps/{app}/domains/{domain}", App(View), domains::show),
@@ -169,6 +166,26 @@ fn of_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/collaborators/{user}", App(View), collaborators::show),
         row(Method::PATCH, "/apps/{app}/collaborators/{user}", App(Manage), collaborators::update),
         row(Method::DELETE, "/apps/{app}/collaborators/{user}", App(Manage), collaborators::destroy),
+    ]
+}
+
+/// Whoever knows the name of a source or of a build's output may use it; the platform's clients bring no credentials there.
+fn of_builds() -> Vec<Route> {
+    use Need::{App, Common, Nothing};
+    vec![
+        row(Method::POST, "/sources", Common, sources::create),
+        row(Method::POST, "/apps/{app}/sources", App(Deploy), sources::create),
+        row(Method::PUT, "/sources/{source}", Nothing, sources::put),
+        row(Method::GET, "/sources/{source}", Nothing, sources::show),
+        row(Method::GET, "/apps/{app}/builds", App(View), builds::list),
+        row(Method::POST, "/apps/{app}/builds", App(Deploy), builds::create),
+        row(Method::GET, "/apps/{app}/builds/{build}", App(View), builds::show),
+        row(Method::DELETE, "/apps/{app}/builds/{build}", App(Deploy), builds::cancel),
+        row(Method::GET, "/apps/{app}/builds/{build}/result", App(View), builds::result),
+        row(Method::GET, "/build-outputs/{build}", Nothing, builds::output),
+        row(Method::DELETE, "/apps/{app}/build-cache", App(Deploy), builds::purge_cache),
+        row(Method::GET, "/apps/{app}/buildpack-installations", App(View), builds::buildpacks),
+        row(Method::PUT, "/apps/{app}/buildpack-installations", App(Deploy), builds::set_buildpacks),
     ]
 }
 

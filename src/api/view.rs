@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::api::asked::{Asked, GENERATION};
 use crate::domain::{self, App, AppRight, FeatureRow, Features, Promotion, TargetOutcome, Version};
 use crate::flows::ports::{Death, Desired, DynoView};
-use crate::flows::{self, AppInfo, JobView, Node, Place, ReleaseView};
+use crate::flows::{self, AppInfo, JobView, Node, Place, ReleaseView, Settings};
 use crate::sys::clock;
 use crate::wire::api::{
     self, AccessToken, Artifact, BuildpackRef, ById, EventRef, Named, Permission, PipelineOwner,
@@ -457,24 +457,34 @@ fn refused_call((name, count): &(String, u64)) -> api::DeathCall {
 }
 
 /// A build; `releases` are the identities of the app's releases.
-pub(super) fn build(app: &App, build: &domain::Build, releases: &HashMap<Version, Uuid>) -> api::Build {
+pub(super) fn build(
+    (app, build): (&App, &domain::Build),
+    releases: &HashMap<Version, Uuid>,
+    url: impl FnOnce(&str) -> String,
+) -> api::Build {
+    let buildpack = |name: &String| BuildpackRef { url: name.clone(), name: Some(name.clone()) };
+    let timing = |time: &domain::PhaseTime| api::BuildTiming {
+        phase: time.phase.as_str().to_owned(),
+        ms: u64::try_from(time.spent.as_millis()).unwrap_or(u64::MAX),
+    };
     api::Build {
         app: ById { id: app.id.0 },
-        buildpacks: Vec::new(),
+        buildpacks: build.buildpacks.iter().map(buildpack).collect(),
         created_at: timestamp(build.started_at_s),
         generation: GENERATION.to_owned(),
         id: build.id,
-        output_stream_url: None,
+        output_stream_url: url(&Settings::build_output_path(build.id)),
         release: build.release.and_then(|version| releases.get(&version)).map(|id| ById { id: *id }),
         slug: build.slug.as_ref().map(|digest| ById { id: slug_id(digest) }),
         source_blob: SourceBlob {
-            checksum: None,
-            url: String::new(),
+            checksum: build.source.checksum.as_ref().map(ToString::to_string),
+            url: build.source.url.clone().unwrap_or_default(),
             version: build.commit.clone(),
-            version_description: None,
+            version_description: build.source.description.clone(),
         },
         stack: app.build_stack.to_string(),
         status: build.status.as_str().to_owned(),
+        timings: build.timings.iter().map(timing).collect(),
         updated_at: timestamp(build.finished_at_s.unwrap_or(build.started_at_s)),
         user: user(&build.user),
     }

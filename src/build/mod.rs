@@ -29,6 +29,7 @@ mod request;
 mod sandbox;
 mod slug;
 mod source;
+mod stopwatch;
 mod sweep;
 mod transcript;
 
@@ -43,11 +44,12 @@ pub use sweep::sweep;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::domain::Bytes;
+use crate::domain::{BuildPhase, Bytes};
 use crate::sys::fs;
 use crate::wire::push_text;
 use buildpack::Chosen;
 use sandbox::Workshop;
+use stopwatch::Stopwatch;
 use transcript::Transcript;
 
 /// Longest build, in seconds (platform reference 3.2).
@@ -165,12 +167,14 @@ async fn steps(
     layers: &dyn Layers,
     transcript: &mut Transcript<'_>,
 ) -> Result<BuiltSlug, Stop> {
+    let mut watch = Stopwatch::start();
     transcript.say(&push_text::building_on(&request.stack));
     let candidates = buildpack::resolve(&request.buildpacks, &request.known_buildpacks)?;
     workshop.lay_out(request, &candidates).await?;
     fetch::all(workshop, &candidates).await?;
-    source::unpack(workshop, &request.source, transcript).await?;
+    source::unpack(workshop, (&request.source, request.root), transcript).await?;
     source::restore_cache(workshop, &request.cache, &request.stack).await?;
+    watch.lap(BuildPhase::Prepare);
     let chosen = if request.buildpacks.is_empty() {
         transcript.say(&push_text::determining_buildpack());
         vec![detect::automatic(workshop, candidates).await?]
@@ -180,11 +184,14 @@ async fn steps(
     let names: Vec<String> = chosen.iter().map(|pack| pack.pack.name.clone()).collect();
     transcript.say_all(push_text::using_buildpacks(&names));
     let stack_version = layers::lay(workshop, (&chosen, &request.config), layers, transcript).await?;
+    watch.lap(BuildPhase::Detect);
     let description = compile::all(workshop, &chosen, transcript).await?;
     let process_types = release::process_types(workshop, chosen.last(), transcript).await?;
+    watch.lap(BuildPhase::Compile);
     transcript.say(&push_text::compressing());
     let packed = slug::store(workshop, request.limits.slug_max, transcript).await?;
     workshop.keep_cache(&request.cache, &request.stack).await?;
+    watch.lap(BuildPhase::Pack);
     Ok(BuiltSlug {
         digest: packed.digest,
         size: packed.size,
@@ -192,5 +199,6 @@ async fn steps(
         description,
         buildpacks: names,
         stack_version,
+        timings: watch.timings(),
     })
 }

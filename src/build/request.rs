@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::build::{BUILD_TIMEOUT_S, DISK_MAX, DISK_RESERVE, HELD_MAX_S, Mirror, SLUG_MAX};
-use crate::domain::{Bytes, ConfigVars, ProcessType, SlugDigest, StackName};
+use crate::domain::{ArchiveRoot, Bytes, ConfigVars, PhaseTime, ProcessType, SlugDigest, StackName};
 use crate::runtime::network::{NetworkError, NodeNetwork};
 use crate::runtime::slots::Slots;
 use crate::runtime::{ContainerError, Runtime, StartError};
@@ -21,8 +21,10 @@ use crate::runtime::{ContainerError, Runtime, StartError};
 pub struct BuildRequest {
     /// The build's identity; scripts see it as `REQUEST_ID`.
     pub id: Uuid,
-    /// The source as an uncompressed tar archive, its root being the app's. It is untrusted.
+    /// The source as a tar archive, plain or with gzip. It is untrusted.
     pub source: PathBuf,
+    /// Where in it the app's root is.
+    pub root: ArchiveRoot,
     /// Which commit it is; scripts see it as `SOURCE_VERSION`.
     pub source_version: String,
     /// The stack's name, for the transcript.
@@ -143,6 +145,8 @@ pub struct BuiltSlug {
     pub buildpacks: Vec<String>,
     /// The content version of the stack and the layers that it was built on, and needs.
     pub stack_version: String,
+    /// How long its phases took.
+    pub timings: Vec<PhaseTime>,
 }
 
 /// Takes the lines of a build as they come, without line ends.

@@ -1,7 +1,7 @@
 //! Before the buildpacks: the directories of a build, the source in them, and the cache of the build before.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::build::sandbox::{
 };
 use crate::build::transcript::Transcript;
 use crate::build::{BuildRequest, NodeFailure, STORE_ID, Stop};
-use crate::domain::{ConfigVars, StackName};
+use crate::domain::{ArchiveRoot, ConfigVars, StackName};
 use crate::runtime::Access;
 use crate::sys::mount::give_to;
 use crate::wire::push_text;
@@ -134,16 +134,50 @@ fn give_tree(path: &Path) -> Result<(), NodeFailure> {
     Ok(())
 }
 
+/// How an archive begins that went through gzip (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// The options by which tar unpacks the archive: through a pipe it cannot look for itself.
+fn tar_options(archive: &Path) -> Result<&'static str, NodeFailure> {
+    let mut head = [0; GZIP.len()];
+    let open = fs::File::open(archive);
+    match open.and_then(|mut file| file.read_exact(&mut head)) {
+        Ok(()) if head == GZIP => Ok("-xz"),
+        // What has not even two bytes tar tells of.
+        Ok(()) => Ok("-x"),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok("-x"),
+        Err(error) => Err(NodeFailure::file("read", archive)(error)),
+    }
+}
+
+/// What makes the root of the one directory in an archive the root of all. The directory gets a name of its own first: one in
+/// it may have the same.
+const ENTER_ONLY_DIRECTORY: &str = r#"
+shopt -s dotglob nullglob
+all=(*)
+if [ ${#all[@]} = 1 ] && [ -d "${all[0]}" ] && [ ! -L "${all[0]}" ]; then
+  mv -T -- "${all[0]}" "$PWD.top"
+  rmdir -- "$PWD"
+  mv -T -- "$PWD.top" "$PWD"
+fi
+"#;
+
 /// Unpacks the source to `BUILD_DIR`, without its history and what `.slugignore` names.
 pub(super) async fn unpack(
     workshop: &Workshop,
-    source: &Path,
+    (source, root): (&Path, ArchiveRoot),
     transcript: &mut Transcript<'_>,
 ) -> Result<(), Stop> {
-    fs::metadata(source).map_err(NodeFailure::file("read", source))?;
+    let options = tar_options(source)?;
     let dir = workshop.build_dir();
-    let script =
-        format!("mkdir {dir} && tar -x --no-same-owner -C {dir} -f - && rm -rf {dir}/.git {dir}/.gitmodules");
+    let enter = match root {
+        ArchiveRoot::Top => "",
+        ArchiveRoot::TopOrOnlyDirectory => ENTER_ONLY_DIRECTORY,
+    };
+    let script = format!(
+        "set -e\nmkdir {dir}\ntar {options} --no-same-owner -C {dir} -f -\ncd {dir}\n{enter}\ncd {dir}\n\
+         rm -rf .git .gitmodules"
+    );
     let ended =
         workshop.run(own("unpack", script), Input::File(source.to_owned()), |out| first(out, 0)).await?;
     ended.or_refuse(|_, said| {

@@ -119,6 +119,13 @@ impl Client {
         Ok(accepted(self.send(request).await?).await?.into_body())
     }
 
+    /// `PUT url` of a place of the node's for a source, with a streamed body.
+    pub(super) async fn put(&self, url: &str, body: RequestBody) -> Result<(), Failure> {
+        let mut request = self.request(Method::PUT, path_of(url))?;
+        *request.body_mut() = body;
+        accepted(self.send(request).await?).await.map(drop)
+    }
+
     /// Attaches to a one-off dyno: the connection then speaks frames.
     pub(super) async fn attach(&self, path: &str) -> Result<TokioIo<Upgraded>, Failure> {
         let mut request = self.request(Method::GET, path_of(path))?;

@@ -81,6 +81,24 @@ pub(super) enum Failure {
         /// The release.
         version: u64,
     },
+    /// A build that has made nothing; its output has told why.
+    #[error("The build failed. See `dyno builds:output {build} -a {app}`.")]
+    Build {
+        /// The app.
+        app: String,
+        /// The build.
+        build: uuid::Uuid,
+    },
+    /// Who watched a build has gone.
+    #[error(
+        "The build goes on. `dyno builds:output {build} -a {app}` shows it, `dyno builds:cancel {build} -a {app}` ends it."
+    )]
+    BuildGoesOn {
+        /// The app.
+        app: String,
+        /// The build.
+        build: uuid::Uuid,
+    },
     /// A promotion that did not come to all of its apps, each told with its reason already.
     #[error("{failed} of {of} apps did not get the promotion.")]
     Promotion {
@@ -122,6 +140,8 @@ impl Failure {
             | Self::Stack(_)
             | Self::NotConfirmed { .. }
             | Self::ReleaseCommand { .. }
+            | Self::Build { .. }
+            | Self::BuildGoesOn { .. }
             | Self::Promotion { .. }
             | Self::Nothing(_) => STATUS_FAILED,
         }

@@ -5,6 +5,7 @@
 //! is 1, or 2 for a command line that asks for nothing that exists.
 
 mod app;
+mod archive;
 mod attached;
 mod client;
 mod command;
@@ -194,6 +195,16 @@ enum Command {
     SchedulerRuns(command::scheduler_runs::Args),
     #[command(name = "builds")]
     Builds(command::builds::Args),
+    #[command(name = "builds:info")]
+    BuildsInfo(command::builds_info::Args),
+    #[command(name = "builds:output")]
+    BuildsOutput(command::builds_output::Args),
+    #[command(name = "builds:cancel")]
+    BuildsCancel(command::builds_cancel::Args),
+    #[command(name = "builds:cache:purge")]
+    BuildsCachePurge(command::builds_cancel::PurgeArgs),
+    #[command(name = "deploy", visible_alias = "builds:create")]
+    Deploy(command::deploy::Args),
     #[command(name = "stack")]
     Stack(command::stack::Args),
     #[command(name = "stack:set")]
@@ -423,6 +434,11 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::SchedulerRun(args) => args.run(&context).await.map(done),
         Command::SchedulerRuns(args) => args.run(&context).await.map(done),
         Command::Builds(args) => args.run(&context).await.map(done),
+        Command::BuildsInfo(args) => args.run(&context).await.map(done),
+        Command::BuildsOutput(args) => args.run(&context).await.map(done),
+        Command::BuildsCancel(args) => args.run(&context).await.map(done),
+        Command::BuildsCachePurge(args) => args.run(&context).await.map(done),
+        Command::Deploy(args) => args.run(&context).await.map(done),
         Command::Stack(args) => args.run(&context).await.map(done),
         Command::StackSet(args) => args.run(&context).await.map(done),
         Command::Stacks(args) => args.run(&context).await.map(done),

@@ -58,6 +58,7 @@ impl SandboxedBuilder {
         BuildRequest {
             id: order.id,
             source: order.source,
+            root: order.root,
             source_version: order.commit,
             stack: stack.name.clone(),
             stack_compat: stack.compat.clone(),
@@ -131,7 +132,12 @@ impl Builder for SandboxedBuilder {
                 buildpack_description: built.description,
                 created_at_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
             };
-            Ok(Built { slug, stack_version: built.stack_version, buildpacks: built.buildpacks })
+            Ok(Built {
+                slug,
+                stack_version: built.stack_version,
+                buildpacks: built.buildpacks,
+                timings: built.timings,
+            })
         })
     }
 

@@ -111,6 +111,7 @@ struct File {
     dynos: DynosSection,
     releases: ReleasesSection,
     webhooks: WebhooksSection,
+    sources: SourcesSection,
     sizes: BTreeMap<String, SizeSection>,
 }
 
@@ -230,6 +231,13 @@ struct WebhooksSection {
     private_networks: bool,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SourcesSection {
+    /// Whether sources of builds may be fetched from any address, those of the node and its networks among them.
+    private_networks: bool,
+}
+
 /// What a node runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -271,6 +279,8 @@ pub struct Config {
     pub release_timeout_s: u64,
     /// To where webhooks of apps may lead.
     pub webhooks: Reach,
+    /// From where sources of builds are fetched.
+    pub sources: Reach,
     /// What a dyno of each size may use.
     pub sizes: Sizes,
     /// The most dynos of one app.
@@ -415,6 +425,7 @@ impl Config {
             },
             release_timeout_s: file.releases.command_timeout_s.map_or(RELEASE_TIMEOUT_S, NonZeroU64::get),
             webhooks: if file.webhooks.private_networks { Reach::Any } else { Reach::Public },
+            sources: if file.sources.private_networks { Reach::Any } else { Reach::Public },
             sizes: sizes(&file.sizes)?,
             dynos_per_app_max: file.dynos.per_app_max.unwrap_or(Formation::DYNOS_MAX),
             memory_overcommit_percent,

@@ -242,6 +242,7 @@ fn settings(config: &Config) -> Settings {
         ssh_address: config.ssh.first().copied(),
         default_stack: config.stack.clone(),
         release_timeout_s: config.release_timeout_s,
+        source_reach: config.sources,
         quotas: Quotas {
             sizes: config.sizes.clone(),
             dynos_per_app_max: config.dynos_per_app_max,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::domain::{AppId, Bytes, ProcessType, SlugDigest, Version};
+use crate::domain::{AppId, Bytes, Checksum, ProcessType, SlugDigest, Version};
 
 /// How a build fares, in the words of the API (platform reference 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,9 +40,13 @@ pub struct Build {
     pub app: AppId,
     /// How it fares.
     pub status: BuildStatus,
-    /// The source commit, as the pusher named it.
+    /// Which version the source is, as whoever sent it named it: the commit of a push.
     pub commit: Option<String>,
-    /// Who pushed.
+    /// What else was said of the source.
+    pub source: BuildSource,
+    /// The buildpacks it uses, or has used, in order; none while they are not known.
+    pub buildpacks: Vec<String>,
+    /// Who asked for it.
     pub user: String,
     /// The slug it made.
     pub slug: Option<SlugDigest>,
@@ -51,8 +56,66 @@ pub struct Build {
     pub started_at_s: i64,
     /// Unix time of its end, seconds; none while it runs.
     pub finished_at_s: Option<i64>,
+    /// How long its phases took, in their order; none of a build that has made nothing.
+    pub timings: Vec<PhaseTime>,
     /// The file that holds what the pusher saw.
     pub output_path: PathBuf,
+}
+
+/// What is said of a build's source beside its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BuildSource {
+    /// Where it was fetched from, without what may be secret; none of one that was sent to the node.
+    pub url: Option<String>,
+    /// The checksum that it had to have.
+    pub checksum: Option<Checksum>,
+    /// What its version brings, as whoever sent it says.
+    pub description: Option<String>,
+}
+
+/// A part of a build whose time is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BuildPhase {
+    /// The source comes from elsewhere.
+    Source,
+    /// Source and buildpacks are laid out, and the cache of the build before.
+    Prepare,
+    /// The buildpacks are chosen, and the packages they need laid over the stack.
+    Detect,
+    /// The buildpacks work.
+    Compile,
+    /// The files become a slug.
+    Pack,
+    /// The slug becomes a release.
+    Release,
+}
+
+impl BuildPhase {
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::Prepare, Self::Detect, Self::Compile, Self::Pack, Self::Release];
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Prepare => "prepare",
+            Self::Detect => "detect",
+            Self::Compile => "compile",
+            Self::Pack => "pack",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// How long a phase of a build took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseTime {
+    /// Which.
+    pub phase: BuildPhase,
+    /// How long.
+    pub spent: Duration,
 }
 
 /// What a build makes: an app's files and the commands it declares.

@@ -26,6 +26,7 @@ mod route_table;
 mod routing;
 mod size;
 mod sni_endpoint;
+mod source;
 mod ssh_key;
 mod stack;
 mod webhook;
@@ -34,7 +35,7 @@ pub use access::{
     AppRight, Authorization, Collaborator, Email, EmailError, Scope, Scopes, UnknownRight, UnknownScope, User,
 };
 pub use app::{App, AppId, AppName, AppNameError};
-pub use build::{Build, BuildStatus, Slug};
+pub use build::{Build, BuildPhase, BuildSource, BuildStatus, PhaseTime, Slug};
 pub use bytes::Bytes;
 pub use certificate::{Certificate, Certificates, SecretKey};
 pub use command_line::command_line;
@@ -59,6 +60,7 @@ pub use route_table::{Affinity, Backend, Choice, NetnsAddress, Route, RouteOptio
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing};
+pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError, StackVersion};
 pub use webhook::{

@@ -11,8 +11,6 @@
 //! the end of the node cuts off is made again.
 
 use std::collections::HashSet;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,15 +24,13 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use ring::hmac;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio_rustls::rustls::pki_types::ServerName;
 use uuid::Uuid;
 
-use crate::domain::{Attempt, DrainUrl, Secret, Webhook, is_public};
+use crate::domain::{Attempt, Secret, Webhook};
 use crate::flows::Node;
 use crate::flows::error::FlowError;
+use crate::flows::outbound::{ConnectError, Reach, connect, host};
 use crate::logs::Tls;
 use crate::store::DueDelivery;
 use crate::sys::clock;
@@ -51,36 +47,26 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Between two looks at what is due when nothing else rings, seconds; also after a failure of the database.
 const LOOK_EVERY_S: u64 = 60;
 
-/// To where webhooks may lead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Addresses of the public Internet.
-    #[default]
-    Public,
-    /// Any address, those of the node and its networks among them.
-    Any,
-}
-
 /// Why an attempt got no answer. What is told of it goes to the owner of the webhook, and names no address.
 #[derive(Debug, Error)]
 enum AttemptError {
-    #[error("NameNotFound")]
-    Name,
-    #[error("AddressNotAllowed")]
-    NotAllowed,
-    #[error("ConnectionFailed")]
-    Connect(#[source] io::Error),
-    #[error("CertificateNotTrusted")]
-    Tls,
+    #[error("{}", word(.0))]
+    Connect(#[source] ConnectError),
     #[error("ConnectionBroken")]
     Broken,
     #[error("Timeout")]
     Timeout,
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+/// The word of the API for a connection that was not made.
+fn word(failed: &ConnectError) -> &'static str {
+    match failed {
+        ConnectError::Name => "NameNotFound",
+        ConnectError::NotAllowed => "AddressNotAllowed",
+        ConnectError::Connect(_) => "ConnectionFailed",
+        ConnectError::Tls => "CertificateNotTrusted",
+    }
+}
 
 /// Sends what is due, for as long as the node serves. What it has begun is recorded step by step, so that it may end anywhere.
 pub async fn deliver_webhooks(node: Node, tls: Arc<Tls>, reach: Reach) {
@@ -156,7 +142,7 @@ async fn attempt(node: Node, (tls, reach): (Arc<Tls>, Reach), due: DueDelivery) 
         }
         None => Err(AttemptError::Broken),
     };
-    if let Err(AttemptError::Connect(source)) = &answered {
+    if let Err(AttemptError::Connect(ConnectError::Connect(source))) = &answered {
         tracing::debug!(webhook = %webhook.id, destination = %webhook.url, %source, "nobody takes a delivery");
     }
     let attempt = Attempt {
@@ -207,7 +193,7 @@ async fn send(
         request = request.header(AUTHORIZATION, authorization.reveal());
     }
     let request = request.body(Full::new(Bytes::from(body))).map_err(|_| AttemptError::Broken)?;
-    let stream = connect(url, tls, reach).await?;
+    let stream = connect(url, tls, reach).await.map_err(AttemptError::Connect)?;
     let (mut requests, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|_| AttemptError::Broken)?;
     // Ends with `requests`; its errors reach the answer.
@@ -217,48 +203,6 @@ async fn send(
     // Read, so that the receiver is not cut off; what it says means nothing.
     Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map(drop).ok();
     Ok(status)
-}
-
-async fn connect(url: &DrainUrl, tls: &Arc<Tls>, reach: Reach) -> Result<Box<dyn Duplex>, AttemptError> {
-    let found = lookup_host((url.host.as_str(), url.port)).await.map_err(|_| AttemptError::Name)?;
-    // The address that is judged is the one that is connected to: a name may mean another in a moment.
-    let allowed = allowed(found, reach)?;
-    let stream = TcpStream::connect(&*allowed).await.map_err(AttemptError::Connect)?;
-    if !url.transport.is_tls() {
-        return Ok(Box::new(stream));
-    }
-    let (tls, verification) = (Arc::clone(tls), url.verification);
-    let connector = tokio::task::spawn_blocking(move || tls.connector(verification)).await;
-    let connector = connector.map_err(|_| AttemptError::Broken)?.map_err(|_| AttemptError::Tls)?;
-    let name = ServerName::try_from(url.host.clone()).map_err(|_| AttemptError::Name)?;
-    let stream = connector.connect(name, stream).await.map_err(|_| AttemptError::Tls)?;
-    Ok(Box::new(stream))
-}
-
-/// Those of `found` that may be connected to.
-fn allowed(found: impl Iterator<Item = SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, AttemptError> {
-    let (mut allowed, mut were_there) = (Vec::new(), false);
-    for address in found {
-        were_there = true;
-        // An address of version 4 in the clothes of version 6 is judged as what it is.
-        let ip: IpAddr = address.ip().to_canonical();
-        if reach == Reach::Any || is_public(ip) {
-            allowed.push(address);
-        }
-    }
-    match (allowed.is_empty(), were_there) {
-        (false, _) => Ok(allowed),
-        (true, true) => Err(AttemptError::NotAllowed),
-        (true, false) => Err(AttemptError::Name),
-    }
-}
-
-/// The `Host` header: the port only where it is not the scheme's own.
-fn host(url: &DrainUrl) -> String {
-    let shown = url.to_string();
-    let address = shown.split_once("://").map_or(shown.as_str(), |(_, address)| address);
-    let usual = if url.transport.is_tls() { ":443" } else { ":80" };
-    address.strip_suffix(usual).unwrap_or(address).to_owned()
 }
 
 #[cfg(test)]
@@ -275,16 +219,9 @@ mod test {
     }
 
     #[test]
-    fn only_addresses_of_the_internet_are_connected_to_unless_all_may_be() {
-        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
-            texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 80)).collect()
-        };
-        let mixed = addresses(&["127.0.0.1", "1.1.1.1", "::1", "::ffff:10.0.0.1"]);
-        let kept = allowed(mixed.clone().into_iter(), Reach::Public).unwrap();
-        assert_eq!(kept, addresses(&["1.1.1.1"]));
-        assert_eq!(allowed(mixed.clone().into_iter(), Reach::Any).unwrap(), mixed);
-        let refused = allowed(addresses(&["169.254.169.254"]).into_iter(), Reach::Public).unwrap_err();
-        assert_eq!(refused.to_string(), "AddressNotAllowed");
-        assert_eq!(allowed(std::iter::empty(), Reach::Any).unwrap_err().to_string(), "NameNotFound");
+    fn a_connection_that_is_not_made_has_its_word() {
+        let told = |failed| AttemptError::Connect(failed).to_string();
+        assert_eq!(told(ConnectError::NotAllowed), "AddressNotAllowed");
+        assert_eq!(told(ConnectError::Name), "NameNotFound");
     }
 }

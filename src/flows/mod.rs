@@ -14,6 +14,7 @@ mod apps;
 mod attach;
 mod authority;
 mod build_list;
+mod building;
 mod caller;
 mod certificate_text;
 mod certificates;
@@ -23,10 +24,12 @@ mod domains;
 mod drains;
 mod error;
 mod features;
+mod fetch;
 mod haiku;
 mod locks;
 mod logins;
 mod node;
+mod outbound;
 mod phase;
 mod pipelines;
 pub mod ports;
@@ -41,6 +44,8 @@ mod scale;
 mod schedule;
 mod sharing;
 mod sni_endpoints;
+mod source_build;
+mod sources;
 mod ssh_keys;
 #[cfg(test)]
 mod test;
@@ -60,13 +65,14 @@ pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use caller::{Caller, Role, authenticate, authenticate_key, permit};
 pub use certificate_text::pem;
 pub use config_change::{change_config, config};
-pub use delivery::{Reach, deliver_webhooks};
+pub use delivery::deliver_webhooks;
 pub use domains::{add_domain, domain, domains, remove_domain};
 pub use drains::{add_drain, drain, drains, remove_drain};
 pub use error::FlowError;
 pub use features::{features, metadata, set_feature};
 pub use locks::BuildPermit;
 pub use node::{Node, Parts, Quotas, Settings};
+pub use outbound::Reach;
 pub use phase::{Phase, PhaseOutcome, release_output};
 pub use pipelines::{
     Place, add_to_pipeline, apps_among, create_pipeline, give_pipeline, move_in_pipeline, pipeline,
@@ -89,6 +95,12 @@ pub use sharing::{
 pub use sni_endpoints::{
     SniEndpointView, add_sni_endpoint, change_sni_endpoint, remove_sni_endpoint, secure_domain, sni_endpoint,
     sni_endpoints,
+};
+pub use source_build::{
+    SourceBuildRequest, build, build_output, cancel_build, exit_code, purge_cache, start_build,
+};
+pub use sources::{
+    ArrivingSource, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, begin_source, new_source, source_file,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
 pub use visits::{VisitRequest, visit};

@@ -12,14 +12,17 @@ use crate::domain::{
 use crate::flows::announce::{Describe, Subject};
 use crate::flows::attach::Waiting;
 use crate::flows::authority::Authority;
+use crate::flows::building::Builds;
 use crate::flows::certificates::{Showcase, Shown};
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
 use crate::flows::logins::Logins;
+use crate::flows::outbound::Reach;
 use crate::flows::phase::Phases;
 use crate::flows::ports::{Builder, Desired, Dynos};
+use crate::flows::sources::Sources;
 use crate::flows::visits::Visits;
-use crate::logs::LogService;
+use crate::logs::{LogService, Tls, Trust};
 use crate::store::Store;
 use crate::wire::api_errors::Refusal;
 use crate::wire::logline::{ApiLine, LogLine};
@@ -43,6 +46,8 @@ pub struct Settings {
     pub default_stack: StackName,
     /// The longest a release command may run, seconds.
     pub release_timeout_s: u64,
+    /// From where sources are fetched.
+    pub source_reach: Reach,
     /// How much of what may run.
     pub quotas: Quotas,
 }
@@ -146,6 +151,12 @@ impl Settings {
         format!("http://{}/release-outputs/{release}", self.git_address)
     }
 
+    /// The path at which a build's output is read: unguessable, as the build's identity is.
+    #[must_use]
+    pub fn build_output_path(build: uuid::Uuid) -> String {
+        format!("/build-outputs/{build}")
+    }
+
     /// The folder of sources that are being received.
     #[must_use]
     pub fn sources_dir(&self) -> PathBuf {
@@ -178,6 +189,9 @@ struct Inner {
     waiting: Waiting,
     visits: Visits,
     phases: Phases,
+    builds: Builds,
+    sources: Sources,
+    tls: Arc<Tls>,
     logins: Logins,
     jobs_changed: Notify,
     deliveries_added: Notify,
@@ -205,6 +219,9 @@ impl Node {
             waiting: Waiting::default(),
             visits: Visits::default(),
             phases: Phases::default(),
+            builds: Builds::default(),
+            sources: Sources::default(),
+            tls: Arc::new(Tls::new(Trust::Host)),
             logins: Logins::default(),
             jobs_changed: Notify::new(),
             deliveries_added: Notify::new(),
@@ -272,6 +289,19 @@ impl Node {
 
     pub(super) fn phases(&self) -> &Phases {
         &self.0.phases
+    }
+
+    pub(super) fn builds(&self) -> &Builds {
+        &self.0.builds
+    }
+
+    pub(super) fn sources(&self) -> &Sources {
+        &self.0.sources
+    }
+
+    /// Whom to trust where sources are fetched from.
+    pub(super) fn tls(&self) -> &Arc<Tls> {
+        &self.0.tls
     }
 
     pub(super) fn logins(&self) -> &Logins {

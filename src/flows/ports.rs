@@ -12,8 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, HostPattern,
-    ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
+    App, AppId, ArchiveRoot, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, HostPattern, PhaseTime, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;
@@ -229,9 +228,11 @@ pub struct BuildOrder {
     pub id: Uuid,
     /// The app.
     pub app: App,
-    /// The source as a tar archive; it is untrusted.
+    /// The source as a tar archive, plain or with gzip; it is untrusted.
     pub source: PathBuf,
-    /// Which commit it is.
+    /// Where in it the app's root is.
+    pub root: ArchiveRoot,
+    /// Which commit it is; empty where nobody says.
     pub commit: String,
     /// The buildpacks in order; none means detection.
     pub buildpacks: Vec<String>,
@@ -250,6 +251,8 @@ pub struct Built {
     pub stack_version: String,
     /// The buildpacks that made it, in order.
     pub buildpacks: Vec<String>,
+    /// How long its phases took.
+    pub timings: Vec<PhaseTime>,
 }
 
 /// Why a build has made nothing.

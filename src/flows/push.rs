@@ -1,7 +1,7 @@
 //! The life of a push: lock the app, build, release, apply, announce. A build that fails changes nothing.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
@@ -9,15 +9,20 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::build::is_of_the_host;
-use crate::domain::{Action, App, ConfigVars, Release};
+use crate::domain::{
+    Action, App, ArchiveRoot, BuildPhase, BuildSource, Checksum, ConfigVars, PhaseTime, Release, SourceUrl,
+};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::announce::{Subject, announce};
+use crate::flows::building::{Building, KeptLines, Order};
 use crate::flows::error::FlowError;
-use crate::flows::locks::{BuildBlocked, BuildPermit};
+use crate::flows::fetch::{FetchError, self};
+use crate::flows::locks::{BUILDS_MAX, BuildBlocked, BuildPermit};
 use crate::flows::phase::{self, Made, Phase, PhaseOutcome};
 use crate::flows::ports::{BuildFailure, BuildOrder, Built};
-use crate::store::{BuildEnd, NewBuild, NewRelease};
+use crate::flows::sources;
+use crate::store::{BuildEnd, NewRelease};
 use crate::wire::api::PushStatus;
 use crate::wire::api_errors::Refusal;
 use crate::wire::hook_text;
@@ -40,19 +45,31 @@ pub struct Push {
 
 /// Takes the lines a pusher sees. They also go into the build's own file. What may be written is bounded by the builder.
 #[derive(Clone)]
-pub struct Transcript(mpsc::UnboundedSender<String>);
+pub struct Transcript {
+    sender: mpsc::UnboundedSender<String>,
+    kept: Option<KeptLines>,
+}
 
 impl Transcript {
     /// A transcript and where its lines come out.
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<String>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
+        (Self { sender, kept: None }, receiver)
+    }
+
+    /// The same, its lines being kept as well from now on.
+    fn kept_in(&self, kept: KeptLines) -> Self {
+        Self { sender: self.sender.clone(), kept: Some(kept) }
     }
 
     /// Adds a line. That nobody reads any more changes nothing: a push goes on when its client has gone.
     pub fn line(&self, line: impl Into<String>) {
-        let _nobody_reads = self.0.send(line.into());
+        let line = line.into();
+        if let Some(kept) = &self.kept {
+            kept.append(&line);
+        }
+        let _nobody_reads = self.sender.send(line);
     }
 
     fn lines(&self, lines: impl IntoIterator<Item = String>) {
@@ -85,41 +102,101 @@ pub struct Pushed {
 /// Builds and releases a push; returns when the new dynos are on their way, not when they are up, or when the release
 /// command is.
 pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: BuildPermit) -> Pushed {
-    let outcome = build_and_release(node, &push, transcript, permit).await;
-    if let Err(error) = std::fs::remove_file(&push.source) {
-        tracing::warn!(source = %push.source.display(), %error, "cannot remove the source of a push");
-    }
-    match outcome {
+    let Push { app, source, commit, actor } = push;
+    let source_said = BuildSource::default();
+    let order =
+        Order { app: app.clone(), actor, version: Some(commit), source: source_said, buildpacks: None };
+    let pushed = match Building::begin(node, order, permit).await {
+        Ok(building) => run(node, building, &Arrival::Here(source.clone()), transcript).await,
+        Err(error) => {
+            rejected(&app, Stopped::Flow(error), transcript);
+            Pushed { status: PushStatus::Failed, phase: None }
+        }
+    };
+    remove_source(&source);
+    pushed
+}
+
+/// Where the source of a build is.
+pub(super) enum Arrival {
+    /// In this file: a push.
+    Here(PathBuf),
+    /// To be brought into this file first.
+    Brought(Origin, PathBuf),
+}
+
+/// Where a source is brought from.
+pub(super) enum Origin {
+    /// A client has sent it under this name.
+    Sent(Uuid),
+    /// It is fetched.
+    Url(SourceUrl),
+}
+
+/// Carries a build to its end, and tells it.
+pub(super) async fn run(
+    node: &Node,
+    building: Building,
+    arrival: &Arrival,
+    transcript: &Transcript,
+) -> Pushed {
+    let transcript = transcript.kept_in(building.lines());
+    let app = building.app().clone();
+    // Until all is told: its end is the end of what is read of it.
+    let mut building = building;
+    match build_and_release(node, &mut building, arrival, &transcript).await {
         Ok(made) => {
             let (release, phase) = match made {
                 Made::Current(release) => (release, None),
                 Made::Pending(release, phase) => (release, Some(phase)),
             };
-            transcript.lines(launched(node, &push.app, &release));
+            transcript.lines(launched(node, &app, &release));
             Pushed { status: PushStatus::Succeeded, phase }
         }
         Err(stopped) => {
-            match stopped {
-                Stopped::Build(BuildFailure::Source) => {}
-                Stopped::Build(BuildFailure::Node(reason)) => {
-                    tracing::error!(app = %push.app.name, reason, "a build failed by the node's fault");
-                }
-                Stopped::Flow(FlowError::Refused(refusal)) => {
-                    transcript.line(hook_text::refused(&refusal.body()))
-                }
-                Stopped::Flow(FlowError::Fault { attempt, source }) => {
-                    tracing::error!(app = %push.app.name, attempt, error = &*source, "a push failed");
-                    transcript.line(hook_text::hook_failed(&format!("it cannot {attempt}")));
-                }
-            }
-            transcript.lines(push_text::rejected(&push.app.name));
+            rejected(&app, stopped, &transcript);
             Pushed { status: PushStatus::Failed, phase: None }
         }
     }
 }
 
+/// Removes what was only for one build.
+pub(super) fn remove_source(source: &Path) {
+    match std::fs::remove_file(source) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(source = %source.display(), %error, "cannot remove the source of a push");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+fn rejected(app: &App, stopped: Stopped, transcript: &Transcript) {
+    match stopped {
+        Stopped::Build(BuildFailure::Source) => {}
+        Stopped::Build(BuildFailure::Node(reason)) => {
+            tracing::error!(app = %app.name, reason, "a build failed by the node's fault");
+        }
+        Stopped::Fetch(error) => {
+            if let FetchError::Disk(source) = &error {
+                tracing::error!(app = %app.name, %source, "a source cannot be kept");
+            }
+            transcript.lines(push_text::source_not_fetched(&error.to_string()));
+        }
+        Stopped::Cancelled(user) => transcript.lines(push_text::cancelled(&user)),
+        Stopped::Flow(FlowError::Refused(refusal)) => transcript.line(hook_text::refused(&refusal.body())),
+        Stopped::Flow(FlowError::Fault { attempt, source }) => {
+            tracing::error!(app = %app.name, attempt, error = &*source, "a push failed");
+            transcript.line(hook_text::hook_failed(&format!("it cannot {attempt}")));
+        }
+    }
+    transcript.lines(push_text::rejected(&app.name));
+}
+
 enum Stopped {
     Build(BuildFailure),
+    Fetch(FetchError),
+    /// By whom.
+    Cancelled(String),
     Flow(FlowError),
 }
 
@@ -131,73 +208,45 @@ impl<E: Into<FlowError>> From<E> for Stopped {
 
 async fn build_and_release(
     node: &Node,
-    push: &Push,
+    building: &mut Building,
+    arrival: &Arrival,
     transcript: &Transcript,
-    mut permit: BuildPermit,
 ) -> Result<Made, Stopped> {
-    let app = &push.app;
+    let (app, actor) = (building.app().clone(), building.order.actor.clone());
     let _slug_stays = node.locks().making_slug().await;
-    let config = crate::flows::config(node, app).await?;
-    let mut buildpacks = node.store().buildpacks(app.id).await?;
-    if buildpacks.is_empty() {
-        buildpacks.extend(buildpack_of(&config)?);
-    }
-    let id = Uuid::new_v4();
-    let (commit, user) = (Some(push.commit.clone()), push.actor.0.clone());
-    let output_path = node.settings().builds_dir().join(app.id.to_string()).join(format!("{id}.log"));
-    node.store()
-        .create_build(NewBuild {
-            id,
-            app: app.id,
-            commit,
-            user: user.clone(),
-            output_path: output_path.clone(),
-        })
-        .await?;
-    node.tell(app.id, &ApiLine::BuildStarted { user });
-    hear_of_build(node, push, id, Action::Create).await;
-    let order = BuildOrder {
-        id,
-        app: app.clone(),
-        source: push.source.clone(),
-        commit: push.commit.clone(),
-        buildpacks,
-        config,
-        cache: node.settings().cache_dir().join(app.id.to_string()),
+    node.tell(app.id, &ApiLine::BuildStarted { user: actor.0.clone() });
+    hear_of_build(node, building, Action::Create).await;
+    let cancelled = building.cancelled();
+    let built = tokio::select! {
+        built = build(node, building, arrival, transcript) => built,
+        () = cancelled => Err(Stopped::Cancelled(actor.0)),
     };
-    transcript.lines(push_text::building_source());
-    node.locks().turn(&mut permit, |running| transcript.line(push_text::waits_for_builds(running))).await;
-    let was_detected = order.buildpacks.is_empty();
-    let built = build(node, order, transcript, output_path).await;
-    if let Ok(built) = &built
-        && was_detected
-    {
-        keep_choice(node, app, built.buildpacks.clone()).await;
-    }
-    let result = match built {
-        Ok(built) => release(node, push, transcript, Slugged { built, build: id, permit }).await,
-        Err(failure) => Err(Stopped::Build(failure)),
+    let result = match (built, building.commit()) {
+        (_, Err(user)) => Err(Stopped::Cancelled(user)),
+        (Ok(built), Ok(())) => release(node, building, transcript, built).await,
+        (Err(stopped), Ok(())) => Err(stopped),
     };
     if result.is_err() {
         node.tell(app.id, &ApiLine::BuildFailed);
-        if let Err(error) = node.store().finish_build(id, BuildEnd::Failed).await {
+        if let Err(error) = node.store().finish_build(building.record.id, BuildEnd::Failed).await {
             tracing::warn!(app = %app.name, %error, "cannot record that a build failed");
         }
-        hear_of_build(node, push, id, Action::Update).await;
+        hear_of_build(node, building, Action::Update).await;
     }
     result
 }
 
 /// Tells webhooks how a build fares.
-async fn hear_of_build(node: &Node, push: &Push, id: Uuid, action: Action) {
-    let found = node.store().builds(push.app.id).await.unwrap_or_default();
-    let Some(build) = found.into_iter().find(|build| build.id == id) else { return };
+async fn hear_of_build(node: &Node, building: &Building, action: Action) {
+    let app = building.app();
+    let found = node.store().builds(app.id).await.unwrap_or_default();
+    let Some(build) = found.into_iter().find(|build| build.id == building.record.id) else { return };
     let release = match build.release {
-        Some(version) => node.store().release(push.app.id, version).await.ok().flatten(),
+        Some(version) => node.store().release(app.id, version).await.ok().flatten(),
         None => None,
     };
     let release = release.map(|release| (release.version, release.id));
-    announce(node, Subject::Build(&push.app, &build, release), action, &push.actor.0).await;
+    announce(node, Subject::Build(app, &build, release), action, &building.order.actor.0).await;
 }
 
 /// The older way to name a buildpack, where none is set (platform reference 3.4). Whoever may change config vars says it,
@@ -218,28 +267,77 @@ async fn keep_choice(node: &Node, app: &App, buildpacks: Vec<String>) {
     }
 }
 
-/// Runs the builder, its lines going to the pusher and into the build's file.
+/// Brings the source where it is not here yet, and has it built.
 async fn build(
     node: &Node,
-    order: BuildOrder,
+    building: &mut Building,
+    arrival: &Arrival,
     transcript: &Transcript,
-    output: PathBuf,
-) -> Result<Built, BuildFailure> {
-    let (sender, mut lines) = mpsc::unbounded_channel::<String>();
-    let mut file = output.parent().and_then(|dir| {
-        std::fs::create_dir_all(dir).ok()?;
-        std::fs::File::create(&output).ok()
-    });
-    if file.is_none() {
-        tracing::warn!(output = %output.display(), "cannot keep a build's output; it goes to the pusher alone");
+) -> Result<Built, Stopped> {
+    let app = &building.order.app;
+    let config = crate::flows::config(node, app).await?;
+    let mut buildpacks = match &building.order.buildpacks {
+        Some(own) => own.clone(),
+        None => node.store().buildpacks(app.id).await?,
+    };
+    if buildpacks.is_empty() {
+        buildpacks.extend(buildpack_of(&config)?);
     }
+    let began = Instant::now();
+    let (source, root) = match arrival {
+        Arrival::Here(source) => (source, ArchiveRoot::Top),
+        Arrival::Brought(origin, to) => {
+            bring(node, origin, to, building.order.source.checksum.as_ref()).await.map_err(Stopped::Fetch)?;
+            (to, ArchiveRoot::TopOrOnlyDirectory)
+        }
+    };
+    let arrived = PhaseTime { phase: BuildPhase::Source, spent: began.elapsed() };
+    let was_detected = buildpacks.is_empty();
+    let order = BuildOrder {
+        id: building.record.id,
+        app: app.clone(),
+        source: source.clone(),
+        root,
+        commit: building.order.version.clone().unwrap_or_default(),
+        buildpacks,
+        config,
+        cache: node.settings().cache_dir().join(app.id.to_string()),
+    };
+    transcript.lines(push_text::building_source());
+    if let Some(permit) = &mut building.permit {
+        node.locks().turn(permit, |running| transcript.line(push_text::waits_for_builds(running))).await;
+    }
+    let mut built = run_builder(node, order, transcript).await.map_err(Stopped::Build)?;
+    if was_detected {
+        keep_choice(node, app, built.buildpacks.clone()).await;
+    }
+    built.timings.insert(0, arrived);
+    Ok(built)
+}
+
+async fn bring(
+    node: &Node,
+    origin: &Origin,
+    to: &Path,
+    checksum: Option<&Checksum>,
+) -> Result<(), FetchError> {
+    match origin {
+        Origin::Sent(id) => sources::take(node, *id, to).map_err(FetchError::Disk)?,
+        Origin::Url(url) => {
+            fetch::fetch(url, (node.tls(), node.settings().source_reach), to).await?;
+        }
+    }
+    match checksum {
+        Some(checksum) => fetch::check(to, checksum).await,
+        None => Ok(()),
+    }
+}
+
+/// Runs the builder, its lines going to whoever reads.
+async fn run_builder(node: &Node, order: BuildOrder, transcript: &Transcript) -> Result<Built, BuildFailure> {
+    let (sender, mut lines) = mpsc::unbounded_channel::<String>();
     let copy = async {
         while let Some(line) = lines.recv().await {
-            if let Some(open) = &mut file
-                && writeln!(open, "{line}").is_err()
-            {
-                file = None;
-            }
             transcript.line(line);
         }
     };
@@ -247,54 +345,51 @@ async fn build(
     result
 }
 
-/// A build that has made a slug.
-struct Slugged {
-    built: Built,
-    build: Uuid,
-    permit: BuildPermit,
-}
-
 async fn release(
     node: &Node,
-    push: &Push,
+    building: &mut Building,
     transcript: &Transcript,
-    slugged: Slugged,
+    built: Built,
 ) -> Result<Made, Stopped> {
-    let Slugged { built, build, permit } = slugged;
-    let app = &push.app;
-    let digest = built.slug.digest.clone();
-    let process_types = built.slug.process_types.clone();
-    node.store().record_slug(built.slug).await?;
+    let began = Instant::now();
+    let (app, actor) = (building.app().clone(), building.order.actor.clone());
+    let (version, permit) = (building.order.version.clone(), building.permit.take());
+    let Built { slug, stack_version, buildpacks, mut timings } = built;
+    let digest = slug.digest.clone();
+    let process_types = slug.process_types.clone();
+    node.store().record_slug(slug).await?;
     let waits = |phase: &Phase| transcript.line(push_text::release_queued(phase.version));
-    let _turn = phase::turn_after(node, app, waits).await;
+    let _turn = phase::turn_after(node, &app, waits).await;
     let current = node.store().current_release(app.id).await?.ok_or_else(Refusal::no_app)?;
     let before = node.store().formation(app.id).await?;
     let formation = before.deployed(process_types.keys());
-    let description = release_text::deploy(&push.commit);
+    let description = release_text::deploy(version.as_deref().unwrap_or_default());
     let new = NewRelease {
         slug: Some(digest.clone()),
-        commit: Some(push.commit.clone()),
+        commit: version,
         stack: app.build_stack.clone(),
-        stack_version: Some(built.stack_version),
+        stack_version: Some(stack_version),
         process_types,
         formation: Some(formation.clone()),
-        config: crate::flows::config(node, app).await?,
-        ..NewRelease::from_release(app.id, &current, description, push.actor.0.clone())
+        config: crate::flows::config(node, &app).await?,
+        ..NewRelease::from_release(app.id, &current, description, actor.0.clone())
     };
-    let made = phase::make(node, app, new, &push.actor).await?;
+    let made = phase::make(node, &app, new, &actor).await?;
     let (Made::Current(release) | Made::Pending(release, _)) = &made;
-    node.store().finish_build(build, BuildEnd::Succeeded { slug: digest, release: release.version }).await?;
+    timings.push(PhaseTime { phase: BuildPhase::Release, spent: began.elapsed() });
+    let end = BuildEnd::Succeeded { slug: digest, release: release.version, buildpacks, timings };
+    node.store().finish_build(building.record.id, end).await?;
     // The next build may begin while a release command runs.
     drop(permit);
-    hear_of_build(node, push, build, Action::Update).await;
+    hear_of_build(node, building, Action::Update).await;
     match &made {
         Made::Pending(..) => node.tell(app.id, &ApiLine::BuildSucceeded),
         Made::Current(_) => {
             if before.entries().is_empty() && formation.total() > 0 {
-                node.tell(app.id, &ApiLine::Scaled { formation, user: push.actor.0.clone() });
+                node.tell(app.id, &ApiLine::Scaled { formation, user: actor.0.clone() });
             }
             node.tell(app.id, &ApiLine::BuildSucceeded);
-            node.apply(app).await?;
+            node.apply(&app).await?;
         }
     }
     Ok(made)

@@ -126,7 +126,10 @@ impl Builder for PretendedBuilder {
             buildpack_description: None,
             created_at_s: 0,
         };
-        async { Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() }) }.boxed()
+        async {
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new(), timings: Vec::new() })
+        }
+        .boxed()
     }
 
     fn stacks(&self) -> Vec<StackName> {
@@ -174,6 +177,7 @@ impl Stage {
             ssh_address: None,
             default_stack: StackName::default(),
             release_timeout_s: 3600,
+            source_reach: crate::flows::Reach::Any,
             quotas: Quotas::default(),
         };
         Self { dir, node: Node::new(parts, settings), dynos, builder }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use rusqlite::params;
 use uuid::Uuid;
 
-use crate::domain::{AppId, Build, BuildStatus, Slug, SlugDigest, Version};
+use crate::domain::{AppId, Build, BuildSource, BuildStatus, PhaseTime, Slug, SlugDigest, Version};
 use crate::store::apps::require;
 use crate::store::error::{Attempt, StoreError};
-use crate::store::record::{all, first, process_types_text, signed};
+use crate::store::record::{all, first, process_types_text, signed, timings_text};
 use crate::store::{Store, now_s};
 
 /// A build that begins.
@@ -19,9 +19,13 @@ pub struct NewBuild {
     pub id: Uuid,
     /// The app.
     pub app: AppId,
-    /// The source commit, as the pusher named it.
+    /// Which version the source is, as whoever sent it named it.
     pub commit: Option<String>,
-    /// Who pushed.
+    /// What else was said of it.
+    pub source: BuildSource,
+    /// The buildpacks that it is to use; none where they are detected.
+    pub buildpacks: Vec<String>,
+    /// Who asked for it.
     pub user: String,
     /// The file that takes what the pusher sees.
     pub output_path: PathBuf,
@@ -36,6 +40,10 @@ pub enum BuildEnd {
         slug: SlugDigest,
         /// The release it is in.
         release: Version,
+        /// The buildpacks that made it.
+        buildpacks: Vec<String>,
+        /// How long its phases took.
+        timings: Vec<PhaseTime>,
     },
     /// With nothing.
     Failed,
@@ -102,15 +110,19 @@ impl Store {
                 app: new.app,
                 status: BuildStatus::Pending,
                 commit: new.commit,
+                source: new.source,
+                buildpacks: new.buildpacks,
                 user: new.user,
                 slug: None,
                 release: None,
                 started_at_s: now_s(),
                 finished_at_s: None,
+                timings: Vec::new(),
                 output_path: new.output_path,
             };
-            let sql = "INSERT INTO builds (id, app_id, status, commit_id, user, started_at_s, output_path) \
-                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let sql = "INSERT INTO builds (id, app_id, status, commit_id, user, started_at_s, output_path, \
+                       source_url, source_checksum, source_description, buildpacks) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
             let values = params![
                 build.id.to_string(),
                 build.app.to_string(),
@@ -119,6 +131,10 @@ impl Store {
                 build.user,
                 build.started_at_s,
                 build.output_path.to_string_lossy(),
+                build.source.url,
+                build.source.checksum.as_ref().map(ToString::to_string),
+                build.source.description,
+                serde_json::Value::from(build.buildpacks.clone()).to_string(),
             ];
             connection.execute(sql, values).attempt("keep a build")?;
             Ok(build)
@@ -132,18 +148,24 @@ impl Store {
     /// [`StoreError::NoSuchBuild`], or the database fails.
     pub async fn finish_build(&self, id: Uuid, end: BuildEnd) -> Result<(), StoreError> {
         self.call(move |connection| {
-            let (status, slug, release) = match end {
-                BuildEnd::Succeeded { slug, release } => (BuildStatus::Succeeded, Some(slug), Some(release)),
-                BuildEnd::Failed => (BuildStatus::Failed, None, None),
+            let (status, made) = match end {
+                BuildEnd::Succeeded { slug, release, buildpacks, timings } => {
+                    (BuildStatus::Succeeded, Some((slug, release, buildpacks, timings)))
+                }
+                BuildEnd::Failed => (BuildStatus::Failed, None),
             };
-            let sql =
-                "UPDATE builds SET status = ?2, slug = ?3, release = ?4, finished_at_s = ?5 WHERE id = ?1";
+            let sql = "UPDATE builds SET status = ?2, slug = ?3, release = ?4, finished_at_s = ?5, \
+                       buildpacks = coalesce(?6, buildpacks), timings_ms = coalesce(?7, timings_ms) \
+                       WHERE id = ?1";
+            let made = made.as_ref();
             let values = params![
                 id.to_string(),
                 status.as_str(),
-                slug.as_ref().map(SlugDigest::as_str),
-                release.map(|version| signed(version.0)),
+                made.map(|(slug, ..)| slug.as_str()),
+                made.map(|(_, version, ..)| signed(version.0)),
                 now_s(),
+                made.map(|(_, _, buildpacks, _)| serde_json::Value::from(buildpacks.clone()).to_string()),
+                made.map(|(.., timings)| timings_text(timings)),
             ];
             match connection.execute(sql, values).attempt("keep a build's end")? {
                 0 => Err(StoreError::NoSuchBuild(id)),
@@ -162,6 +184,18 @@ impl Store {
             let sql = "UPDATE builds SET status = ?2, finished_at_s = ?3 WHERE status = ?1";
             let values = params![BuildStatus::Pending.as_str(), BuildStatus::Failed.as_str(), now_s()];
             connection.execute(sql, values).attempt("end unfinished builds")
+        })
+        .await
+    }
+
+    /// A build by its identity.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn build(&self, id: Uuid) -> Result<Option<Build>, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT * FROM builds WHERE id = ?1";
+            first(connection, "builds", (sql, &[&id.to_string()]), |record| record.build())
         })
         .await
     }

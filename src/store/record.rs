@@ -13,11 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Attempt, Authorization, Build, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars,
-    Coupling, CustomDomain, Delivery, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job,
-    JobId, JobRun, Pipeline, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus,
-    Routing, RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome,
-    User, Version, Webhook, WebhookEvent,
+    App, AppId, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, Routing, RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -61,6 +57,10 @@ impl<'a> Record<'a> {
     }
 
     fn map(&self, column: &str) -> Result<BTreeMap<String, String>, StoreError> {
+        self.json(column)
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
         let text: String = self.get(column)?;
         serde_json::from_str(&text).map_err(|failed| self.broken(column, failed))
     }
@@ -379,11 +379,18 @@ impl<'a> Record<'a> {
             app: self.app_id("app_id")?,
             status,
             commit: self.get("commit_id")?,
+            source: BuildSource {
+                url: self.get("source_url")?,
+                checksum: self.parse_optional("source_checksum")?,
+                description: self.get("source_description")?,
+            },
+            buildpacks: self.json("buildpacks")?,
             user: self.get("user")?,
             slug: self.parse_optional("slug")?,
             release: release.map(Version),
             started_at_s: self.get("started_at_s")?,
             finished_at_s: self.get("finished_at_s")?,
+            timings: timings(&self.json("timings_ms")?),
             output_path: PathBuf::from(output),
         })
     }
@@ -429,6 +436,23 @@ fn json_object<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let object: serde_json::Map<String, serde_json::Value> =
         pairs.map(|(key, value)| (key.to_owned(), value.into())).collect();
     serde_json::Value::Object(object).to_string()
+}
+
+/// Times of phases as kept on disk, milliseconds by name.
+pub(super) fn timings_text(timings: &[PhaseTime]) -> String {
+    let spent = |time: &PhaseTime| u64::try_from(time.spent.as_millis()).unwrap_or(u64::MAX);
+    let object: serde_json::Map<String, serde_json::Value> =
+        timings.iter().map(|time| (time.phase.as_str().to_owned(), spent(time).into())).collect();
+    serde_json::Value::Object(object).to_string()
+}
+
+/// Phases that are kept on disk; of one that nobody knows any more no time is told.
+fn timings(kept: &BTreeMap<String, u64>) -> Vec<PhaseTime> {
+    let time = |phase: BuildPhase| {
+        let spent = Duration::from_millis(*kept.get(phase.as_str())?);
+        Some(PhaseTime { phase, spent })
+    };
+    BuildPhase::ALL.into_iter().filter_map(time).collect()
 }
 
 /// A number as SQLite keeps it.

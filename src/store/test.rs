@@ -9,8 +9,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, AppName, BuildStatus, Bytes, ConfigVars, Drain, DynoId, DynoSize, Formation, FormationEntry,
-    Job, Overlap, ProcessType, ReleaseStatus, RunState, Slug, SlugDigest, StackName, Version,
+    App, AppId, AppName, BuildPhase, BuildSource, BuildStatus, Bytes, ConfigVars, Drain, DynoId, DynoSize,
+    Formation, FormationEntry, Job, Overlap, PhaseTime, ProcessType, ReleaseStatus, RunState, Slug,
+    SlugDigest, StackName, Version,
 };
 use crate::store::{
     AppChange, BuildEnd, NewApp, NewBuild, NewJob, NewRelease, NewRun, PhaseEnd, Store, StoreError,
@@ -210,12 +211,25 @@ async fn builds_end_and_those_left_unfinished_fail() {
         id: Uuid::new_v4(),
         app: app.id,
         commit: Some("1a2b3c4d".to_owned()),
+        source: BuildSource {
+            url: Some("https://example.com/a.tgz".to_owned()),
+            checksum: Some(format!("SHA256:{}", "ab".repeat(32)).parse().unwrap()),
+            description: None,
+        },
+        buildpacks: Vec::new(),
         user: "me".to_owned(),
         output_path: PathBuf::from("/lib/builds/x"),
     };
     let (first, second) =
         (store.create_build(start()).await.unwrap(), store.create_build(start()).await.unwrap());
-    let end = BuildEnd::Succeeded { slug: slug('a').digest, release: Version(3) };
+    let timings = vec![PhaseTime { phase: BuildPhase::Compile, spent: Duration::from_millis(1500) }];
+    let buildpacks = vec!["heroku/go".to_owned()];
+    let end = BuildEnd::Succeeded {
+        slug: slug('a').digest,
+        release: Version(3),
+        buildpacks: buildpacks.clone(),
+        timings: timings.clone(),
+    };
     store.finish_build(first.id, end).await.unwrap();
     assert_eq!(store.fail_unfinished_builds().await.unwrap(), 1);
     let builds = store.builds(app.id).await.unwrap();
@@ -224,6 +238,9 @@ async fn builds_end_and_those_left_unfinished_fail() {
         fates,
         [(second.id, BuildStatus::Failed, None), (first.id, BuildStatus::Succeeded, Some(Version(3)))]
     );
+    assert_eq!((&builds[1].timings, &builds[1].buildpacks), (&timings, &buildpacks));
+    assert_eq!(builds[1].source, start().source);
+    assert!(builds[0].timings.is_empty() && builds[0].buildpacks.is_empty());
     let absent = store.finish_build(Uuid::new_v4(), BuildEnd::Failed).await;
     assert!(matches!(absent, Err(StoreError::NoSuchBuild(_))));
 }

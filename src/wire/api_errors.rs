@@ -10,10 +10,7 @@ pub use error_id::ErrorId;
 pub use missing::Missing;
 
 use crate::domain::{
-    AppName, AppNameError, AppRight, Authorization, CadenceError, CertificateError, ConfigVarsError,
-    CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job,
-    MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError,
-    QuantityChangeError, RoutingError, Scope, SecretError, SniEndpoint, SshKey, StackName,
+    AppName, AppNameError, AppRight, Authorization, BuildStatus, CadenceError, CertificateError, ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError, QuantityChangeError, RoutingError, Scope, SecretError, SniEndpoint, SourceUrlError, SshKey, StackName,
     UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight, UnknownScope, UnknownSize,
     UnknownStage, Version, Webhook, WebhookUrlError,
 };
@@ -388,6 +385,33 @@ pub enum Refusal {
         "The source is larger than 1 GB unpacked. Remove what the app does not need from the repository."
     )]
     SourceTooLarge,
+    /// No place of a source.
+    #[error("Invalid source URL: {0}.")]
+    SourceUrl(#[source] SourceUrlError),
+    /// No checksum.
+    #[error("Invalid checksum: {0}.")]
+    Checksum(#[source] ChecksumError),
+    /// A source of which too much is said.
+    #[error("The version of a source and its description have at most {limit} characters.")]
+    SourceSaid {
+        /// The most characters.
+        limit: usize,
+    },
+    /// A source is sent once.
+    #[error("That source was sent already: ask for another with POST /sources.")]
+    SourceSent,
+    /// More buildpacks than a build may have.
+    #[error("A build has at most {limit} buildpacks.")]
+    TooManyBuildpacks {
+        /// The most.
+        limit: usize,
+    },
+    /// A build that has ended.
+    #[error("The build does not run any more: it has {}.", .0.as_str())]
+    BuildOver(BuildStatus),
+    /// A build that has made its slug.
+    #[error("The build has made its slug, which is being released: roll back when it is.")]
+    BuildReleases,
     /// No room to receive a source.
     #[error("The node's disk is full. Make room, then push again.")]
     DiskFull,
@@ -494,9 +518,20 @@ impl Refusal {
             | Self::ProcessType(_)
             | Self::StackNotBuilt(_)
             | Self::SourceTooLarge
+            | Self::SourceUrl(_)
+            | Self::Checksum(_)
+            | Self::SourceSaid { .. }
+            | Self::TooManyBuildpacks { .. }
             | Self::ReleaseSource => ErrorId::InvalidParams,
-            Self::BuildRunning(_) | Self::ReleasePending { .. } | Self::NotAttachable(_) => ErrorId::Conflict,
-            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing => ErrorId::Unavailable,
+            Self::BuildRunning(_)
+            | Self::BuildOver(_)
+            | Self::BuildReleases
+            | Self::SourceSent
+            | Self::ReleasePending { .. }
+            | Self::NotAttachable(_) => ErrorId::Conflict,
+            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing => {
+                ErrorId::Unavailable
+            }
         }
     }
 

@@ -258,6 +258,18 @@ pub fn bad_source() -> Vec<String> {
     refused("Push rejected, Failed decompressing source code.")
 }
 
+/// The source that was named is not here; `reason` is one clause.
+#[must_use]
+pub fn source_not_fetched(reason: &str) -> Vec<String> {
+    refused(&format!("Push rejected, the source cannot be fetched: {reason}."))
+}
+
+/// `user` has had the build end.
+#[must_use]
+pub fn cancelled(user: &str) -> Vec<String> {
+    refused(&format!("Push rejected, the build was cancelled by {user}."))
+}
+
 /// The build took longer than `limit_s` seconds and was ended.
 #[must_use]
 pub fn timed_out(limit_s: u64) -> Vec<String> {
@@ -476,6 +488,8 @@ mod test {
             not_compatible("heroku/nodejs"),
             compile_failed("Python"),
             bad_source(),
+            source_not_fetched("its server answers 404"),
+            cancelled("me@example.com"),
             timed_out(25 * 60),
             timed_out(3),
             out_of_memory(Bytes::mib(2560)),

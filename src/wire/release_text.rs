@@ -14,11 +14,11 @@ pub const ENABLE_LOGPLEX: &str = "Enable Logplex";
 /// Why nothing came of a promotion on an app whose release command has failed.
 pub const COMMAND_FAILED: &str = "The release command failed: see `dyno releases:output`.";
 
-/// A deploy of `commit`: `Deploy 1a2b3c4d`.
+/// A deploy of `commit`: `Deploy 1a2b3c4d`; `Deploy` where nobody says of what.
 #[must_use]
 pub fn deploy(commit: &str) -> String {
     let short: String = commit.chars().take(COMMIT_CHARS).collect();
-    format!("Deploy {short}")
+    format!("Deploy {short}").trim_end().to_owned()
 }
 
 /// A change of config vars: `Set FOO, BAR config vars`, `Remove FOO config vars`, or both in one sentence.
@@ -58,6 +58,7 @@ mod test {
     fn descriptions_read_as_published() {
         assert_eq!(deploy("1a2b3c4d5e6f"), "Deploy 1a2b3c4d");
         assert_eq!(deploy("abc"), "Deploy abc");
+        assert_eq!(deploy(""), "Deploy");
         assert_eq!(config_change(&["FOO", "BAR"], &[]), "Set FOO, BAR config vars");
         assert_eq!(config_change(&[], &["FOO"]), "Remove FOO config vars");
         assert_eq!(config_change(&["A"], &["B"]), "Set A and remove B config vars");

@@ -702,6 +702,30 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     ("builds", &[&["builds", "-a", "example"], &["builds", "-a", "bare"]]),
+    ("builds:info", &[&["builds:info", "missing", "-a", "example"], &["builds:info", "-a", "bare"]]),
+    (
+        "builds:output",
+        &[
+            &["builds:output", "-a", "example"],
+            &["builds:output", "missing", "-a", "example"],
+            &["builds:output", "-a", "bare"],
+        ],
+    ),
+    ("builds:cancel", &[&["builds:cancel", "-a", "example"], &["builds:cancel", "missing", "-a", "example"]]),
+    (
+        "builds:cache:purge",
+        &[&["builds:cache:purge", "-a", "example"], &["builds:cache:purge", "-a", "nothing"]],
+    ),
+    (
+        "deploy",
+        &[
+            &["deploy", "run", "-a", "bare", "--version-name", "first"],
+            &["deploy", "missing", "-a", "bare"],
+            &["deploy", "run", "--source-url", "https://example.com/", "-a", "bare"],
+            &["deploy", "--source-url", "file:///etc/passwd", "-a", "bare"],
+            &["deploy", "run", "-a", "nothing"],
+        ],
+    ),
     ("stack", &[&["stack", "-a", "example"]]),
     (
         "stack:set",

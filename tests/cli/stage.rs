@@ -179,7 +179,12 @@ impl Builder for FakeBuilder {
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: vec!["heroku/python".to_owned()] })
+            Ok(Built {
+                slug,
+                stack_version: "1".to_owned(),
+                buildpacks: vec!["heroku/python".to_owned()],
+                timings: Vec::new(),
+            })
         })
     }
 
@@ -227,6 +232,7 @@ impl Stage {
             ssh_address: Some("127.0.0.1:5022".parse().unwrap()),
             default_stack: StackName::default(),
             release_timeout_s: 3600,
+            source_reach: flows::Reach::Public,
             quotas: flows::Quotas::default(),
         };
         std::fs::write(lib.join("token"), TOKEN).unwrap();

@@ -40,6 +40,56 @@ fn a_second_push_builds_on_the_first() {
     a_websocket_passes_the_router(&node);
 }
 
+#[test]
+fn a_directory_is_deployed_without_git() {
+    if !is_possible("a_directory_is_deployed_without_git") {
+        return;
+    }
+    let node = TestNode::start("deploy", 6);
+    node.ok(&["create", "sent"]);
+    let dir = example("python");
+    let said = node.ok(&["deploy", dir.to_str().unwrap(), "-a", "sent"]);
+    assert!(said.contains("Python app detected") && said.contains("Released v3"), "{said}");
+    eventually("the app answers", || node.get("sent", "/").0 == 200);
+    let builds: serde_json::Value =
+        serde_json::from_str(&node.ok(&["builds", "-a", "sent", "--json"])).unwrap();
+    let phases =
+        builds[0]["timings"].as_array().unwrap().iter().map(|timing| timing["phase"].as_str().unwrap());
+    let all = ["source", "prepare", "detect", "compile", "pack", "release"];
+    assert_eq!(phases.collect::<Vec<_>>(), all);
+    assert_eq!(node.ok(&["builds:output", "-a", "sent"]), said);
+
+    // As code hosts pack it: with gzip, all in one directory, which has one of its own name in it.
+    let files = node.root.join("nested");
+    fs::create_dir_all(files.join("top/top")).unwrap();
+    fs::write(files.join("top/index.html"), "from a nested archive").unwrap();
+    fs::write(files.join("top/top/page.html"), "deeper").unwrap();
+    fs::write(files.join("top/static.json"), "{\"root\": \".\"}").unwrap();
+    let archive = node.root.join("nested.tgz");
+    let tar =
+        std::process::Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&files).arg("top").status();
+    assert!(tar.unwrap().success());
+    let (_, place) = node.api("POST /sources", "", "");
+    let url = place["source_blob"]["put_url"].as_str().unwrap();
+    let url = format!("http://127.0.0.1:{}{}", node.git_port, &url[url.find("/sources/").unwrap()..]);
+    let sent = std::process::Command::new("curl").args(["-fsS", "-T"]).arg(&archive).arg(&url).status();
+    assert!(sent.unwrap().success());
+    node.ok(&["create", "nested"]);
+    let said = node.ok(&["deploy", "--source-url", &url, "-a", "nested"]);
+    assert!(said.contains("Released v3"), "{said}");
+    eventually("its page is served", || node.get("nested", "/").1.contains("from a nested archive"));
+    eventually("so is one below", || node.get("nested", "/top/page.html").1.contains("deeper"));
+    host_of_the_node_is_no_source(&node);
+}
+
+/// What a user names is fetched from the Internet alone.
+fn host_of_the_node_is_no_source(node: &TestNode) {
+    let url = format!("http://127.0.0.1:{}/", node.router_port);
+    let output = node.dyno(&["deploy", "--source-url", &url, "-a", "sent"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && said.contains("is not one of the public Internet"), "{said}");
+}
+
 /// RFC 6455: an upgrade, one masked text frame, and the answer of the app.
 fn a_websocket_passes_the_router(node: &TestNode) {
     eventually("the app answers", || node.get("lab", "/").0 == 200);

@@ -2,6 +2,7 @@
 //! its socket; only the builder and the dynos are stand-ins, so neither root nor a kernel's favour is needed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may say so by a panic")]
 
+mod builds;
 mod ssh;
 
 use std::net::SocketAddr;
@@ -102,7 +103,8 @@ impl Builder for FakeBuilder {
         Box::pin(async move {
             let tar = |member: &str| {
                 let source = order.source.to_str().unwrap();
-                Command::new("tar").args(["-xOf", source, member]).output().unwrap()
+                // Archivers disagree about whether a name begins with a dot.
+                Command::new("tar").args(["-xOf", source, "--no-anchored", member]).output().unwrap()
             };
             if tar("wait").status.success() {
                 tokio::time::sleep(std::time::Duration::from_secs(3)).await;
@@ -124,7 +126,7 @@ impl Builder for FakeBuilder {
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() })
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new(), timings: Vec::new() })
         })
     }
 
@@ -198,6 +200,7 @@ impl Stage {
             ssh_address: Some(ssh),
             default_stack: dyno::domain::StackName::default(),
             release_timeout_s: 3600,
+            source_reach: dyno::flows::Reach::Any,
             quotas: dyno::flows::Quotas::default(),
         };
         Node::new(parts, settings)

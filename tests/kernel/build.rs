@@ -12,7 +12,7 @@ use dyno::build::{
     self, BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, STORE_ID,
     Sandboxes, Sink,
 };
-use dyno::domain::{ConfigVars, StackName};
+use dyno::domain::{ArchiveRoot, ConfigVars, StackName};
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 use dyno::runtime::slots::Slots;
 use futures_util::future::BoxFuture;
@@ -84,6 +84,7 @@ impl Bench {
         let request = BuildRequest {
             id: Uuid::new_v4(),
             source: tar,
+            root: ArchiveRoot::Top,
             source_version: "0123abcd".into(),
             stack: stack.name.clone(),
             stack_compat: stack.compat.clone(),

@@ -147,7 +147,7 @@ impl Builder for CountingBuilder {
                 buildpack_description: None,
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() })
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new(), timings: Vec::new() })
         }
         .boxed()
     }
@@ -199,6 +199,7 @@ impl Stage {
             ssh_address: None,
             default_stack: StackName::default(),
             release_timeout_s: 3600,
+            source_reach: crate::flows::Reach::Any,
             quotas: Quotas::default(),
         };
         let node = Node::new(parts, settings);

@@ -30,6 +30,27 @@ impl Args {
     }
 }
 
+/// The build whose identity begins so, or the newest.
+pub(super) async fn named_or_newest(
+    context: &Context,
+    app: &str,
+    named: Option<&str>,
+) -> Result<Build, Failure> {
+    let builds: Vec<Build> = context.client.get(&format!("/apps/{app}/builds")).await?;
+    let Some(named) = named else {
+        let none = || Failure::Nothing(format!("{} has no builds.", shown_app(app)));
+        return builds.into_iter().next().ok_or_else(none);
+    };
+    let mut found = builds.into_iter().filter(|build| build.id.to_string().starts_with(named));
+    match (found.next(), found.next()) {
+        (Some(build), None) => Ok(build),
+        (Some(_), Some(_)) => Err(Failure::Usage(format!(
+            "Several builds begin with {named}: name one by more of its identity."
+        ))),
+        (None, _) => Err(Failure::Nothing(format!("Couldn't find the build {named}: see `dyno builds`."))),
+    }
+}
+
 fn rendered(app: &str, builds: &[Build], now: &Now) -> String {
     if builds.is_empty() {
         return format!("{} has no builds.\n", shown_app(app));

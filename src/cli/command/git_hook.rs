@@ -5,14 +5,11 @@ use std::io::BufRead as _;
 use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
-use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Incoming;
 use tokio::process::{Child, Command};
-use tokio_util::io::ReaderStream;
 
-use crate::cli::client::{RequestBody, next_chunk};
+use crate::cli::archive::body_of;
+use crate::cli::client::next_chunk;
 use crate::cli::failure::Failure;
 use crate::cli::{Context, output};
 use crate::wire::api::{PushStatus, PushVerdict, VERDICT_MARK};
@@ -22,8 +19,6 @@ use crate::wire::hook_text;
 const DEPLOYED: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
 /// What git calls the absence of a commit begins and ends with this digit alone.
 const NO_COMMIT_DIGIT: u8 = b'0';
-/// Bytes read from the archive at once.
-const ARCHIVE_CHUNK_BYTES: usize = 64 * 1024;
 
 /// Hand a push to the node (run by git)
 #[derive(Debug, clap::Args)]
@@ -115,7 +110,7 @@ async fn push(context: &Context, to: &Pushed, update: &Update) -> Result<PushSta
         let user = percent_encoding::utf8_percent_encode(user, percent_encoding::NON_ALPHANUMERIC);
         path.push_str(&format!("&user={user}"));
     }
-    let mut answer = context.client.push(&path, body_of(archive)?).await?;
+    let mut answer = context.client.push(&path, body_of(archive, "git archive")?).await?;
     transcript(&mut answer).await
 }
 
@@ -183,52 +178,6 @@ fn archive(commit: &str) -> Result<Child, Failure> {
         .kill_on_drop(true)
         .spawn()
         .map_err(Failure::local("run git archive"))
-}
-
-/// The archive as a body. An archiver that fails breaks the body, so that half a source is never built; one that is not
-/// read to its end is killed with the body.
-fn body_of(mut archive: Child) -> Result<RequestBody, Failure> {
-    let nothing = || std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-    let stdout = archive.stdout.take().ok_or_else(nothing).map_err(Failure::local("read the archive"))?;
-    let chunks = ReaderStream::with_capacity(stdout, ARCHIVE_CHUNK_BYTES);
-    let end = stream::once(async move {
-        match archive.wait().await {
-            Ok(status) if status.success() => Ok(Bytes::new()),
-            Ok(status) => Err(std::io::Error::other(format!("git archive failed ({status})"))),
-            Err(failed) => Err(failed),
-        }
-    });
-    let frames = chunks.chain(end).map(|chunk| chunk.map(Frame::data));
-    Ok(BodyExt::boxed(StreamBody::new(SyncStream::new(frames))))
-}
-
-use self::sync::SyncStream;
-
-/// A body must be `Sync`, which a stream that is only ever polled through `&mut` may claim.
-mod sync {
-    use std::pin::Pin;
-    use std::sync::Mutex;
-    use std::task::{Context, Poll};
-
-    use futures_util::Stream;
-
-    /// A stream behind a lock that is never contended.
-    pub(super) struct SyncStream<S>(Mutex<Pin<Box<S>>>);
-
-    impl<S> SyncStream<S> {
-        pub(super) fn new(stream: S) -> Self {
-            Self(Mutex::new(Box::pin(stream)))
-        }
-    }
-
-    impl<S: Stream> Stream for SyncStream<S> {
-        type Item = S::Item;
-
-        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-            let stream = self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-            stream.as_mut().poll_next(cx)
-        }
-    }
 }
 
 fn say(line: &str) {

@@ -16,7 +16,7 @@ use crate::daemon::builder::sandboxes;
 use crate::daemon::error::DaemonError;
 use crate::daemon::layers::StackLayers;
 use crate::daemon::local::place::Place;
-use crate::domain::{ConfigVars, ProcessType, SlugDigest};
+use crate::domain::{ArchiveRoot, ConfigVars, ProcessType, SlugDigest};
 use crate::local::{self, LocalError, Owner, Screen, Source};
 use crate::stack::Stack;
 use crate::sys::{clock, fs, lock};
@@ -179,6 +179,7 @@ fn request(node: &Config, place: &Place, stack: &Stack, build: &Build<'_>) -> Bu
     BuildRequest {
         id: Uuid::new_v4(),
         source: state.join(ARCHIVE),
+        root: ArchiveRoot::Top,
         source_version: SOURCE_VERSION.to_owned(),
         stack: stack.name.clone(),
         stack_compat: stack.compat.clone(),

@@ -21,6 +21,7 @@ mod routing;
 mod scheduler;
 mod slug;
 mod sni_endpoint;
+mod source;
 mod stack;
 mod truth;
 mod user;
@@ -34,7 +35,10 @@ pub use account::{Account, AccountFeature};
 pub use app::{App, CreateApp, StackBuild, UpdateApp};
 pub use app_feature::{AppFeature, UpdateAppFeature};
 pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED, UpdateAuthorization};
-pub use build::{Build, BuildpackInstallation, BuildpackRef, BuildpackUpdate, SourceBlob, UpdateBuildpacks};
+pub use build::{
+    Build, BuildLine, BuildRef, BuildResult, BuildTiming, BuildpackInstallation, BuildpackRef,
+    BuildpackUpdate, CreateBuild, NewBuildpack, NewSourceBlob, SourceBlob, UpdateBuildpacks,
+};
 pub use catalog::{DynoSize, Provider, Region};
 pub use death::{Death, DeathCall, DeathMemory, DeathPressure, DeathTasks, Diagnosis};
 pub use domain::{CreateDomain, CreateKey, Domain, Key};
@@ -53,6 +57,7 @@ pub use routing::RoutingSetting;
 pub use scheduler::{CreateJob, Job, JobRun};
 pub use slug::Slug;
 pub use sni_endpoint::{CreateSniEndpoint, SniEndpoint, SslCert, UpdateDomain};
+pub use source::{SOURCE_USER_AGENT, Source, SourcePlace};
 pub use stack::Stack;
 pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
 pub use webhook::{

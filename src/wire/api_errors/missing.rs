@@ -13,6 +13,8 @@ pub enum Missing {
     Collaborator,
     /// A build.
     Build,
+    /// The output of a build.
+    BuildOutput,
     /// An app's place in a pipeline, of an app that is in none.
     Coupling,
     /// A delivery to a webhook.
@@ -49,6 +51,8 @@ pub enum Missing {
     ReleaseOutput,
     /// The session of a log-in, which tokens do without.
     Session,
+    /// A source that clients send, or one that has expired.
+    Source,
     /// A slug that no release of the app has.
     Slug,
     /// A stack, as it was named.
@@ -73,7 +77,7 @@ impl Missing {
             Self::App => Some("app"),
             Self::Authorization => Some("authorization"),
             Self::Collaborator => Some("collaborator"),
-            Self::Build => Some("build"),
+            Self::Build | Self::BuildOutput => Some("build"),
             Self::Coupling | Self::PlaceInPipeline => Some("pipeline_coupling"),
             Self::Delivery => Some("app_webhook_delivery"),
             Self::Domain => Some("domain"),
@@ -90,6 +94,7 @@ impl Missing {
             Self::Region(_) => Some("region"),
             Self::Release | Self::ReleaseOutput => Some("release"),
             Self::Slug => Some("slug"),
+            Self::Source => Some("source"),
             Self::SniEndpoint => Some("sni_endpoint"),
             Self::Stack(_) => Some("stack"),
             Self::User(_) => Some("user"),
@@ -107,6 +112,7 @@ impl fmt::Display for Missing {
             Self::Authorization => f.write_str("Couldn't find that authorization."),
             Self::Collaborator => f.write_str("Couldn't find that collaborator."),
             Self::Build => f.write_str("Couldn't find that build."),
+            Self::BuildOutput => f.write_str("Couldn't find the output of a build."),
             Self::Coupling => f.write_str("The app is in no pipeline."),
             Self::Delivery => f.write_str("Couldn't find that delivery."),
             Self::Domain => f.write_str("Couldn't find that domain name."),
@@ -126,6 +132,7 @@ impl fmt::Display for Missing {
             Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
             Self::Session => f.write_str("Couldn't find that session."),
             Self::Slug => f.write_str("Couldn't find that slug."),
+            Self::Source => f.write_str("Couldn't find that source, or it has expired."),
             Self::SniEndpoint => f.write_str("Couldn't find that SSL certificate."),
             Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
             Self::User(name) => write!(f, "Couldn't find that user ({name})."),

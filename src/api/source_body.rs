@@ -1,0 +1,58 @@
+//! A body that is a source, on its way into a file: bounded in length and time.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
+use futures_util::StreamExt as _;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::api::error::ApiError;
+use crate::flows::{RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
+use crate::wire::api_errors::Refusal;
+
+/// Writes a source to a new file at `path`. What a broken or too large one leaves there is the caller's to remove.
+pub(super) async fn write(path: &Path, body: &mut BodyDataStream) -> Result<(), ApiError> {
+    let time = Duration::from_secs(RECEIVE_TIMEOUT_S);
+    let late = || Refusal::BadRequest(format!("The source did not arrive within {RECEIVE_TIMEOUT_S} s."));
+    tokio::time::timeout(time, copy(path, body)).await.map_err(|_| late())?
+}
+
+async fn copy(path: &Path, body: &mut BodyDataStream) -> Result<(), ApiError> {
+    if let Some(dir) = path.parent() {
+        tokio::fs::create_dir_all(dir).await.map_err(ApiError::fault("make the folder of sources"))?;
+    }
+    let mut file = tokio::fs::File::create(path).await.map_err(ApiError::fault("keep the source"))?;
+    let mut bytes = 0;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|_| Refusal::BadRequest("The source ended early.".to_owned()))?;
+        bytes += chunk.len() as u64;
+        if bytes > SOURCE_BYTES_MAX {
+            return Err(Refusal::SourceTooLarge.into());
+        }
+        file.write_all(&chunk).await.map_err(full_disk)?;
+    }
+    file.flush().await.map_err(full_disk)
+}
+
+/// A full disk is told apart: whoever pushes can do something about it.
+fn full_disk(error: io::Error) -> ApiError {
+    if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return Refusal::DiskFull.into();
+    }
+    ApiError::fault("keep the source")(error)
+}
+
+/// Reads what is left of a body, within the bounds of a good one: a client that still sends does not read why it should stop.
+pub(super) async fn drain(mut body: BodyDataStream) {
+    let rest = async {
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = body.next().await
+            && bytes <= SOURCE_BYTES_MAX
+        {
+            bytes += chunk.len() as u64;
+        }
+    };
+    let _told_anyhow = tokio::time::timeout(Duration::from_secs(RECEIVE_TIMEOUT_S), rest).await;
+}

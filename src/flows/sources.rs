@@ -1,0 +1,207 @@
+//! Sources that clients send before they ask for a build of them: each has a name that nobody can guess, is sent once, and is
+//! gone after an hour or with the process.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use crate::domain::SourceUrl;
+use crate::flows::Node;
+use crate::flows::access::Actor;
+use crate::flows::error::FlowError;
+use crate::wire::api_errors::{Missing, Refusal};
+
+/// The largest source, unpacked, bytes (platform reference 3.2); an archive is never larger than what it holds by much.
+pub const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// How long a source may take to arrive, seconds.
+pub const RECEIVE_TIMEOUT_S: u64 = 600;
+
+/// How long a source may be asked for after its name was made, seconds (platform reference 7.3).
+const AGE_MAX_S: u64 = 3600;
+
+/// The most sources of one user; a further one takes the place of the oldest.
+const PER_USER_MAX: usize = 32;
+
+/// What is before the name of a source in the paths of its URLs.
+const PATH: &str = "/sources/";
+
+/// The sources of this process.
+#[derive(Default)]
+pub(super) struct Sources(Mutex<HashMap<Uuid, Entry>>);
+
+struct Entry {
+    user: String,
+    since: Instant,
+    stage: Stage,
+}
+
+/// How far a source has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Named,
+    Arriving,
+    Here,
+}
+
+// === impl Sources ===
+
+impl Sources {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Uuid, Entry>) -> T) -> T {
+        // A map cannot be left half changed by a panic.
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes a name in, and tells which others are to go for it.
+    fn add(&self, id: Uuid, user: &str) -> Vec<Uuid> {
+        self.with(|all| {
+            let own = all.iter().filter(|(_, entry)| entry.user == user && entry.stage != Stage::Arriving);
+            let mut own: Vec<_> = own.map(|(id, entry)| (entry.since, *id)).collect();
+            own.sort_unstable();
+            let excess = (own.len() + 1).saturating_sub(PER_USER_MAX);
+            let gone: Vec<Uuid> = own.into_iter().take(excess).map(|(_, id)| id).collect();
+            for id in &gone {
+                all.remove(id);
+            }
+            all.insert(id, Entry { user: user.to_owned(), since: Instant::now(), stage: Stage::Named });
+            gone
+        })
+    }
+
+    fn is_here(&self, id: Uuid) -> bool {
+        self.with(|all| all.get(&id).is_some_and(|entry| entry.stage == Stage::Here))
+    }
+}
+
+/// The file of a source.
+fn file(node: &Node, id: Uuid) -> PathBuf {
+    node.settings().sources_dir().join(format!("{id}.upload"))
+}
+
+fn forget(node: &Node, id: Uuid) {
+    node.sources().with(|all| all.remove(&id));
+    match std::fs::remove_file(file(node, id)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(source = %id, %error, "a source that nobody needs stays until the next start");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Names a source that is to be sent, and the path at which it is sent and fetched.
+#[must_use]
+pub fn new_source(node: &Node, actor: &Actor) -> String {
+    let id = Uuid::new_v4();
+    for gone in node.sources().add(id, &actor.0) {
+        forget(node, gone);
+    }
+    let node = node.clone();
+    // It ends with the process, and so do its sources.
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(AGE_MAX_S)).await;
+        forget(&node, id);
+    });
+    format!("{PATH}{id}")
+}
+
+/// A source that arrives; one that is not told to be whole is forgotten.
+pub struct ArrivingSource {
+    node: Node,
+    id: Uuid,
+    is_whole: bool,
+}
+
+/// Takes the right to send a source, which there is once.
+///
+/// # Errors
+/// There is no such name, or its source was sent already.
+pub fn begin_source(node: &Node, id: Uuid) -> Result<ArrivingSource, FlowError> {
+    node.sources().with(|all| match all.get_mut(&id) {
+        Some(entry) if entry.stage == Stage::Named => {
+            entry.stage = Stage::Arriving;
+            Ok(())
+        }
+        Some(_) => Err(Refusal::SourceSent),
+        None => Err(Refusal::NotFound(Missing::Source)),
+    })?;
+    Ok(ArrivingSource { node: node.clone(), id, is_whole: false })
+}
+
+/// The archive of a source that was sent.
+///
+/// # Errors
+/// There is none.
+pub fn source_file(node: &Node, id: Uuid) -> Result<PathBuf, FlowError> {
+    if node.sources().is_here(id) {
+        Ok(file(node, id))
+    } else {
+        Err(Refusal::NotFound(Missing::Source).into())
+    }
+}
+
+/// Which source of this node's own a URL names, wherever the node is reached: nobody else knows its name.
+pub(super) fn own(node: &Node, url: &SourceUrl) -> Option<Uuid> {
+    let id = url.parts().path.strip_prefix(PATH)?.parse().ok()?;
+    node.sources().is_here(id).then_some(id)
+}
+
+/// Gives a source that was sent another name, which is its new user's alone.
+pub(super) fn take(node: &Node, id: Uuid, to: &Path) -> io::Result<()> {
+    std::fs::hard_link(file(node, id), to)
+}
+
+// === impl ArrivingSource ===
+
+impl ArrivingSource {
+    /// The file that it is written to.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        file(&self.node, self.id)
+    }
+
+    /// All of it is there.
+    pub fn is_whole(mut self) {
+        self.is_whole = true;
+        self.node.sources().with(|all| all.get_mut(&self.id).map(|entry| entry.stage = Stage::Here));
+    }
+}
+
+impl Drop for ArrivingSource {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            forget(&self.node, self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn one_users_sources_are_bounded_and_push_out_nobody_elses(users in proptest::collection::vec(0u8..3, 0..150)) {
+            let sources = Sources::default();
+            let mut last = None;
+            for user in &users {
+                let id = Uuid::new_v4();
+                for gone in sources.add(id, &user.to_string()) {
+                    prop_assert!(gone != id);
+                }
+                last = Some(id);
+            }
+            for user in 0u8..3 {
+                let added = users.iter().filter(|added| **added == user).count();
+                let kept = sources.with(|all| all.values().filter(|e| e.user == user.to_string()).count());
+                prop_assert_eq!(kept, added.min(PER_USER_MAX));
+            }
+            prop_assert!(last.is_none_or(|last| sources.with(|all| all.contains_key(&last))));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Builds of sources that are sent or fetched, without git.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Stage, TOKEN, err, out};
+
+impl Stage {
+    /// A directory with these files.
+    fn directory(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+        let at = self.dir.path().join(name);
+        std::fs::create_dir(&at).unwrap();
+        for (file, text) in files {
+            std::fs::write(at.join(file), text).unwrap();
+        }
+        at
+    }
+
+    /// One request over TCP with these further headers: status and body.
+    async fn http(&self, line: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.git).await.unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Who is refused early may not be read to the end.
+        let _refused = stream.write_all(body).await;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let at = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
+        (status, answer.split_off(at + 4))
+    }
+
+    /// A place for a source, and its path.
+    async fn place(&self) -> (String, String) {
+        let made = self.api("/sources", "").await;
+        assert_eq!(made["source_blob"]["get_url"], made["source_blob"]["put_url"]);
+        let url = made["source_blob"]["put_url"].as_str().unwrap().to_owned();
+        let path = url[url.find("/sources/").unwrap()..].to_owned();
+        (url, path)
+    }
+
+    /// The app's newest build, once it has ended.
+    async fn ended(&self, app: &str) -> serde_json::Value {
+        for _ in 0..500 {
+            let builds = self.dyno(&["builds", "-a", app, "--json"]).await;
+            let builds: serde_json::Value = serde_json::from_slice(&builds.stdout).unwrap();
+            if builds[0]["status"] != "pending" {
+                return builds[0].clone();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the build of {app} does not end");
+    }
+}
+
+/// An archive with gzip, all in one directory as code hosts pack it where `top` names one.
+async fn tgz(dir: &Path, top: Option<&str>) -> Vec<u8> {
+    let mut tar = tokio::process::Command::new("tar");
+    tar.arg("-C").arg(dir.parent().unwrap()).args(["-czf", "-"]);
+    let name = dir.file_name().unwrap().to_str().unwrap();
+    match top {
+        Some(top) => tar.arg(format!("--transform=s,^{name},{top},")).arg(name),
+        None => tar.arg("-C").arg(dir).arg("."),
+    };
+    let output = tar.output().await.unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+    output.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_deployed_and_its_build_told() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let dir = stage.directory("src", &[("Procfile", "web: serve\n")]);
+    let dir = dir.to_str().unwrap();
+    let deployed = stage.dyno(&["deploy", dir, "-a", "example", "--version-name", "v1.2"]).await;
+    assert!(deployed.status.success(), "{}", err(&deployed));
+    let shown = out(&deployed);
+    assert!(shown.contains("-----> It builds\n") && shown.contains("Released v3\n"), "{shown}");
+    assert_eq!(out(&stage.dyno(&["builds:output", "-a", "example"]).await), shown, "it is kept");
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    assert_eq!(stage.dynos.of(app.id).unwrap().release.description, "Deploy v1.2");
+    let build = stage.ended("example").await;
+    assert_eq!((&build["status"], &build["source_blob"]["version"]), (&"succeeded".into(), &"v1.2".into()));
+    assert_eq!(build["timings"].as_array().unwrap().len(), 2, "the source and the release: {build}");
+    let id = build["id"].as_str().unwrap();
+    let info = out(&stage.dyno(&["builds:info", &id[..8], "-a", "example"]).await);
+    assert!(info.contains(&format!("=== Build {id}")) && info.contains("Status:  succeeded"), "{info}");
+    let result = stage
+        .http(
+            &format!("GET /apps/example/builds/{id}/result"),
+            &format!("Authorization: Bearer {TOKEN}\r\nAccept: application/vnd.heroku+json; version=3\r\n"),
+            b"",
+        )
+        .await;
+    let result: serde_json::Value = serde_json::from_slice(&result.1).unwrap();
+    assert_eq!((&result["exit_code"], &result["build"]["id"]), (&0.into(), &build["id"]));
+    let lines = result["lines"].as_array().unwrap().iter().map(|line| line["line"].as_str().unwrap());
+    assert_eq!(lines.collect::<String>(), shown);
+    assert_eq!(
+        std::fs::read_dir(stage.dir.path().join("lib/sources")).unwrap().count(),
+        1,
+        "the upload alone"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deploy_that_does_not_build_fails_and_makes_no_release() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let dir = stage.directory("src", &[("README", "nothing")]);
+    let deployed = stage.dyno(&["deploy", dir.to_str().unwrap(), "-a", "example"]).await;
+    assert_eq!(deployed.status.code(), Some(1));
+    assert!(out(&deployed).contains("No Procfile, no app."), "{}", out(&deployed));
+    assert!(err(&deployed).contains("The build failed. See `dyno builds:output "), "{}", err(&deployed));
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    assert_eq!(stage.dynos.of(app.id).unwrap().release.version.0, 2);
+    let missing = stage.dyno(&["deploy", "nowhere", "-a", "example"]).await;
+    assert!(err(&missing).contains("nowhere is no directory."), "{}", err(&missing));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_is_sent_once_by_whoever_knows_its_name() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let archive = tgz(&stage.directory("src", &[("Procfile", "web: serve\n")]), None).await;
+    let (url, path) = stage.place().await;
+    assert_eq!(stage.http(&format!("GET {path}"), "", b"").await.0, 404, "nothing is there yet");
+    assert_eq!(stage.http(&format!("PUT {path}"), "", &archive).await.0, 200);
+    assert_eq!(stage.http(&format!("PUT {path}"), "", b"another").await.0, 409);
+    assert_eq!(stage.http(&format!("GET {path}"), "", b"").await, (200, archive.clone()));
+    for unknown in ["/sources/x", "/sources/00000000-0000-0000-0000-000000000000"] {
+        assert_eq!(stage.http(&format!("PUT {unknown}"), "", b"x").await.0, 404);
+    }
+    assert_eq!(stage.http("POST /sources", "", b"").await.0, 401, "a name is for users");
+
+    let wrong = format!(r#"{{"source_blob":{{"url":"{url}","checksum":"SHA256:{}"}}}}"#, "0".repeat(64));
+    assert_eq!(stage.api("/apps/example/builds", &wrong).await["status"], "pending");
+    assert_eq!(stage.ended("example").await["status"], "failed");
+    let said = out(&stage.dyno(&["builds:output", "-a", "example"]).await);
+    assert!(said.contains("it does not have the checksum that was named"), "{said}");
+    use sha2::Digest as _;
+    let digest = hex::encode(sha2::Sha256::digest(&archive));
+    let right = format!(r#"{{"source_blob":{{"url":"{url}","checksum":"SHA256:{digest}"}}}}"#);
+    stage.api("/apps/example/builds", &right).await;
+    let build = stage.ended("example").await;
+    assert_eq!(build["status"], "succeeded", "{build}");
+    assert_eq!(build["source_blob"]["url"], "", "a name that opens a door is shown to nobody");
+    for (body, told) in [
+        (r#"{"source_blob":{"url":"file:///etc/passwd"}}"#, "Invalid source URL"),
+        (r#"{"source_blob":{"url":"http://example.com/","checksum":"MD5:x"}}"#, "Invalid checksum"),
+        (r#"{"source_blob":{"url":"http://example.com/"},"buildpacks":[{}]}"#, "A buildpack has a"),
+        (r#"{"source_blob":{}}"#, "url"),
+    ] {
+        let refused = stage.api("/apps/example/builds", body).await;
+        assert!(refused["message"].as_str().unwrap().contains(told), "{body}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_fetched_from_where_it_is() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let archive = tgz(&stage.directory("src", &[("Procfile", "web: serve\n")]), None).await;
+    let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/a.tgz?token=secret", host.local_addr().unwrap());
+    tokio::spawn(async move {
+        for status in ["200 OK", "403 Forbidden"] {
+            let (mut stream, _) = host.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut head).await.unwrap();
+            }
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", archive.len());
+            stream.write_all(&[head.as_bytes(), &archive].concat()).await.unwrap();
+        }
+    });
+    let deployed = stage.dyno(&["deploy", "--source-url", &url, "-a", "example"]).await;
+    assert!(deployed.status.success(), "{}", err(&deployed));
+    let build = stage.ended("example").await.to_string();
+    assert!(build.contains("/a.tgz") && !build.contains("secret"), "{build}");
+    let refused = stage.dyno(&["deploy", "--source-url", &url, "-a", "example"]).await;
+    assert!(out(&refused).contains("cannot be fetched: its server answers 403."), "{}", out(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_is_cancelled_and_changes_nothing() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let none = stage.dyno(&["builds:cancel", "-a", "example"]).await;
+    assert!(err(&none).contains("has no builds"), "{}", err(&none));
+    let slow = stage.directory("slow", &[("Procfile", "web: serve\n"), ("wait", "")]);
+    let args = ["deploy", slow.to_str().unwrap(), "-a", "example"];
+    let cancel = async {
+        loop {
+            let cancelled = stage.dyno(&["builds:cancel", "-a", "example"]).await;
+            if cancelled.status.success() {
+                return cancelled;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let (deployed, cancelled) = tokio::join!(stage.dyno(&args), cancel);
+    assert!(err(&cancelled).ends_with("... done\n"), "{}", err(&cancelled));
+    assert_eq!(deployed.status.code(), Some(1));
+    let said = out(&deployed);
+    assert!(said.contains("the build was cancelled by me@example.com."), "{said}");
+    assert_eq!(stage.ended("example").await["status"], "failed");
+    let again = stage.dyno(&["builds:cancel", "-a", "example"]).await;
+    assert!(err(&again).contains("The build does not run any more: it has failed."), "{}", err(&again));
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    assert_eq!(stage.dynos.of(app.id).unwrap().release.version.0, 2);
+    let purged = stage.dyno(&["builds:cache:purge", "-a", "example"]).await;
+    assert!(purged.status.success(), "the app can be built again: {}", err(&purged));
+}
