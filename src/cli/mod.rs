@@ -205,6 +205,8 @@ enum Command {
     BuildsCachePurge(command::builds_cancel::PurgeArgs),
     #[command(name = "deploy", visible_alias = "builds:create")]
     Deploy(command::deploy::Args),
+    #[command(name = "sync")]
+    Sync(command::sync::Args),
     #[command(name = "stack")]
     Stack(command::stack::Args),
     #[command(name = "stack:set")]
@@ -439,6 +441,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::BuildsCancel(args) => args.run(&context).await.map(done),
         Command::BuildsCachePurge(args) => args.run(&context).await.map(done),
         Command::Deploy(args) => args.run(&context).await.map(done),
+        Command::Sync(args) => args.run(&context).await.map(done),
         Command::Stack(args) => args.run(&context).await.map(done),
         Command::StackSet(args) => args.run(&context).await.map(done),
         Command::Stacks(args) => args.run(&context).await.map(done),

@@ -22,6 +22,7 @@ mod pipeline;
 mod process_type;
 mod reachable;
 mod release;
+mod repository;
 mod route_table;
 mod routing;
 mod size;
@@ -56,6 +57,7 @@ pub use pipeline::{
 pub use process_type::{ProcessType, ProcessTypeError};
 pub use reachable::is_public;
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
+pub use repository::{Branch, BranchError, Deploys, RepositoryLink, RepositoryUrl, RepositoryUrlError};
 pub use route_table::{Affinity, Backend, Choice, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};

@@ -22,6 +22,7 @@ mod pipelines;
 mod promotions;
 mod record;
 mod releases;
+mod repositories;
 mod routing;
 mod sni_endpoints;
 mod ssh_keys;

@@ -30,5 +30,6 @@ pub mod seccomp;
 pub mod socket;
 pub mod terminal;
 pub mod tree;
+pub mod tree_watch;
 pub mod tty;
 pub mod watch;

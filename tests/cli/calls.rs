@@ -726,6 +726,14 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["deploy", "run", "-a", "nothing"],
         ],
     ),
+    (
+        "sync",
+        &[
+            &["sync", "missing", "-a", "bare"],
+            &["sync", "run", "--settle", "0", "-a", "bare"],
+            &["sync", "run", "--now", "-a", "nothing"],
+        ],
+    ),
     ("stack", &[&["stack", "-a", "example"]]),
     (
         "stack:set",

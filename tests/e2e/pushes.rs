@@ -71,7 +71,10 @@ fn a_directory_is_deployed_without_git() {
     assert!(tar.unwrap().success());
     let (_, place) = node.api("POST /sources", "", "");
     let url = place["source_blob"]["put_url"].as_str().unwrap();
-    let url = format!("http://127.0.0.1:{}{}", node.git_port, &url[url.find("/sources/").unwrap()..]);
+    // Over the socket the node is named without its port.
+    let (_, app) = node.api("GET /apps/sent", "", "");
+    let base = app["git_url"].as_str().unwrap().strip_suffix("/sent.git").unwrap().to_owned();
+    let url = format!("{base}{}", &url[url.find("/sources/").unwrap()..]);
     let sent = std::process::Command::new("curl").args(["-fsS", "-T"]).arg(&archive).arg(&url).status();
     assert!(sent.unwrap().success());
     node.ok(&["create", "nested"]);

@@ -219,3 +219,49 @@ async fn a_build_is_cancelled_and_changes_nothing() {
     let purged = stage.dyno(&["builds:cache:purge", "-a", "example"]).await;
     assert!(purged.status.success(), "the app can be built again: {}", err(&purged));
 }
+
+/// Waits until the app runs this release.
+async fn runs(stage: &Stage, app: &str, version: u64) {
+    let app = dyno::flows::find(&stage.node, app).await.unwrap();
+    for _ in 0..1000 {
+        if stage.dynos.of(app.id).unwrap().release.version.0 == version {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("v{version} of {} does not come", app.name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_deployed_whenever_it_has_changed() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let dir = stage.directory("src", &[("Procfile", "web: serve\n")]);
+    std::fs::create_dir(dir.join(".git")).unwrap();
+    let mut sync = tokio::process::Command::new(env!("CARGO_BIN_EXE_dyno"));
+    sync.args(["sync", "--now", "--settle", "1", "-a", "example"]).arg(&dir).env_clear();
+    sync.env("DYNO_SOCKET", stage.dir.path().join("api.sock")).env("PATH", std::env::var_os("PATH").unwrap());
+    sync.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+    let sync = sync.spawn().unwrap();
+    let pid = rustix::process::Pid::from_raw(sync.id().unwrap().try_into().unwrap()).unwrap();
+    runs(&stage, "example", 3).await;
+    // One that does not build is told, and the next change tries again.
+    std::fs::remove_file(dir.join("Procfile")).unwrap();
+    while stage.ended("example").await["status"] != "failed" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::create_dir(dir.join("new")).unwrap();
+    std::fs::write(dir.join("Procfile"), "web: serve\nworker: work\n").unwrap();
+    runs(&stage, "example", 4).await;
+    std::fs::write(dir.join(".git/HEAD"), "x").unwrap();
+    std::fs::write(dir.join("new/file"), "x").unwrap();
+    runs(&stage, "example", 5).await;
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = sync.wait_with_output().await.unwrap();
+    let said = err(&ended);
+    assert!(ended.status.success(), "{said}");
+    for told in ["Watching ", "Sending the source... done", "The build failed.", "Syncing has ended."] {
+        assert!(said.contains(told), "{told} in {said}");
+    }
+    assert!(out(&ended).contains("Released v5"), "{}", out(&ended));
+}

@@ -27,7 +27,7 @@ pub struct TestNode {
     /// The program that the node runs, and its clients.
     pub binary: PathBuf,
     index: u32,
-    pub git_port: u16,
+    git_port: u16,
     serve: Option<Child>,
 }
 

@@ -67,6 +67,7 @@ pub(super) mod stack_set;
 pub(super) mod stacks;
 pub(super) mod stacks_build;
 pub(super) mod stacks_import;
+pub(super) mod sync;
 pub(super) mod trust;
 pub(super) mod users;
 pub(super) mod users_create;
