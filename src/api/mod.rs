@@ -37,6 +37,7 @@ mod rate;
 mod releases;
 mod rendezvous;
 mod replay;
+mod repositories;
 mod routes;
 mod routing;
 mod scheduler;

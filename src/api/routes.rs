@@ -13,7 +13,7 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
     config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
-    promotions, pushes, rate, releases, routing, scheduler, slugs, sni_endpoints, sources, users, webhooks,
+    promotions, pushes, rate, releases, repositories, routing, scheduler, slugs, sni_endpoints, sources, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -65,6 +65,7 @@ pub fn table() -> Vec<Route> {
         of_the_node(),
         of_apps(),
         of_builds(),
+        of_repositories(),
         of_certificates(),
         of_running_apps(),
         of_jobs(),
@@ -186,6 +187,18 @@ fn of_builds() -> Vec<Route> {
         row(Method::DELETE, "/apps/{app}/build-cache", App(Deploy), builds::purge_cache),
         row(Method::GET, "/apps/{app}/buildpack-installations", App(View), builds::buildpacks),
         row(Method::PUT, "/apps/{app}/buildpack-installations", App(Deploy), builds::set_buildpacks),
+    ]
+}
+
+/// Routes of our own: the branch of a repository elsewhere that an app is deployed from.
+fn of_repositories() -> Vec<Route> {
+    use Need::{App, Nothing};
+    vec![
+        row(Method::GET, "/apps/{app}/repository", App(View), repositories::show),
+        row(Method::PUT, "/apps/{app}/repository", App(Operate), repositories::set),
+        row(Method::PATCH, "/apps/{app}/repository", App(Operate), repositories::switch),
+        row(Method::DELETE, "/apps/{app}/repository", App(Operate), repositories::remove),
+        row(Method::POST, "/repository-events/{link}", Nothing, repositories::hear),
     ]
 }
 

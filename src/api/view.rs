@@ -8,7 +8,9 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::api::asked::{Asked, GENERATION};
-use crate::domain::{self, App, AppRight, FeatureRow, Features, Promotion, TargetOutcome, Version};
+use crate::domain::{
+    self, App, AppRight, Deploys, FeatureRow, Features, Promotion, RepositoryLink, TargetOutcome, Version,
+};
 use crate::flows::ports::{Death, Desired, DynoView};
 use crate::flows::{self, AppInfo, JobView, Node, Place, ReleaseView, Settings};
 use crate::sys::clock;
@@ -487,6 +489,22 @@ pub(super) fn build(
         timings: build.timings.iter().map(timing).collect(),
         updated_at: timestamp(build.finished_at_s.unwrap_or(build.started_at_s)),
         user: user(&build.user),
+    }
+}
+
+/// The branch that an app is deployed from, and where its host tells of pushes.
+pub(super) fn repository(app: &App, link: &RepositoryLink, webhook_url: String) -> api::Repository {
+    api::Repository {
+        app: app_ref(app),
+        auto_deploy: link.deploys == Deploys::Automatic,
+        branch: link.branch.as_str().to_owned(),
+        commit: link.commit.clone(),
+        created_at: timestamp(link.created_at_s),
+        outcome: link.outcome.clone(),
+        pending: link.asked > link.done,
+        secret: None,
+        url: link.url.source().without_secrets(),
+        webhook_url,
     }
 }
 

@@ -24,7 +24,8 @@ pub(super) fn of_directory(dir: &Path) -> Result<Child, Failure> {
     }
     let mut tar = Command::new("tar");
     tar.args(["--create", "--file=-", "--format=gnu", "--owner=0", "--group=0", "--numeric-owner"]);
-    tar.args(["--exclude=./.git", "--directory"]).arg(dir).arg(".");
+    // Sockets, of which tar would tell, are no files.
+    tar.args(["--warning=no-file-ignored", "--exclude=./.git", "--directory"]).arg(dir).arg(".");
     tar.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     tar.spawn().map_err(Failure::local("run tar"))
 }

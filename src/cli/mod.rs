@@ -207,6 +207,14 @@ enum Command {
     Deploy(command::deploy::Args),
     #[command(name = "sync")]
     Sync(command::sync::Args),
+    #[command(name = "github")]
+    Github(command::github::Args),
+    #[command(name = "github:connect")]
+    GithubConnect(command::github::ConnectArgs),
+    #[command(name = "github:disconnect")]
+    GithubDisconnect(command::github::DisconnectArgs),
+    #[command(name = "github:deploys")]
+    GithubDeploys(command::github::DeploysArgs),
     #[command(name = "stack")]
     Stack(command::stack::Args),
     #[command(name = "stack:set")]
@@ -442,6 +450,10 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::BuildsCachePurge(args) => args.run(&context).await.map(done),
         Command::Deploy(args) => args.run(&context).await.map(done),
         Command::Sync(args) => args.run(&context).await.map(done),
+        Command::Github(args) => args.run(&context).await.map(done),
+        Command::GithubConnect(args) => args.run(&context).await.map(done),
+        Command::GithubDisconnect(args) => args.run(&context).await.map(done),
+        Command::GithubDeploys(args) => args.run(&context).await.map(done),
         Command::Stack(args) => args.run(&context).await.map(done),
         Command::StackSet(args) => args.run(&context).await.map(done),
         Command::Stacks(args) => args.run(&context).await.map(done),

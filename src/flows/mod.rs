@@ -18,6 +18,7 @@ mod building;
 mod caller;
 mod certificate_text;
 mod certificates;
+mod clone;
 mod config_change;
 mod delivery;
 mod domains;
@@ -36,6 +37,7 @@ pub mod ports;
 mod promotion;
 mod push;
 mod releases;
+mod repository;
 mod resume;
 mod retention;
 mod routing;
@@ -82,6 +84,9 @@ pub use pipelines::{
 pub use promotion::{PromotionRequest, promote, promotion};
 pub use push::{Push, Pushed, Transcript, begin_push, follow_release, push};
 pub use releases::{ReleaseKey, ReleaseView, release, release_time, releases, rollback, slug};
+pub use repository::{
+    Heard, Message, connect_repository, disconnect_repository, hear_of_push, repository, switch_deploys,
+};
 pub use resume::resume;
 pub use retention::keep_retention;
 pub use routing::{change_routing, routing};

@@ -20,6 +20,7 @@ use crate::flows::logins::Logins;
 use crate::flows::outbound::Reach;
 use crate::flows::phase::Phases;
 use crate::flows::ports::{Builder, Desired, Dynos};
+use crate::flows::repository::Deploying;
 use crate::flows::sources::Sources;
 use crate::flows::visits::Visits;
 use crate::logs::{LogService, Tls, Trust};
@@ -191,6 +192,7 @@ struct Inner {
     phases: Phases,
     builds: Builds,
     sources: Sources,
+    deploying: Deploying,
     tls: Arc<Tls>,
     logins: Logins,
     jobs_changed: Notify,
@@ -221,6 +223,7 @@ impl Node {
             phases: Phases::default(),
             builds: Builds::default(),
             sources: Sources::default(),
+            deploying: Deploying::default(),
             tls: Arc::new(Tls::new(Trust::Host)),
             logins: Logins::default(),
             jobs_changed: Notify::new(),
@@ -297,6 +300,10 @@ impl Node {
 
     pub(super) fn sources(&self) -> &Sources {
         &self.0.sources
+    }
+
+    pub(super) fn deploying(&self) -> &Deploying {
+        &self.0.deploying
     }
 
     /// Whom to trust where sources are fetched from.

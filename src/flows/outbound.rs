@@ -51,9 +51,8 @@ pub(super) async fn connect(
     tls: &Arc<Tls>,
     reach: Reach,
 ) -> Result<Box<dyn Duplex>, ConnectError> {
-    let found = lookup_host((url.host.as_str(), url.port)).await.map_err(|_| ConnectError::Name)?;
     // The address that is judged is the one that is connected to: a name may mean another in a moment.
-    let allowed = allowed(found, reach)?;
+    let allowed = addresses(url, reach).await?;
     let stream = TcpStream::connect(&*allowed).await.map_err(ConnectError::Connect)?;
     if !url.transport.is_tls() {
         return Ok(Box::new(stream));
@@ -64,6 +63,12 @@ pub(super) async fn connect(
     let name = ServerName::try_from(url.host.clone()).map_err(|_| ConnectError::Name)?;
     let stream = connector.connect(name, stream).await.map_err(|_| ConnectError::Tls)?;
     Ok(Box::new(stream))
+}
+
+/// Where `url` leads now, as far as that is allowed.
+pub(super) async fn addresses(url: &DrainUrl, reach: Reach) -> Result<Vec<SocketAddr>, ConnectError> {
+    let found = lookup_host((url.host.as_str(), url.port)).await.map_err(|_| ConnectError::Name)?;
+    allowed(found, reach)
 }
 
 /// Those of `found` that may be connected to.

@@ -10,7 +10,7 @@ use crate::flows::drains;
 use crate::flows::error::FlowError;
 use crate::flows::phase::{Running, Start};
 use crate::flows::ports::Desired;
-use crate::flows::schedule;
+use crate::flows::{repository, schedule};
 
 /// How many releases before the current one dynos may run that are taken over and can be started again.
 const EARLIER_RELEASES_MAX: usize = 10;
@@ -60,6 +60,7 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     remove(&settings.sources_dir());
     std::fs::create_dir_all(settings.sources_dir())
         .map_err(FlowError::fault("make the folder of sources"))?;
+    repository::take_up(node).await?;
     Ok(apps.len())
 }
 

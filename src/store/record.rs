@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, Routing, RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
+    App, AppId, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, RepositoryLink, Routing, RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -360,6 +360,28 @@ impl<'a> Record<'a> {
             size: Bytes(self.unsigned("size_bytes")?),
             process_types: self.process_types("process_types")?,
             buildpack_description: self.get("buildpack_description")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn repository(&self) -> Result<RepositoryLink, StoreError> {
+        let count = |column: &str| {
+            let count: i64 = self.get(column)?;
+            u64::try_from(count).map_err(|failed| self.broken(column, failed))
+        };
+        let is_automatic: bool = self.get("automatic")?;
+        Ok(RepositoryLink {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            url: self.parse("url")?,
+            branch: self.parse("branch")?,
+            secret: self.parse("secret")?,
+            user: self.get("user")?,
+            deploys: if is_automatic { Deploys::Automatic } else { Deploys::Off },
+            asked: count("asked")?,
+            done: count("done")?,
+            commit: self.get("commit_id")?,
+            outcome: self.get("outcome")?,
             created_at_s: self.get("created_at_s")?,
         })
     }

@@ -10,9 +10,7 @@ pub use error_id::ErrorId;
 pub use missing::Missing;
 
 use crate::domain::{
-    AppName, AppNameError, AppRight, Authorization, BuildStatus, CadenceError, CertificateError, ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError, QuantityChangeError, RoutingError, Scope, SecretError, SniEndpoint, SourceUrlError, SshKey, StackName,
-    UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight, UnknownScope, UnknownSize,
-    UnknownStage, Version, Webhook, WebhookUrlError,
+    AppName, AppNameError, AppRight, Authorization, BranchError, BuildStatus, CadenceError, CertificateError, ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError, QuantityChangeError, RepositoryUrlError, RoutingError, Scope, SecretError, SniEndpoint, SourceUrlError, SshKey, StackName, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
 };
 
 /// The body of every answer that is not a success.
@@ -388,6 +386,15 @@ pub enum Refusal {
     /// No place of a source.
     #[error("Invalid source URL: {0}.")]
     SourceUrl(#[source] SourceUrlError),
+    /// No place of a repository.
+    #[error("Invalid repository URL: {0}.")]
+    RepositoryUrl(#[source] RepositoryUrlError),
+    /// No branch.
+    #[error("Invalid branch: {0}.")]
+    Branch(#[source] BranchError),
+    /// A message that somebody else has signed.
+    #[error("The message is not signed with the secret: see X-Hub-Signature-256.")]
+    Signature,
     /// No checksum.
     #[error("Invalid checksum: {0}.")]
     Checksum(#[source] ChecksumError),
@@ -435,7 +442,7 @@ impl Refusal {
             Self::NotFound(_) => ErrorId::NotFound,
             Self::BadRequest(_) | Self::UpgradeRequired | Self::TlsOnly => ErrorId::BadRequest,
             Self::Version => ErrorId::NotAcceptable,
-            Self::Credentials => ErrorId::Unauthorized,
+            Self::Credentials | Self::Signature => ErrorId::Unauthorized,
             Self::Peer
             | Self::NoAccess { .. }
             | Self::Administrator
@@ -519,6 +526,8 @@ impl Refusal {
             | Self::StackNotBuilt(_)
             | Self::SourceTooLarge
             | Self::SourceUrl(_)
+            | Self::RepositoryUrl(_)
+            | Self::Branch(_)
             | Self::Checksum(_)
             | Self::SourceSaid { .. }
             | Self::TooManyBuildpacks { .. }

@@ -23,4 +23,5 @@ pub mod procfile;
 pub mod push_text;
 pub mod release_text;
 pub mod rendezvous;
+pub mod repository_text;
 pub mod router_line;

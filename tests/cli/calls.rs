@@ -734,6 +734,49 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["sync", "run", "--now", "-a", "nothing"],
         ],
     ),
+    (
+        "github",
+        &[
+            &["github", "-a", "example"],
+            &["github:connect", "--repo", "https://example.com/o/r.git", "-a", "example"],
+            &["github", "-a", "example"],
+        ],
+    ),
+    (
+        "github:connect",
+        &[
+            &[
+                "github:connect",
+                "--repo",
+                "https://me:secret@example.com/o/r.git",
+                "--branch",
+                "live",
+                "-a",
+                "example",
+            ],
+            &["github:connect", "--repo", "file:///srv/repo", "-a", "example"],
+            &["github:connect", "--repo", "https://example.com/r", "--branch", "a..b", "-a", "example"],
+            &["github:connect", "-a", "example"],
+        ],
+    ),
+    (
+        "github:disconnect",
+        &[
+            &["github:disconnect", "-a", "example"],
+            &["github:connect", "--repo", "https://example.com/o/r.git", "-a", "example"],
+            &["github:disconnect", "-a", "example"],
+        ],
+    ),
+    (
+        "github:deploys",
+        &[
+            &["github:deploys", "disable", "-a", "example"],
+            &["github:connect", "--repo", "https://example.com/o/r.git", "-a", "example"],
+            &["github:deploys", "disable", "-a", "example"],
+            &["github", "-a", "example"],
+            &["github:deploys", "sometimes", "-a", "example"],
+        ],
+    ),
     ("stack", &[&["stack", "-a", "example"]]),
     (
         "stack:set",

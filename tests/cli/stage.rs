@@ -201,6 +201,14 @@ impl Builder for FakeBuilder {
 /// A node, and the directory in which its client is called.
 pub struct Stage {
     pub dir: tempfile::TempDir,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Stage {
+    /// A node watches files, for which the kernel gives a user 128 instances: one that nobody calls any more has none.
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
 }
 
 /// What a call has done.
@@ -247,9 +255,9 @@ impl Stage {
         let unix = UnixListener::bind(dir.path().join("run/api.sock")).unwrap();
         let own_uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(dir.path()).unwrap());
         let api = Api::new(node, shutdown);
-        tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
+        let serving = tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
         // What is said of the apps so far is settled before anybody reads it.
-        let stage = Self { dir };
+        let stage = Self { dir, serving };
         stage.call(&["config:set", "GREETING=hello", "EMPTY=", "-a", APP]).await;
         stage.call(&["ps:scale", "web=2", "worker=1:standard-2x", "-a", APP]).await;
         stage

@@ -20,7 +20,7 @@ impl Stage {
     }
 
     /// One request over TCP with these further headers: status and body.
-    async fn http(&self, line: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    pub(super) async fn http(&self, line: &str, headers: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(self.git).await.unwrap();
         let head = format!(
             "{line} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",

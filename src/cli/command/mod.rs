@@ -33,6 +33,7 @@ pub(super) mod features_set;
 pub(super) mod git_credentials;
 pub(super) mod git_hook;
 pub(super) mod git_remote;
+pub(super) mod github;
 pub(super) mod heroku;
 pub(super) mod info;
 pub(super) mod keys;

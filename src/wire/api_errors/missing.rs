@@ -49,6 +49,8 @@ pub enum Missing {
     Release,
     /// The output of a release's command.
     ReleaseOutput,
+    /// The branch that an app is deployed from.
+    Repository,
     /// The session of a log-in, which tokens do without.
     Session,
     /// A source that clients send, or one that has expired.
@@ -93,6 +95,7 @@ impl Missing {
             Self::Promotion => Some("pipeline_promotion"),
             Self::Region(_) => Some("region"),
             Self::Release | Self::ReleaseOutput => Some("release"),
+            Self::Repository => Some("repository"),
             Self::Slug => Some("slug"),
             Self::Source => Some("source"),
             Self::SniEndpoint => Some("sni_endpoint"),
@@ -130,6 +133,7 @@ impl fmt::Display for Missing {
             Self::Region(name) => write!(f, "Couldn't find that region ({name})."),
             Self::Release => f.write_str("Couldn't find that release."),
             Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
+            Self::Repository => f.write_str("The app is connected to no repository."),
             Self::Session => f.write_str("Couldn't find that session."),
             Self::Slug => f.write_str("Couldn't find that slug."),
             Self::Source => f.write_str("Couldn't find that source, or it has expired."),
