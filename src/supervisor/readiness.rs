@@ -82,10 +82,14 @@ async fn status(
         .header(CONNECTION, "close")
         .body(Empty::<bytes::Bytes>::new())
         .map_err(io::Error::other)?;
+    // The answer's end may be the connection's: what came before it counts, and one that ends without an answer fails the request.
+    let driven = async {
+        drop(connection.await);
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         answer = sender.send_request(request) => Ok(answer.map_err(io::Error::other)?.status().as_u16()),
-        // Where the connection ends first, so has the exchange.
-        ended = connection => Err(ended.err().map_or(io::ErrorKind::UnexpectedEof.into(), io::Error::other)),
+        () = driven => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
