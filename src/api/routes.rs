@@ -13,7 +13,8 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
     config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
-    promotions, pushes, rate, releases, repositories, routing, scheduler, slugs, sni_endpoints, sources, users, webhooks,
+    promotions, pushes, rate, releases, repositories, routing, scheduler, slugs, sni_endpoints, sources,
+    users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 

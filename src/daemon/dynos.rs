@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 
 use crate::daemon::streams;
 use crate::domain::{
-    Affinity, AppId, AppName, DynoId, DynoName, Feature, Features, HostPattern, Release, RouteOptions, Routing,
+    Affinity, AppId, AppName, DynoId, DynoName, Feature, Features, HostPattern, Release, RouteOptions,
+    Routing,
 };
 use crate::flows::metadata;
 use crate::flows::ports::{

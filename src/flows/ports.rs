@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, ArchiveRoot, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation, HostPattern, PhaseTime, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
+    App, AppId, ArchiveRoot, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation,
+    HostPattern, PhaseTime, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;

@@ -13,7 +13,12 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, RepositoryLink, Routing, RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
+    App, AppId, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus, Bytes, Certificate,
+    Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys, Drain, DrainId, DynoId, EndpointRef,
+    Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType, Promotion,
+    PromotionTarget, Release, ReleasePhase, ReleaseStatus, RepositoryLink, Routing, RoutingSetting, RunState,
+    SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook,
+    WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 

@@ -10,7 +10,12 @@ pub use error_id::ErrorId;
 pub use missing::Missing;
 
 use crate::domain::{
-    AppName, AppNameError, AppRight, Authorization, BranchError, BuildStatus, CadenceError, CertificateError, ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email, EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType, PublicKeyError, QuantityChangeError, RepositoryUrlError, RoutingError, Scope, SecretError, SniEndpoint, SourceUrlError, SshKey, StackName, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
+    AppName, AppNameError, AppRight, Authorization, BranchError, BuildStatus, CadenceError, CertificateError,
+    ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email,
+    EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType,
+    PublicKeyError, QuantityChangeError, RepositoryUrlError, RoutingError, Scope, SecretError, SniEndpoint,
+    SourceUrlError, SshKey, StackName, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight,
+    UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
 };
 
 /// The body of every answer that is not a success.
@@ -538,9 +543,7 @@ impl Refusal {
             | Self::SourceSent
             | Self::ReleasePending { .. }
             | Self::NotAttachable(_) => ErrorId::Conflict,
-            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing => {
-                ErrorId::Unavailable
-            }
+            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing => ErrorId::Unavailable,
         }
     }
 

@@ -22,7 +22,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Api, serve_unix};
-use crate::domain::{self, AppId, DynoId, DynoName, DynoSize, DynoState, Slug, StackName, StackVersion, Version};
+use crate::domain::{
+    self, AppId, DynoId, DynoName, DynoSize, DynoState, Slug, StackName, StackVersion, Version,
+};
 use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Control, Death, Desired, DynoView, Dynos,
     DynosError, FoundOneOff, OneOff, Scope, StartedOneOff, Streams, Visit,

@@ -54,7 +54,9 @@ pub use pipeline::{
 };
 pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
-pub use repository::{EVENT_HEADER, HUB_SIGNATURE_HEADER, MessageAnswer, PushEvent, Repository, SetRepository, SwitchRepository};
+pub use repository::{
+    EVENT_HEADER, HUB_SIGNATURE_HEADER, MessageAnswer, PushEvent, Repository, SetRepository, SwitchRepository,
+};
 pub use routing::RoutingSetting;
 pub use scheduler::{CreateJob, Job, JobRun};
 pub use slug::Slug;
