@@ -7,6 +7,7 @@
 
 mod account_features;
 mod accounts;
+mod add_ons;
 mod app_features;
 mod apps;
 mod asked;
@@ -51,6 +52,7 @@ mod state;
 mod test;
 mod users;
 mod view;
+mod view_add_ons;
 mod webhooks;
 
 pub use auth::Door;

@@ -11,10 +11,10 @@ use crate::api::auth::{self, Door, Gate};
 use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
-    account_features, accounts, app_features, apps, attach, authorizations, builds, catalog, collaborators,
-    config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node, pipelines,
-    promotions, pushes, rate, releases, repositories, routing, scheduler, slugs, sni_endpoints, sources,
-    users, webhooks,
+    account_features, accounts, add_ons, app_features, apps, attach, authorizations, builds, catalog,
+    collaborators, config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node,
+    pipelines, promotions, pushes, rate, releases, repositories, routing, scheduler, slugs, sni_endpoints,
+    sources, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -67,6 +67,7 @@ pub fn table() -> Vec<Route> {
         of_apps(),
         of_builds(),
         of_repositories(),
+        of_add_ons(),
         of_certificates(),
         of_running_apps(),
         of_jobs(),
@@ -106,9 +107,6 @@ fn of_accounts() -> Vec<Route> {
         row(Method::GET, "/oauth/clients", Account, catalog::none),
         row(Method::GET, "/oauth/sessions", Account, catalog::none),
         row(Method::DELETE, "/oauth/sessions/{session}", Account, authorizations::end_session),
-        row(Method::GET, "/addons", Common, catalog::none),
-        row(Method::GET, "/addon-attachments", Common, catalog::none),
-        row(Method::GET, "/addon-services", Common, catalog::none),
         row(Method::GET, "/teams", Common, catalog::none),
         row(Method::GET, "/spaces", Common, catalog::none),
     ]
@@ -158,8 +156,6 @@ fn of_apps() -> Vec<Route> {
         row(Method::POST, "/apps/{app}/domains", App(Operate), domains::create),
         row(Method::GET, "/apps/{app}/domains/{domain}", App(View), domains::show),
         row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
-        row(Method::GET, "/apps/{app}/addons", App(View), catalog::none),
-        row(Method::GET, "/apps/{app}/addon-attachments", App(View), catalog::none),
         row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), pipelines::coupling_of_app),
         row(Method::GET, "/apps/{app}/slugs/{slug}", App(View), slugs::show),
         row(Method::PATCH, "/apps/{app}/domains/{domain}", App(Operate), domains::update),
@@ -289,6 +285,31 @@ fn of_pipelines() -> Vec<Route> {
         row(Method::POST, "/pipeline-promotions", Common, promotions::create),
         row(Method::GET, "/pipeline-promotions/{promotion}", Common, promotions::show),
         row(Method::GET, "/pipeline-promotions/{promotion}/promotion-targets", Common, promotions::targets),
+    ]
+}
+
+fn of_add_ons() -> Vec<Route> {
+    use Need::{App, Common};
+    vec![
+        row(Method::GET, "/addon-services", Common, add_ons::services),
+        row(Method::GET, "/addon-services/{service}", Common, add_ons::show_service),
+        row(Method::GET, "/addon-services/{service}/plans", Common, add_ons::plans),
+        row(Method::GET, "/addons", Common, add_ons::list),
+        row(Method::GET, "/addons/{addon}", Common, add_ons::show),
+        row(Method::GET, "/addons/{addon}/addon-attachments", Common, add_ons::list_attachments_of_add_on),
+        row(Method::GET, "/apps/{app}/addons", App(View), add_ons::list_of_app),
+        row(Method::POST, "/apps/{app}/addons", App(Operate), add_ons::create),
+        row(Method::GET, "/apps/{app}/addons/{addon}", App(View), add_ons::show_of_app),
+        row(Method::PATCH, "/apps/{app}/addons/{addon}", App(Operate), add_ons::update),
+        row(Method::DELETE, "/apps/{app}/addons/{addon}", App(Manage), add_ons::destroy),
+        row(Method::GET, "/apps/{app}/addon-attachments", App(View), add_ons::list_attachments_of_app),
+        row(Method::GET, "/apps/{app}/addon-attachments/{name}", App(View), add_ons::show_attachment_of_app),
+        row(Method::GET, "/addon-attachments", Common, add_ons::list_attachments),
+        row(Method::POST, "/addon-attachments", Common, add_ons::create_attachment),
+        row(Method::GET, "/addon-attachments/{attachment}", Common, add_ons::show_attachment),
+        row(Method::DELETE, "/addon-attachments/{attachment}", Common, add_ons::destroy_attachment),
+        row(Method::POST, "/actions/addons/resolve", Common, add_ons::resolve),
+        row(Method::POST, "/actions/addon-attachments/resolve", Common, add_ons::resolve_attachment),
     ]
 }
 

@@ -135,6 +135,28 @@ enum Command {
     MaintenanceOn(command::maintenance::OnArgs),
     #[command(name = "maintenance:off")]
     MaintenanceOff(command::maintenance::OffArgs),
+    #[command(name = "addons")]
+    Addons(command::addons::Args),
+    #[command(name = "addons:services")]
+    AddonsServices(command::addons::ServicesArgs),
+    #[command(name = "addons:plans")]
+    AddonsPlans(command::addons::PlansArgs),
+    #[command(name = "addons:create", visible_alias = "addons:add")]
+    AddonsCreate(command::addons::CreateArgs),
+    #[command(name = "addons:info")]
+    AddonsInfo(command::addons::InfoArgs),
+    #[command(name = "addons:attach")]
+    AddonsAttach(command::addons::AttachArgs),
+    #[command(name = "addons:detach")]
+    AddonsDetach(command::addons::DetachArgs),
+    #[command(name = "addons:upgrade", visible_alias = "addons:downgrade")]
+    AddonsUpgrade(command::addons::UpgradeArgs),
+    #[command(name = "addons:rename")]
+    AddonsRename(command::addons::RenameArgs),
+    #[command(name = "addons:destroy", visible_alias = "addons:remove")]
+    AddonsDestroy(command::addons::DestroyArgs),
+    #[command(name = "addons:wait")]
+    AddonsWait(command::addons::WaitArgs),
     #[command(name = "pipelines")]
     Pipelines(command::pipelines::Args),
     #[command(name = "pipelines:create")]
@@ -414,6 +436,17 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::Maintenance(args) => args.run(&context).await.map(done),
         Command::MaintenanceOn(args) => args.run(&context).await.map(done),
         Command::MaintenanceOff(args) => args.run(&context).await.map(done),
+        Command::Addons(args) => args.run(&context).await.map(done),
+        Command::AddonsServices(args) => args.run(&context).await.map(done),
+        Command::AddonsPlans(args) => args.run(&context).await.map(done),
+        Command::AddonsCreate(args) => args.run(&context).await.map(done),
+        Command::AddonsInfo(args) => args.run(&context).await.map(done),
+        Command::AddonsAttach(args) => args.run(&context).await.map(done),
+        Command::AddonsDetach(args) => args.run(&context).await.map(done),
+        Command::AddonsUpgrade(args) => args.run(&context).await.map(done),
+        Command::AddonsRename(args) => args.run(&context).await.map(done),
+        Command::AddonsDestroy(args) => args.run(&context).await.map(done),
+        Command::AddonsWait(args) => args.run(&context).await.map(done),
         Command::Pipelines(args) => args.run(&context).await.map(done),
         Command::PipelinesCreate(args) => args.run(&context).await.map(done),
         Command::PipelinesInfo(args) => args.run(&context).await.map(done),

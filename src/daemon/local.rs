@@ -18,6 +18,7 @@ use crate::domain::{ConfigVars, DynoName, DynoSize, ProcessType, SlugDigest, Ver
 use crate::local::{self, LocalError, Owner, Process, Screen, Session, Stop};
 use crate::stack::Stack;
 use crate::supervisor::engine::{Fault, Home, NativeConfig, NativeEngine, WorkingDirectory};
+use crate::supervisor::service::Gate;
 use crate::supervisor::{ReleaseImage, StackImage};
 use crate::sys::privilege;
 use crate::wire::dotenv::{self, DOTENV_NAME, Dotenv};
@@ -202,8 +203,12 @@ async fn act(
         sizes: node.sizes.clone(),
         home,
     };
-    let engine =
-        NativeEngine::new(place.runtime.clone(), Arc::clone(&place.network), place.slots.clone(), native);
+    let engine = NativeEngine::new(
+        (place.runtime.clone(), Arc::clone(&place.network)),
+        place.slots.clone(),
+        Gate::new(Arc::clone(&place.network)),
+        native,
+    );
     let session = Session {
         engine: Arc::new(engine),
         image,

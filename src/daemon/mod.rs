@@ -18,6 +18,7 @@ mod role;
 pub mod router;
 mod routing;
 mod serve;
+mod services;
 mod streams;
 mod telemetry;
 

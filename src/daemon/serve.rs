@@ -21,6 +21,7 @@ use crate::daemon::config::OnExit;
 use crate::daemon::dynos::SupervisedDynos;
 use crate::daemon::error::DaemonError;
 use crate::daemon::routing::{self, Routing, Snapshots};
+use crate::daemon::services::{SupervisedServices, volumes_dir};
 use crate::daemon::{Config, Instance, notify};
 use crate::domain::{AppId, Bytes, NodeMemory};
 use crate::flows::{self, Authority, Node, Parts, Quotas, Settings, Token};
@@ -35,6 +36,7 @@ use crate::store::Store;
 use crate::supervisor::engine::Home;
 use crate::supervisor::engine::native::{NativeConfig, NativeEngine};
 use crate::supervisor::postmortem::Deaths;
+use crate::supervisor::service::{Gate, Services};
 use crate::supervisor::{Departures, Supervisor, SupervisorConfig};
 use crate::sys::{fs, memory, privilege};
 use crate::wire::router_line::RouterLine;
@@ -56,6 +58,7 @@ impl RouterLog for Unlogged {
 struct Running {
     logs: LogService,
     supervisor: Supervisor,
+    services: Services,
     runtime: Runtime,
     /// The two doors, and what closes them.
     servers: JoinSet<()>,
@@ -173,7 +176,8 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
         sizes: config.sizes.clone(),
         home: Home::Slug,
     };
-    let engine = NativeEngine::new(runtime.clone(), Arc::clone(&network), slots.clone(), native);
+    let (services, gate) = services(config, (&runtime, &network, &logs), &slots).await?;
+    let engine = NativeEngine::new((runtime.clone(), Arc::clone(&network)), slots.clone(), gate, native);
     let supervisor = Supervisor::start(
         Arc::new(engine),
         logs.clone(),
@@ -191,6 +195,7 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
         store,
         dynos: Arc::new(SupervisedDynos { supervisor: supervisor.clone(), lib_dir: config.lib_dir.clone() }),
         builder: Arc::new(builder),
+        services: Arc::new(SupervisedServices::new(services.clone(), config)),
         logs: logs.clone(),
         authority: Authority::load(&config.lib_dir.join("authority"))?,
     };
@@ -216,7 +221,23 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     let doors_closing = CancellationToken::new();
     let api = Api::new(node, shutdown).with_figures(routing.figures());
     let servers = doors(config, api, (listeners, binary), &doors_closing)?;
-    Ok(Running { logs, supervisor, runtime, servers, doors_closing, routing, asked_to_stop })
+    Ok(Running { logs, supervisor, services, runtime, servers, doors_closing, routing, asked_to_stop })
+}
+
+/// The data services, and who reaches them. Before anything is started: what runs of them is found first.
+async fn services(
+    config: &Config,
+    (runtime, network, logs): (&Runtime, &Arc<NodeNetwork>, &LogService),
+    slots: &Slots,
+) -> Result<(Services, Arc<Gate>), DaemonError> {
+    let gate = Gate::new(Arc::clone(network));
+    let services = Services::find(
+        (runtime.clone(), Arc::clone(network), logs.clone()),
+        (slots.clone(), Arc::clone(&gate)),
+        (config.index, volumes_dir(&config.lib_dir)),
+    )
+    .await?;
+    Ok((services, gate))
 }
 
 /// Says where apps answer beyond this machine without encryption: a setting, and nobody's default. Git and the API do so under
@@ -320,13 +341,18 @@ async fn wait_for_end(asked: &mut watch::Receiver<bool>, on_exit: OnExit) -> Res
 }
 
 async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), DaemonError> {
-    let Running { logs, supervisor, runtime, servers, doors_closing, routing, asked_to_stop: _ } = running;
+    let Running { logs, supervisor, services, runtime, servers, doors_closing, routing, asked_to_stop: _ } =
+        running;
     let started = SystemTime::now();
     let stop = async {
         if exit == OnExit::StopDynos
             && let Err(error) = supervisor.stop_all(Duration::from_secs(STOP_GRACE_S)).await
         {
             tracing::warn!(%error, "the dynos could not all be stopped in order");
+        }
+        // Only now that nobody uses them.
+        if exit == OnExit::StopDynos {
+            services.stop_all().await;
         }
     };
     let route = async {

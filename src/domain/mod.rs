@@ -3,6 +3,7 @@
 //! Every value that comes from outside is parsed once into one of these types; what holds one may rely on its rules.
 
 mod access;
+mod add_on;
 mod app;
 mod build;
 mod bytes;
@@ -25,6 +26,7 @@ mod release;
 mod repository;
 mod route_table;
 mod routing;
+mod service;
 mod size;
 mod sni_endpoint;
 mod source;
@@ -35,6 +37,7 @@ mod webhook;
 pub use access::{
     AppRight, Authorization, Collaborator, Email, EmailError, Scope, Scopes, UnknownRight, UnknownScope, User,
 };
+pub use add_on::{AddOn, AddOnName, AddOnNameError, Attachment, AttachmentName, AttachmentNameError};
 pub use app::{App, AppId, AppName, AppNameError};
 pub use build::{Build, BuildPhase, BuildSource, BuildStatus, PhaseTime, Slug};
 pub use bytes::Bytes;
@@ -60,6 +63,7 @@ pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestEr
 pub use repository::{Branch, BranchError, Deploys, RepositoryLink, RepositoryUrl, RepositoryUrlError};
 pub use route_table::{Affinity, Backend, Choice, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
+pub use service::{Credentials, Plan, Service, ServiceCommands};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing};
 pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};

@@ -8,6 +8,7 @@ use crate::domain::Version;
 use crate::domain::{App, AppId, AppName, Email, Release, Slug, StackName, StackVersion};
 use crate::flows::Node;
 use crate::flows::access::Actor;
+use crate::flows::add_ons;
 use crate::flows::error::FlowError;
 use crate::flows::haiku;
 use crate::store::{AppChange, NewApp, StoreError};
@@ -176,10 +177,13 @@ pub async fn destroy(node: &Node, app: &App) -> Result<AppInfo, FlowError> {
     let Ok(_no_build) = node.locks().try_close(app.id) else {
         return Err(Refusal::BuildRunning(app.name.to_string()).into());
     };
+    // Before the app's own turn: this takes those of others.
+    add_ons::let_go(node, app).await?;
     let _changing = node.locks().change(app.id).await;
     let last = info(node, app).await?;
     let slugs = node.store().destroy_app(app.id).await?;
     node.dynos().forget(app.id).await?;
+    add_ons::clear(node).await?;
     node.logs().forget(app.id);
     node.showcase().forget(app.id);
     node.showcase().publish();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::{App, ConfigVars};
 use crate::flows::Node;
 use crate::flows::access::Actor;
+use crate::flows::add_ons;
 use crate::flows::error::FlowError;
 use crate::flows::phase::{self, Made};
 use crate::store::NewRelease;
@@ -32,6 +33,7 @@ pub async fn change_config(
     actor: &Actor,
 ) -> Result<ConfigVars, FlowError> {
     let _turn = phase::turn(node, app).await?;
+    add_ons::refuse_owned(node, app, changes.keys()).await?;
     let current = node.store().current_release(app.id).await?.ok_or_else(Refusal::no_app)?;
     let newest = node.store().newest_release(app.id).await?.ok_or_else(Refusal::no_app)?;
     let config = newest.config.changed(changes).map_err(Refusal::ConfigVars)?;

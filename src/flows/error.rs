@@ -4,9 +4,10 @@ use std::error::Error;
 
 use thiserror::Error;
 
-use crate::flows::ports::DynosError;
+use crate::flows::ports::{DynosError, ServicesError};
+use crate::stack::StackError;
 use crate::store::StoreError;
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{AddOnRefusal, Missing, Refusal};
 
 /// Why a story failed: the request's fault, or the node's.
 #[derive(Debug, Error)]
@@ -28,6 +29,12 @@ impl FlowError {
     /// For `map_err`: names what was tried.
     pub fn fault<E: Error + Send + Sync + 'static>(attempt: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::Fault { attempt, source: Box::new(source) }
+    }
+}
+
+impl From<AddOnRefusal> for FlowError {
+    fn from(refusal: AddOnRefusal) -> Self {
+        Self::Refused(refusal.into())
     }
 }
 
@@ -54,6 +61,10 @@ impl From<StoreError> for FlowError {
             StoreError::TooManyInPipeline => Refusal::TooManyInPipeline.into(),
             StoreError::NoSuchPipeline => Refusal::NotFound(Missing::Pipeline).into(),
             StoreError::InPipeline(app) => Refusal::InPipeline(app.to_string()).into(),
+            StoreError::AddOnNameTaken(name) => AddOnRefusal::AddOnNameTaken(name.to_string()).into(),
+            StoreError::TooManyAddOns => AddOnRefusal::TooManyAddOns.into(),
+            StoreError::AttachmentTaken(name) => AddOnRefusal::AttachmentTaken(name.to_string()).into(),
+            StoreError::TooManyAttachments => AddOnRefusal::TooManyAttachments.into(),
             StoreError::TooManyWebhooks => Refusal::TooManyWebhooks.into(),
             StoreError::ShuttingDown => Refusal::Closing.into(),
             StoreError::NoSuchRelease { .. }
@@ -66,6 +77,18 @@ impl From<StoreError> for FlowError {
             | StoreError::Record { .. }
             | StoreError::Sql { .. } => Self::Fault { attempt: "use the database", source: Box::new(error) },
         }
+    }
+}
+
+impl From<ServicesError> for FlowError {
+    fn from(error: ServicesError) -> Self {
+        Self::Fault { attempt: "run a data service", source: Box::new(error) }
+    }
+}
+
+impl From<StackError> for FlowError {
+    fn from(error: StackError) -> Self {
+        Self::Fault { attempt: "read what data services there are", source: Box::new(error) }
     }
 }
 

@@ -34,6 +34,13 @@ pub(super) fn name() -> AppName {
         .unwrap_or_else(|_| unreachable!("the words are plain and short"))
 }
 
+/// A fresh name for an add-on of a service: `postgresql-round-12345`.
+pub(super) fn add_on_name(service: &str) -> String {
+    let mut random = rand::rng();
+    let adjective = ADJECTIVES.choose(&mut random).copied().unwrap_or("quiet");
+    format!("{service}-{adjective}-{}", random.random_range(10_000..100_000))
+}
+
 #[cfg(test)]
 mod test {
     use super::*;

@@ -9,6 +9,7 @@
 
 mod access;
 mod accounts;
+mod add_ons;
 mod announce;
 mod apps;
 mod attach;
@@ -58,6 +59,11 @@ pub use access::{Actor, Token, TokenError};
 pub use accounts::{
     AuthorizationRequest, PASSWORD_BYTES_MIN, authorization, authorizations, authorize, create_user,
     describe, log_in, remove_user, revoke, rotate, set_password, user_names, users,
+};
+pub use add_ons::{
+    AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, AttachmentView, Others, add_on, add_on_services,
+    add_ons, app_add_ons, app_attachments, attach_add_on, attachment, attachments, change_add_on,
+    create_add_on, destroy_add_on, detach_add_on,
 };
 pub use announce::{Describe, Subject, announce};
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, infos, update};

@@ -19,7 +19,7 @@ use crate::flows::locks::Locks;
 use crate::flows::logins::Logins;
 use crate::flows::outbound::Reach;
 use crate::flows::phase::Phases;
-use crate::flows::ports::{Builder, Desired, Dynos};
+use crate::flows::ports::{Builder, DataServices, Desired, Dynos};
 use crate::flows::repository::Deploying;
 use crate::flows::sources::Sources;
 use crate::flows::visits::Visits;
@@ -173,6 +173,8 @@ pub struct Parts {
     pub dynos: Arc<dyn Dynos>,
     /// What makes slugs.
     pub builder: Arc<dyn Builder>,
+    /// What runs data services.
+    pub services: Arc<dyn DataServices>,
     /// What keeps lines.
     pub logs: LogService,
     /// What makes certificates.
@@ -183,6 +185,7 @@ struct Inner {
     store: Store,
     dynos: Arc<dyn Dynos>,
     builder: Arc<dyn Builder>,
+    services: Arc<dyn DataServices>,
     logs: LogService,
     showcase: Showcase,
     settings: Settings,
@@ -208,12 +211,13 @@ impl Node {
     /// Joins the parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let Parts { store, dynos, builder, logs, authority } = parts;
+        let Parts { store, dynos, builder, services, logs, authority } = parts;
         let locks = Locks::new(settings.quotas.builds_at_once);
         Self(Arc::new(Inner {
             store,
             dynos,
             builder,
+            services,
             logs,
             showcase: Showcase::new(authority),
             settings,
@@ -272,6 +276,10 @@ impl Node {
 
     pub(super) fn builder(&self) -> &dyn Builder {
         &*self.0.builder
+    }
+
+    pub(super) fn services(&self) -> &dyn DataServices {
+        &*self.0.services
     }
 
     pub(super) fn showcase(&self) -> &Showcase {

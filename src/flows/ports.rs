@@ -2,7 +2,7 @@
 //!
 //! The real ones are joined in `daemon`; the tests of the stories bring their own, and so need neither root nor a kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, ArchiveRoot, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features, Formation,
-    HostPattern, PhaseTime, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
+    AddOn, App, AppId, ArchiveRoot, Bytes, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features,
+    Formation, HostPattern, PhaseTime, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;
@@ -220,6 +220,109 @@ pub trait Dynos: Send + Sync {
     fn snapshot(&self, app: AppId) -> Vec<DynoView>;
     /// How the last dynos of a name have ended, newest first.
     fn deaths(&self, app: AppId, name: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>>;
+}
+
+/// The services fail; the text says what was tried.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct ServicesError(pub String);
+
+/// The data services of the node, one for each add-on.
+pub trait DataServices: Send + Sync {
+    /// Holds a slot for a service that is new, until it is kept or given back; `None` when the node has none left.
+    fn reserve(&self) -> Option<u32>;
+    /// Holds the slot of a service that was there before; `false` when something else has it.
+    fn claim(&self, slot: u32) -> bool;
+    /// Gives a slot back that was held and not used.
+    fn give_back(&self, slot: u32);
+    /// Lays the packages of its service where they are missing, which takes minutes, and keeps it running from then on. One that
+    /// is kept already is started anew under what it is now.
+    fn keep(&self, add_on: AddOn) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Waits until it answers; `false` when it is not kept, or not any more.
+    fn until_ready(&self, id: Uuid) -> BoxFuture<'_, bool>;
+    /// Ends it in order, and puts its data where it is kept for some days.
+    fn put_away(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Which services the dynos of each app reach, from now on.
+    fn open(&self, ways: BTreeMap<AppId, Vec<AddOn>>) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Ends what runs of services that nobody has, and puts their data away; to be called once all others are kept or claimed.
+    fn clear_others(&self, wanted: BTreeSet<Uuid>) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Removes data that was put away long enough ago.
+    fn sweep(&self) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// The memory that it uses now.
+    fn memory(&self, id: Uuid) -> Option<Bytes>;
+}
+
+/// Services of no world: every one answers at once. For tests, which need neither root nor a kernel with it.
+#[derive(Debug, Default)]
+pub struct PretendedServices {
+    kept: std::sync::Mutex<BTreeSet<Uuid>>,
+    ways: std::sync::Mutex<BTreeMap<AppId, Vec<AddOn>>>,
+    slots: std::sync::atomic::AtomicU32,
+}
+
+impl PretendedServices {
+    /// Which apps reach what.
+    #[must_use]
+    pub fn ways(&self) -> BTreeMap<AppId, Vec<AddOn>> {
+        pretended(&self.ways).clone()
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn kept(&self) -> BTreeSet<Uuid> {
+        pretended(&self.kept).clone()
+    }
+}
+
+fn pretended<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A set is whole after every operation, so a panic elsewhere leaves nothing half done.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl DataServices for PretendedServices {
+    fn reserve(&self) -> Option<u32> {
+        Some(self.slots.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+
+    fn claim(&self, slot: u32) -> bool {
+        self.slots.fetch_max(slot + 1, std::sync::atomic::Ordering::Relaxed);
+        true
+    }
+
+    fn give_back(&self, _: u32) {}
+
+    fn keep(&self, add_on: AddOn) -> BoxFuture<'_, Result<(), ServicesError>> {
+        pretended(&self.kept).insert(add_on.id);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn until_ready(&self, id: Uuid) -> BoxFuture<'_, bool> {
+        let is_kept = pretended(&self.kept).contains(&id);
+        Box::pin(async move { is_kept })
+    }
+
+    fn put_away(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>> {
+        pretended(&self.kept).remove(&id);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn open(&self, ways: BTreeMap<AppId, Vec<AddOn>>) -> BoxFuture<'_, Result<(), ServicesError>> {
+        *pretended(&self.ways) = ways;
+        Box::pin(async { Ok(()) })
+    }
+
+    fn clear_others(&self, wanted: BTreeSet<Uuid>) -> BoxFuture<'_, Result<(), ServicesError>> {
+        pretended(&self.kept).retain(|id| wanted.contains(id));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn sweep(&self) -> BoxFuture<'_, Result<(), ServicesError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn memory(&self, _: Uuid) -> Option<Bytes> {
+        None
+    }
 }
 
 /// A source on its way to a slug.

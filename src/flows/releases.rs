@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::domain::{App, Release, ReleaseStatus, Slug, SlugDigest, Version};
 use crate::flows::Node;
 use crate::flows::access::Actor;
+use crate::flows::add_ons;
 use crate::flows::error::FlowError;
 use crate::flows::phase::{self, Made};
 use crate::store::NewRelease;
@@ -138,6 +139,8 @@ pub async fn rollback(
     }
     let description = release_text::rollback(target.version);
     let mut new = NewRelease::from_release(app.id, target, description, actor.0.clone());
+    // What add-ons give is as it is now: their databases do not go back.
+    new.config = new.config.changed(&add_ons::owned(node, app).await?).map_err(Refusal::ConfigVars)?;
     let formation = node.store().formation(app.id).await?;
     new.formation = Some(formation.deployed(target.process_types.keys()));
     match phase::make(node, app, new, actor).await? {

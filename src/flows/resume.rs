@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::domain::{App, AppId, SlugDigest};
 use crate::flows::Node;
+use crate::flows::add_ons;
 use crate::flows::apps::remove;
 use crate::flows::drains;
 use crate::flows::error::FlowError;
@@ -39,6 +40,7 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
         node.showcase().note(app, node.brought(app).await?);
     }
     node.showcase().publish();
+    add_ons::take_up(node).await?;
     take_up(node, &apps, desired).await?;
     for app in &apps {
         // A log that is not sent anywhere is no reason to serve nothing.

@@ -30,6 +30,9 @@ pub async fn keep_retention(node: Node) {
         if let Err(error) = sweep_between_builds(&node).await {
             tracing::error!(error = &error as &dyn std::error::Error, "old releases are not swept");
         }
+        if let Err(error) = node.services().sweep().await {
+            tracing::error!(%error, "old data of add-ons is not swept");
+        }
         tokio::time::sleep(Duration::from_secs(SWEEP_EVERY_H * 3600)).await;
     }
 }

@@ -1,5 +1,6 @@
 //! The stories over a real store and a real log, with dynos and builds that only pretend.
 
+mod add_ons;
 mod promotion;
 mod webhooks;
 
@@ -18,7 +19,7 @@ use crate::domain::{
 };
 use crate::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Desired, DynoView, Dynos, DynosError, EndCause, FoundOneOff,
-    OneOff, OneOffEnd, Scope, StartedOneOff, Streams, Visit,
+    OneOff, OneOffEnd, PretendedServices, Scope, StartedOneOff, Streams, Visit,
 };
 use crate::flows::{
     Actor, FlowError, JobRequest, NewAppRequest, Node, Parts, PhaseOutcome, Push, Pushed, Quotas, ReleaseKey,
@@ -146,6 +147,7 @@ struct Stage {
     node: Node,
     dynos: Arc<PretendedDynos>,
     builder: Arc<PretendedBuilder>,
+    services: Arc<PretendedServices>,
 }
 
 fn me() -> Actor {
@@ -161,10 +163,12 @@ impl Stage {
     fn reopen(dir: Arc<tempfile::TempDir>) -> Self {
         let dynos = Arc::new(PretendedDynos::default());
         let builder = Arc::new(PretendedBuilder(Mutex::new(vec!["release", "web"])));
+        let services = Arc::new(PretendedServices::default());
         let parts = Parts {
             store: Store::open(&dir.path().join("state.db")).unwrap(),
             dynos: dynos.clone(),
             builder: builder.clone(),
+            services: services.clone(),
             logs: LogService::open(dir.path().join("logs")).unwrap(),
             authority: crate::flows::Authority::load(&dir.path().join("authority")).unwrap(),
         };
@@ -180,7 +184,7 @@ impl Stage {
             source_reach: crate::flows::Reach::Any,
             quotas: Quotas::default(),
         };
-        Self { dir, node: Node::new(parts, settings), dynos, builder }
+        Self { dir, node: Node::new(parts, settings), dynos, builder, services }
     }
 
     async fn app(&self) -> App {

@@ -17,6 +17,8 @@ pub(super) const STACKS: &[Embedded] = embed!("stacks":
     "cedar-13/build.packages",
     "cedar-13/run.packages",
     "cedar-13/stack.toml",
+    "services/heroku-postgresql/service.toml",
+    "services/heroku-redis/service.toml",
 );
 
 /// Everything under `rootfs/files/`: laid over every stack at the same path, readable by all.

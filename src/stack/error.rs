@@ -40,6 +40,22 @@ pub enum StackError {
         /// The names there are, with commas.
         known: String,
     },
+    /// No data service of that name is known to this binary.
+    #[error("there is no data service `{name}`; this version knows: {known}")]
+    UnknownService {
+        /// The name asked for.
+        name: String,
+        /// The names there are, with commas.
+        known: String,
+    },
+    /// A data service's description is faulty.
+    #[error("the description of data service `{name}` is faulty: {reason}")]
+    Service {
+        /// The service.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A layer that something was built on is gone.
     #[error("the packages `{id}` over stack `{stack}` are not on this node any more: deploy the app again")]
     LayerMissing {

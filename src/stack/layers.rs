@@ -19,6 +19,7 @@ use super::inputs::{ID_DIGITS, Inputs};
 use super::manifest::Description;
 use super::progress::{Meter, Phase, Progress, begin};
 use super::{LAYERS_DIR, Outcome, Stack, record};
+use crate::domain::Service;
 use crate::sys;
 
 /// Counts changes of this code that make the same data come out differently.
@@ -68,7 +69,23 @@ pub fn with_layers(
         return Ok((bare, Outcome::AlreadyBuilt));
     }
     let description = Description::embedded(bare.name.as_str()).map_err(|error| of_imported(error, sets))?;
-    let lists = Lists::of(&description, sets)?;
+    lay(bare, &Lists::of(&description, sets)?, progress)
+}
+
+/// `stack` with the packages of a data service over it: found, or made now, as [`with_layers`] does. Builds have no part in it.
+///
+/// # Errors
+/// As [`with_layers`].
+pub fn with_service(
+    stack: &Stack,
+    service: &Service,
+    progress: &mut dyn Progress,
+) -> Result<(Stack, Outcome), StackError> {
+    lay(stack.bare(), &Lists::of_service(service), progress)
+}
+
+/// `bare` with a layer of these packages over it.
+fn lay(bare: Stack, lists: &Lists, progress: &mut dyn Progress) -> Result<(Stack, Outcome), StackError> {
     let id = lists.content_id(&bare.version);
     if let Ok(found) = bare.clone().over(&id) {
         return Ok((found, Outcome::AlreadyBuilt));
@@ -87,8 +104,7 @@ pub fn with_layers(
     let inputs = Inputs::gather(bare.name.as_str())?;
     check_host(&home, &inputs)?;
     let site = Site { dir: home.join(format!("{UNFINISHED}{id}")), inputs: &inputs };
-    let made =
-        make(&site, &bare, &lists, progress).and_then(|()| record::publish(&site.dir, &home.join(&id)));
+    let made = make(&site, &bare, lists, progress).and_then(|()| record::publish(&site.dir, &home.join(&id)));
     if let Err(error) = made {
         // The cause matters more than a leftover, which the next build removes.
         let _ = sys::fs::remove_tree(&site.dir);
@@ -118,15 +134,20 @@ fn locked(path: &Path, progress: &mut dyn Progress) -> Result<sys::lock::Lock, S
 }
 
 /// The packages of some sets.
-struct Lists<'a> {
-    sets: &'a BTreeSet<String>,
+struct Lists {
+    sets: BTreeSet<String>,
     run: BTreeSet<String>,
     build: BTreeSet<String>,
 }
 
-impl<'a> Lists<'a> {
-    fn of(description: &Description, sets: &'a BTreeSet<String>) -> Result<Self, StackError> {
-        let mut lists = Self { sets, run: BTreeSet::new(), build: BTreeSet::new() };
+impl Lists {
+    fn of_service(service: &Service) -> Self {
+        let run = service.packages.iter().cloned().collect();
+        Self { sets: [service.name.clone()].into(), run, build: BTreeSet::new() }
+    }
+
+    fn of(description: &Description, sets: &BTreeSet<String>) -> Result<Self, StackError> {
+        let mut lists = Self { sets: sets.clone(), run: BTreeSet::new(), build: BTreeSet::new() };
         for set in sets {
             let layers = &description.manifest.layers;
             let layer = layers.get(set).ok_or_else(|| StackError::UnknownLayer {
@@ -163,7 +184,7 @@ impl<'a> Lists<'a> {
 fn make(
     site: &Site<'_>,
     below: &Stack,
-    lists: &Lists<'_>,
+    lists: &Lists,
     progress: &mut dyn Progress,
 ) -> Result<(), StackError> {
     site.write_tools()?;

@@ -80,7 +80,7 @@ impl Description {
 }
 
 /// One package name a line; `#` opens a comment.
-fn parse_packages(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn parse_packages(text: &str) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let name = line.split('#').next().unwrap_or_default().trim();

@@ -23,6 +23,7 @@ mod layers;
 mod manifest;
 mod progress;
 mod record;
+mod services;
 mod sources;
 mod trust;
 
@@ -34,8 +35,9 @@ use crate::domain::{StackName, StackVersion};
 pub use builder::{Freshness, Outcome, build};
 pub use error::StackError;
 pub use import::{Import, import};
-pub use layers::{sets, with_layers};
+pub use layers::{sets, with_layers, with_service};
 pub use progress::{Phase, Progress, Silent};
+pub use services::{service, services};
 
 /// Directory of the layers over a built stack.
 const LAYERS_DIR: &str = "layers";

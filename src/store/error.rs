@@ -6,7 +6,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::domain::{
-    AppId, AppName, CustomDomain, Email, HostPattern, Pipeline, PipelineName, SshKey, Version,
+    AddOnName, AppId, AppName, AttachmentName, CustomDomain, Email, HostPattern, Pipeline, PipelineName,
+    SshKey, Version,
 };
 
 /// Why a call on the store failed. Nothing was changed.
@@ -88,6 +89,18 @@ pub enum StoreError {
     /// The app is in a pipeline: take it out of there first.
     #[error("the app {0} is in a pipeline already")]
     InPipeline(AppId),
+    /// Another add-on has the name: choose another.
+    #[error("there is an add-on {0} already")]
+    AddOnNameTaken(AddOnName),
+    /// The app has as many add-ons as it may.
+    #[error("an app has at most {max} add-ons", max = crate::domain::AddOn::PER_APP_MAX)]
+    TooManyAddOns,
+    /// The app has something attached under that name.
+    #[error("the app has an attachment {0} already")]
+    AttachmentTaken(AttachmentName),
+    /// The app has as many attachments as it may.
+    #[error("an app has at most {max} attachments", max = crate::domain::Attachment::PER_APP_MAX)]
+    TooManyAttachments,
     /// The app has as many webhooks as it may.
     #[error("an app has at most {max} webhooks", max = crate::domain::Webhook::PER_APP_MAX)]
     TooManyWebhooks,

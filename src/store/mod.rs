@@ -1,7 +1,7 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
 //! What it is: apps, releases, formations, slugs, builds, buildpack lists, features, drains, users and what they may
-//! do, pipelines, webhooks in one database file, in WAL mode
+//! do, pipelines, webhooks, add-ons in one database file, in WAL mode
 //! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
 //!
@@ -9,6 +9,7 @@
 //! - Disk shapes are in `record`, converted at this border to and from the domain's types.
 //! - The shape of the database is the number in `user_version`; `migrate` brings an older one up to date and refuses a newer.
 
+mod add_ons;
 mod apps;
 mod builds;
 mod collaborators;
@@ -37,6 +38,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 
+pub use add_ons::{AddOnChange, NewAddOn};
 pub use apps::{AppChange, NewApp};
 pub use builds::{BuildEnd, NewBuild};
 pub use error::StoreError;

@@ -13,12 +13,12 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    App, AppId, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus, Bytes, Certificate,
-    Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys, Drain, DrainId, DynoId, EndpointRef,
-    Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType, Promotion,
-    PromotionTarget, Release, ReleasePhase, ReleaseStatus, RepositoryLink, Routing, RoutingSetting, RunState,
-    SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User, Version, Webhook,
-    WebhookEvent,
+    AddOn, App, AppId, Attachment, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus,
+    Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys, Drain, DrainId,
+    DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType,
+    Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, RepositoryLink, Routing,
+    RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User,
+    Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -94,6 +94,32 @@ impl<'a> Record<'a> {
             owner: self.parse_optional("owner")?,
             build_stack: self.parse("build_stack")?,
             maintenance: self.get("maintenance")?,
+            created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn add_on(&self) -> Result<AddOn, StoreError> {
+        let slot = self.unsigned("slot")?;
+        Ok(AddOn {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            name: self.parse("name")?,
+            service: self.get("service")?,
+            plan: self.get("plan")?,
+            password: self.parse("password")?,
+            slot: u32::try_from(slot).map_err(|failed| self.broken("slot", failed))?,
+            provisioned: self.get("provisioned")?,
+            created_at_s: self.get("created_at_s")?,
+            updated_at_s: self.get("updated_at_s")?,
+        })
+    }
+
+    pub(super) fn attachment(&self) -> Result<Attachment, StoreError> {
+        Ok(Attachment {
+            id: self.parse("id")?,
+            add_on: self.parse("add_on_id")?,
+            app: self.app_id("app_id")?,
+            name: self.parse("name")?,
             created_at_s: self.get("created_at_s")?,
         })
     }

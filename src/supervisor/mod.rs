@@ -29,6 +29,7 @@ pub mod postmortem;
 mod readiness;
 pub mod reconcile;
 mod routes;
+pub mod service;
 
 pub use attach::{Attached, EndCause, ExitWatch, OneOffEnd, OneOffStarted};
 pub use departures::{Departures, NotKept};

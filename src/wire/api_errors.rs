@@ -1,11 +1,13 @@
 //! Every refusal of the API: identity, status and sentence in one table (platform reference 7.1).
 
+mod add_on;
 mod error_id;
 mod missing;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use add_on::AddOnRefusal;
 pub use error_id::ErrorId;
 pub use missing::Missing;
 
@@ -204,6 +206,9 @@ pub enum Refusal {
     /// The app has as many drains as it may.
     #[error("You have already added the maximum number of drains allowed ({max}).", max = Drain::PER_APP_MAX)]
     TooManyDrains,
+    /// Something of add-ons.
+    #[error(transparent)]
+    AddOn(#[from] AddOnRefusal),
     /// A webhook that lacks something.
     #[error("A webhook has a url, a level, and at least one event to include.")]
     WebhookParts,
@@ -458,6 +463,7 @@ impl Refusal {
             | Self::WiderScopes => ErrorId::Forbidden,
             Self::TooManyLogins { .. } | Self::RateLimit => ErrorId::RateLimit,
             Self::BodyTooLarge { .. } => ErrorId::TooLarge,
+            Self::AddOn(refusal) => refusal.id(),
             Self::Range => ErrorId::Range,
             Self::NameTaken(_)
             | Self::Name(_)

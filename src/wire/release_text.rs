@@ -1,6 +1,6 @@
 //! What a release says it is (platform reference 3.8).
 
-use crate::domain::{AppName, Bytes, Version};
+use crate::domain::{AddOnName, AppName, AttachmentName, Bytes, Version};
 
 /// Characters of a commit that a description shows.
 const COMMIT_CHARS: usize = 8;
@@ -29,6 +29,24 @@ pub fn config_change(set: &[&str], removed: &[&str]) -> String {
         ([], removed) => format!("Remove {} config vars", removed.join(", ")),
         (set, removed) => format!("Set {} and remove {} config vars", set.join(", "), removed.join(", ")),
     }
+}
+
+/// An add-on that an app has from now on, under this name.
+#[must_use]
+pub fn attach(attachment: &AttachmentName, add_on: &AddOnName) -> String {
+    format!("Attach {attachment} (@ref:{add_on})")
+}
+
+/// An add-on that an app has no more.
+#[must_use]
+pub fn detach(attachment: &AttachmentName, add_on: &AddOnName) -> String {
+    format!("Detach {attachment} (@ref:{add_on})")
+}
+
+/// An add-on that answers for the first time.
+#[must_use]
+pub fn provisioned(attachment: &AttachmentName, add_on: &AddOnName) -> String {
+    format!("@ref:{add_on} completed provisioning, setting {}.", attachment.config_var())
 }
 
 /// A return to an earlier release.
@@ -66,6 +84,11 @@ mod test {
         let promoted = promotion(&staging, Version(7), Some("1a2b3c4d5e6f"));
         assert_eq!(promoted, "Promote example-staging v7 1a2b3c4d");
         assert_eq!(promotion(&staging, Version(7), None), "Promote example-staging v7");
+        let (database, add_on) = ("DATABASE".parse().unwrap(), "postgresql-round-12345".parse().unwrap());
+        assert_eq!(attach(&database, &add_on), "Attach DATABASE (@ref:postgresql-round-12345)");
+        assert_eq!(detach(&database, &add_on), "Detach DATABASE (@ref:postgresql-round-12345)");
+        let ready = "@ref:postgresql-round-12345 completed provisioning, setting DATABASE_URL.";
+        assert_eq!(provisioned(&database, &add_on), ready);
         assert_eq!(rollback(Version(3)), "Rollback to v3");
         let cut = " !     There are more than 8.0M of output; the rest is in the app's log.";
         assert_eq!(output_cut(Bytes::mib(8)), cut);

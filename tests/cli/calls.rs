@@ -397,6 +397,89 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "addons",
+        &[
+            &["addons", "-a", "example"],
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons", "-a", "example"],
+            &["addons", "--all"],
+        ],
+    ),
+    ("addons:services", &[&["addons:services"]]),
+    ("addons:plans", &[&["addons:plans", "redis"], &["addons:plans", "nonsense"]]),
+    (
+        "addons:create",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:create", "redis:mini", "--name", "jobs", "--as", "queue", "--wait", "-a", "example"],
+            &["addons:create", "redis", "--as", "queue", "-a", "example"],
+            &["addons:create", "papertrail", "-a", "example"],
+            &["addons:create", "redis", "--name", "No", "-a", "example"],
+            &["config:set", "DATABASE_URL=x", "-a", "example"],
+        ],
+    ),
+    (
+        "addons:info",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:info", "nonsense"],
+            &["addons:info", "DATABASE", "-a", "bare"],
+        ],
+    ),
+    (
+        "addons:attach",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:attach", "books", "-a", "bare"],
+            &["addons:attach", "books", "--as", "DATABASE", "-a", "bare"],
+            &["addons:attach", "nonsense", "-a", "bare"],
+        ],
+    ),
+    (
+        "addons:detach",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:detach", "DATABASE", "-a", "example"],
+            &["addons:attach", "books", "-a", "bare"],
+            &["addons:detach", "DATABASE", "-a", "bare"],
+            &["addons:detach", "DATABASE", "-a", "bare"],
+        ],
+    ),
+    (
+        "addons:upgrade",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:upgrade", "books", "postgresql:standard-0"],
+            &["addons:upgrade", "DATABASE", "redis:mini", "-a", "example"],
+        ],
+    ),
+    (
+        "addons:rename",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:rename", "books", "ledger"],
+            &["addons:rename", "books", "ledger"],
+        ],
+    ),
+    (
+        "addons:destroy",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:destroy", "books"],
+            &["addons:destroy", "books", "--confirm", "exmaple"],
+            &["addons:destroy", "books", "--confirm", "example"],
+            &["addons", "-a", "example"],
+        ],
+    ),
+    (
+        "addons:wait",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:wait", "-a", "example"],
+        ],
+    ),
+    (
         "webhooks",
         &[
             &["webhooks", "-a", "example"],

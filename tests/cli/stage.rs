@@ -9,7 +9,7 @@ use dyno::api::Api;
 use dyno::domain::{App, AppId, Bytes, DynoId, DynoName, DynoState, Slug, StackName, StackVersion};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Death, Desired, DynoView, Dynos, DynosError,
-    FoundOneOff, OneOff, Scope, StartedOneOff, Streams, Visit,
+    FoundOneOff, OneOff, PretendedServices, Scope, StartedOneOff, Streams, Visit,
 };
 use dyno::flows::{self, Actor, NewAppRequest, Node, Parts, Push, Settings, Transcript, resume};
 use dyno::logs::LogService;
@@ -228,6 +228,7 @@ impl Stage {
             store: Store::open(&lib.join("state.db")).unwrap(),
             dynos: Arc::new(FakeDynos::default()),
             builder: Arc::new(FakeBuilder),
+            services: Arc::new(PretendedServices::default()),
             logs: LogService::open(lib.join("logs")).unwrap(),
             authority: flows::Authority::load(&lib.join("authority")).unwrap(),
         };

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod addons;
 mod bad_input;
 mod chaos;
 mod crashes;

@@ -15,7 +15,7 @@ use dyno::api::{Api, Door, Front};
 use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoState, Slug};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Death, Desired, DynoView, Dynos, DynosError, FoundOneOff,
-    OneOff, Scope, StartedOneOff, Streams, Visit,
+    OneOff, PretendedServices, Scope, StartedOneOff, Streams, Visit,
 };
 use dyno::flows::{Node, Parts, Settings, Token, resume};
 use dyno::git::{GitState, HostKey, Repositories, SshDoor};
@@ -189,6 +189,7 @@ impl Stage {
             store: Store::open(&lib.join("state.db")).unwrap(),
             dynos: Arc::clone(dynos) as Arc<dyn Dynos>,
             builder: Arc::new(FakeBuilder),
+            services: Arc::new(PretendedServices::default()),
             logs: LogService::open(lib.join("logs")).unwrap(),
             authority: dyno::flows::Authority::load(&lib.join("authority")).unwrap(),
         };

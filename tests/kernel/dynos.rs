@@ -19,6 +19,7 @@ use dyno::runtime::slots::Slots;
 use dyno::supervisor::engine::fake::FakeEngine;
 use dyno::supervisor::engine::{Home, NativeConfig, NativeEngine, STORE_ID, Streams};
 use dyno::supervisor::lifecycle::Timings;
+use dyno::supervisor::service::Gate;
 use dyno::supervisor::{
     Connection, DesiredApp, OneOff, ReleaseImage, RuntimeMetrics, Scope, StackImage, Supervisor,
     SupervisorConfig,
@@ -66,7 +67,12 @@ impl Bench {
             sizes: Sizes::default(),
             home: Home::Slug,
         };
-        let engine = NativeEngine::new(node.reconnect().await, network, Slots::new(), config);
+        let engine = NativeEngine::new(
+            (node.reconnect().await, Arc::clone(&network)),
+            Slots::new(),
+            Gate::new(network),
+            config,
+        );
         let timings = Timings { sample: Duration::from_secs(1), ..Timings::default() };
         let config = SupervisorConfig { timings, metrics: RuntimeMetrics::On, ..SupervisorConfig::default() };
         Supervisor::start(Arc::new(engine), logs.clone(), config)

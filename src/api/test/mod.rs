@@ -189,6 +189,7 @@ impl Stage {
             store: Store::open(&dir.path().join("state.db")).unwrap(),
             dynos: Arc::new(EchoDynos { forgets: Arc::clone(&forgets) }),
             builder: Arc::new(CountingBuilder),
+            services: Arc::new(crate::flows::ports::PretendedServices::default()),
             logs: LogService::open(dir.path().join("logs")).unwrap(),
             authority: Authority::load(&dir.path().join("authority")).unwrap(),
         };

@@ -1,6 +1,7 @@
 //! One file a command: arguments, calls, text.
 
 pub(super) mod access;
+pub(super) mod addons;
 pub(super) mod apps;
 pub(super) mod apps_destroy;
 pub(super) mod apps_rename;

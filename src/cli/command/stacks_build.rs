@@ -21,6 +21,9 @@ pub(in crate::cli) struct Args {
     /// Packages to lay over it now instead of at the first push that needs them, such as ruby or java
     #[arg(long, value_name = "NAME")]
     with: Vec<String>,
+    /// Data services whose packages to lay over it now instead of when the first add-on needs them, such as postgresql
+    #[arg(long, value_name = "NAME")]
+    service: Vec<String>,
 }
 
 impl Args {
@@ -33,6 +36,13 @@ impl Args {
         for name in self.with {
             let mut shown = Shown::new();
             let laid = stack::with_layers(&built, &[name].into(), &mut shown);
+            shown.bar.finish_and_clear();
+            laid.map_err(Failure::Stack)?;
+        }
+        for name in self.service {
+            let service = stack::service(&name).map_err(Failure::Stack)?;
+            let mut shown = Shown::new();
+            let laid = stack::with_service(&built, service, &mut shown);
             shown.bar.finish_and_clear();
             laid.map_err(Failure::Stack)?;
         }

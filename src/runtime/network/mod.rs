@@ -5,7 +5,7 @@
 //!   eth0 172.16.0.2/30 ─ dy0-0 172.16.0.1/30 ─ forward (table inet dyno0) ─ masquerade ─ uplink
 //! ```
 //!
-//! Containers reach the public internet and the configured resolvers. They do not reach each other, the host, private networks, or a
+//! Containers reach the public internet and the configured resolvers. They do not reach each other but through a [`Passage`], nor the host, private networks, or a
 //! cloud's metadata service, and cannot send with an address that is not theirs. There is no IPv6 but `::1`.
 //!
 //! What changes on the host: one nftables table, one link per container, and `forwarding` of the uplinks, which is
@@ -13,6 +13,7 @@
 //! `allot` removes a link of the same name first, and the kernel removes a link with the last holder of its namespace.
 
 mod links;
+mod passages;
 mod range;
 pub mod resolvers;
 mod rules;
@@ -30,6 +31,7 @@ use range::SlotAddresses;
 use rules::Rules;
 use settings::Record;
 
+pub use passages::{PASSAGES_MAX, Passage};
 pub use range::{Ipv4Net, NODES, RangeError, SLOTS};
 
 /// Largest packet of a container's link where the host has no uplink, in bytes.
@@ -193,6 +195,12 @@ impl NodeNetwork {
         drop(lock);
         let mtu = uplinks.iter().map(|uplink| uplink.mtu).min().unwrap_or(MTU_DEFAULT);
         Ok(NodeNetwork { index: config.index, base: config.base, mtu })
+    }
+
+    /// The address that the container of a slot has.
+    #[must_use]
+    pub fn address(&self, slot: u32) -> Ipv4Addr {
+        self.base.slot(slot).container
     }
 
     /// Makes a network namespace with a link for the slot. A link left over from the slot's former holder is removed first.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use super::passages::PASSAGES_MAX;
 use super::{Ipv4Net, NetworkError};
 
 /// The longest one call of `nft` may take, in seconds.
@@ -82,6 +83,7 @@ table {table} {{
     set resolvers {{ type ipv4_addr; {resolvers}}}
     set egress {{ type ipv4_addr . inet_service; {egress}}}
     set refused {{ type ipv4_addr; flags interval; {refused}}}
+    set passages {{ type ipv4_addr . ipv4_addr . inet_service; size {PASSAGES_MAX}; }}
     set connections {{ type ipv4_addr; size {CONTAINERS_MAX}; flags dynamic; }}
     chain source {{
         type filter hook prerouting priority raw - 5; policy accept;
@@ -105,8 +107,10 @@ table {table} {{
         oifname {ours} jump to_container
 {shut}    }}
     chain from_container {{
-        oifname {every_node} drop
         ct state new add @connections {{ ip saddr ct count over {CONNECTIONS_MAX} }} drop
+        oifname {ours} ip saddr . ip daddr . tcp dport @passages accept
+        oifname {ours} ct state established ct direction reply ip daddr . ip saddr . tcp sport @passages accept
+        oifname {every_node} drop
         ip daddr @resolvers udp dport 53 accept
         ip daddr @resolvers tcp dport 53 accept
         ip daddr . tcp dport @egress accept
@@ -130,6 +134,11 @@ table {table} {{
     pub(super) async fn install(&self) -> Result<(), NetworkError> {
         nft(&["-f", "-"], &self.text()).await.map(drop)
     }
+}
+
+/// Has `nft` do this, whole or not at all.
+pub(super) async fn change(text: &str) -> Result<(), NetworkError> {
+    nft(&["-f", "-"], text).await.map(drop)
 }
 
 /// Removes the table of a node, if there is one.
@@ -157,7 +166,7 @@ pub(super) async fn settings_of_others(index: u32) -> Result<Option<BTreeMap<Str
     Ok(settings)
 }
 
-fn table(index: u32) -> String {
+pub(super) fn table(index: u32) -> String {
     format!("inet dyno{index}")
 }
 
@@ -236,6 +245,16 @@ mod test {
             at("oifname \"dy*\" drop") < at("ip daddr @resolvers"),
             "no way to other containers through the exemption"
         );
+    }
+
+    #[test]
+    fn passages_come_before_other_containers_are_refused_and_lead_to_our_own_alone() {
+        let text = rules(&[], &BTreeMap::new()).text();
+        let refused = text.find("oifname \"dy*\" drop").unwrap();
+        let passages: Vec<_> = text.match_indices("@passages accept").map(|(at, _)| at).collect();
+        assert_eq!(passages.len(), 2);
+        assert!(passages.iter().all(|at| *at < refused), "{text}");
+        assert_eq!(text.matches("oifname \"dy3-*\" ").count(), 3, "the two and what comes in: {text}");
     }
 
     #[test]

@@ -29,8 +29,10 @@ mod sandbox;
 mod slugs;
 
 pub use home::{Home, WorkingDirectory};
+pub(super) use native::chain;
 pub use native::{NativeConfig, NativeEngine};
 pub use sandbox::STORE_ID;
+pub(super) use sandbox::{ids, in_layers};
 
 /// A dyno to be run, whole.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,6 +28,7 @@ use crate::supervisor::engine::{
     DynoSpec, End, Engine, EngineError, Fault, Found, Home, Reach, Reading, Remains, Running, Signal,
     Started, Streams, Visit, Visiting, Visitor,
 };
+use crate::supervisor::service::{CONTAINER_PREFIX, Gate};
 use crate::sys::process::runnable_threads;
 use crate::sys::{clock, fs, processors};
 use crate::wire::logline::MemoryFigures;
@@ -65,6 +66,7 @@ pub struct NativeEngine {
 struct Shared {
     runtime: Runtime,
     networks: Arc<Networks>,
+    gate: Arc<Gate>,
     config: NativeConfig,
     slugs: Arc<Slugs>,
     machine: Arc<Machine>,
@@ -74,6 +76,7 @@ struct Shared {
 struct NativeDyno {
     runtime: Runtime,
     container: Container,
+    gate: Arc<Gate>,
     address: Ipv4Addr,
     connection: Output,
     /// What it may use.
@@ -94,10 +97,15 @@ enum Output {
 impl NativeEngine {
     /// An engine of this runtime and network. `slots` is shared with whoever else starts containers.
     #[must_use]
-    pub fn new(runtime: Runtime, network: Arc<NodeNetwork>, slots: Slots, config: NativeConfig) -> Self {
+    pub fn new(
+        (runtime, network): (Runtime, Arc<NodeNetwork>),
+        slots: Slots,
+        gate: Arc<Gate>,
+        config: NativeConfig,
+    ) -> Self {
         let slugs = Arc::new(Slugs::under(config.lib_dir.join("slugs")));
         let (networks, machine) = (Networks::new(network, slots), Arc::new(machine()));
-        Self { shared: Arc::new(Shared { runtime, networks, config, slugs, machine }) }
+        Self { shared: Arc::new(Shared { runtime, networks, gate, config, slugs, machine }) }
     }
 }
 
@@ -123,7 +131,11 @@ impl Shared {
         }
         let Berth { slot, lease } = self.networks.take(&name).await?;
         let scratch = self.scratch(&spec.label.id.to_string());
-        let loan = self.loan(&spec, slot.number(), (lease.netns.clone(), lease.address), scratch.clone())?;
+        let mut loan =
+            self.loan(&spec, slot.number(), (lease.netns.clone(), lease.address), scratch.clone())?;
+        let admitted = self.gate.admit(spec.label.app, lease.address).await;
+        loan.attached =
+            admitted.map_err(|error| failed(format!("let {name} reach its data services"), chain(&error)))?;
         let started = self.start_lent(&spec, &loan).await;
         // Now that this one no longer waits.
         self.networks.refill();
@@ -132,6 +144,7 @@ impl Shared {
             Err(error) => {
                 // The runtime leaves nothing behind; what we made ourselves is ours to remove.
                 let _ = fs::remove_tree(&scratch);
+                self.dismiss(lease.address).await;
                 return Err(error);
             }
         };
@@ -141,6 +154,7 @@ impl Shared {
         let dyno = NativeDyno {
             runtime: self.runtime.clone(),
             container,
+            gate: Arc::clone(&self.gate),
             address: loan.address,
             connection,
             size: loan.size,
@@ -149,6 +163,13 @@ impl Shared {
             _slot: Some(slot),
         };
         Ok(Started { dyno: Arc::new(dyno), streams })
+    }
+
+    /// Shuts the ways of a dyno that is no more. Where that fails it is done before another has its address.
+    async fn dismiss(&self, address: Ipv4Addr) {
+        if let Err(error) = self.gate.dismiss(address).await {
+            tracing::warn!(%address, error = chain(&error), "the ways of a dyno that has ended stay open for now");
+        }
     }
 
     async fn start_lent(&self, spec: &DynoSpec, loan: &Loan) -> Result<(Container, Streams), EngineError> {
@@ -193,6 +214,7 @@ impl Shared {
             netns,
             address,
             resolvers: self.config.resolvers.clone(),
+            attached: Vec::new(),
             home: self.config.home.clone(),
             slug,
             scratch,
@@ -227,7 +249,9 @@ impl Shared {
             .map_err(|error| failed("find running containers".to_owned(), chain(&error)))?;
         let present: BTreeSet<String> = adopted.iter().map(|found| found.id.to_string()).collect();
         let mut found = vec![];
-        for Adopted { id, container, outcome } in adopted {
+        // Those of data services have somebody else who looks after them.
+        let dynos = adopted.into_iter().filter(|found| !found.id.as_str().starts_with(CONTAINER_PREFIX));
+        for Adopted { id, container, outcome } in dynos {
             let tag = Tag::read(container.labels()).filter(|tag| known.contains(&tag.label.app));
             let Some(tag) = tag else {
                 tracing::info!(container = %id, "ending a container that belongs to no app");
@@ -248,9 +272,15 @@ impl Shared {
                 Outcome::Alive => None,
                 Outcome::Gone(exit) => Some(end_of(exit)),
             };
+            if end.is_none()
+                && let Err(error) = self.gate.admit(tag.label.app, tag.address).await
+            {
+                tracing::error!(container = %id, error = chain(&error), "a dyno does not reach its data services");
+            }
             let dyno = NativeDyno {
                 runtime: self.runtime.clone(),
                 container,
+                gate: Arc::clone(&self.gate),
                 address: tag.address,
                 connection: output,
                 size: self.config.sizes.limits(tag.label.size),
@@ -366,7 +396,7 @@ pub(super) fn failed(attempt: String, cause: impl Into<String>) -> EngineError {
 }
 
 /// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(in crate::supervisor) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -490,8 +520,11 @@ impl Running for NativeDyno {
     }
 
     fn clear(&self) -> BoxFuture<'static, Result<(), EngineError>> {
-        let container = self.container.clone();
+        let (container, gate, address) = (self.container.clone(), Arc::clone(&self.gate), self.address);
         async move {
+            // Before somebody else has its address.
+            let shut = gate.dismiss(address).await;
+            shut.map_err(|error| failed(format!("shut the ways of {}", container.id()), chain(&error)))?;
             let removed = container.remove().await;
             removed.map_err(|error| failed(format!("clear {} away", container.id()), chain(&error)))
         }

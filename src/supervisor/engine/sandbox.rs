@@ -11,6 +11,7 @@ use crate::runtime::{
 use crate::supervisor::Connection;
 use crate::supervisor::engine::figures::{self, Machine, Moment};
 use crate::supervisor::engine::{DynoSpec, Home};
+use crate::supervisor::service::Attached;
 
 /// The unprivileged host id that owns slugs and scratch files on disk; mounts show them as the dyno's own.
 pub const STORE_ID: u32 = 0x6FFF_0000;
@@ -64,6 +65,8 @@ pub(super) struct Loan {
     pub(super) address: Ipv4Addr,
     /// Who answers names.
     pub(super) resolvers: Vec<IpAddr>,
+    /// The data services that it reaches.
+    pub(super) attached: Vec<Attached>,
     /// Where `/app` comes from.
     pub(super) home: Home,
     /// The unpacked slug, where something of it is seen.
@@ -79,7 +82,7 @@ pub(super) struct Loan {
 }
 
 /// The host ids of a slot's container.
-fn ids(index: u32, slot: u32) -> IdRange {
+pub(in crate::supervisor) fn ids(index: u32, slot: u32) -> IdRange {
     IdRange { host_base: IDS_BASE + (index * SLOTS + slot) * IDS_LEN, len: IDS_LEN }
 }
 
@@ -175,6 +178,8 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
     // So it is at the start: what it uses by the time that its program looks is told by the first reading.
     let figures = figures::files(&loan.machine, loan.size.memory, &Moment::default());
     let resolvers: String = loan.resolvers.iter().map(|address| format!("nameserver {address}\n")).collect();
+    let services: String =
+        loan.attached.iter().map(|service| format!("{} {}\n", service.at.ip(), service.host)).collect();
     let mut mounts = loan.home.mounts(uid, (&loan.slug, &loan.scratch), stored);
     mounts.extend([
         scratch("tmp", "/tmp"),
@@ -190,7 +195,7 @@ fn mounts(spec: &DynoSpec, loan: &Loan) -> Vec<SandboxMount> {
         file(
             "/etc/hosts",
             format!(
-                "127.0.0.1 localhost localhost.localdomain\n::1 localhost\n{} {hostname}\n",
+                "127.0.0.1 localhost localhost.localdomain\n::1 localhost\n{} {hostname}\n{services}",
                 loan.address
             ),
         ),
@@ -226,7 +231,7 @@ fn lines(text: &str) -> String {
 }
 
 /// The file `name` of a root made of layers: the topmost layer that has it wins.
-pub(super) fn in_layers(layers: &[PathBuf], name: &Path) -> Option<PathBuf> {
+pub(in crate::supervisor) fn in_layers(layers: &[PathBuf], name: &Path) -> Option<PathBuf> {
     layers.iter().rev().map(|layer| layer.join(name)).find(|path| path.is_file())
 }
 

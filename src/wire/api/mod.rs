@@ -3,6 +3,7 @@
 //! Shapes only. Which value goes into a field is decided by `api`; the command line reads the same types back.
 
 mod account;
+mod add_on;
 mod app;
 mod app_feature;
 mod authorization;
@@ -33,6 +34,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 pub use account::{Account, AccountFeature};
+pub use add_on::{
+    AddOn, AddOnService, AttachedAddOn, Attachment, AttachmentRequest, BillingEntity, ByName, CreateAddOn,
+    CreateAttachment, DestroyAddOn, Plan, Price, ResolveAddOn, ResolveAttachment, UpdateAddOn,
+};
 pub use app::{App, CreateApp, StackBuild, UpdateApp};
 pub use app_feature::{AppFeature, UpdateAppFeature};
 pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED, UpdateAuthorization};

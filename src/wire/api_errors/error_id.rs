@@ -21,6 +21,8 @@ pub enum ErrorId {
     Range,
     /// The request makes sense, its values do not.
     InvalidParams,
+    /// Only for who says so once more.
+    Unconfirmed,
     /// Too many requests of one account.
     RateLimit,
     /// The node is at one of its limits, or closing.
@@ -31,7 +33,7 @@ pub enum ErrorId {
 
 impl ErrorId {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -41,6 +43,7 @@ impl ErrorId {
         Self::TooLarge,
         Self::Range,
         Self::InvalidParams,
+        Self::Unconfirmed,
         Self::RateLimit,
         Self::Unavailable,
         Self::InternalServerError,
@@ -59,6 +62,7 @@ impl ErrorId {
             Self::TooLarge => "payload_too_large",
             Self::Range => "requested_range_not_satisfiable",
             Self::InvalidParams => "invalid_params",
+            Self::Unconfirmed => "confirmation_required",
             Self::RateLimit => "rate_limit",
             Self::Unavailable => "unavailable",
             Self::InternalServerError => "internal_server_error",
@@ -78,6 +82,7 @@ impl ErrorId {
             Self::TooLarge => 413,
             Self::Range => 416,
             Self::InvalidParams => 422,
+            Self::Unconfirmed => 423,
             Self::RateLimit => 429,
             Self::InternalServerError => 500,
             Self::Unavailable => 503,

@@ -7,6 +7,12 @@ use std::fmt;
 pub enum Missing {
     /// An app.
     App,
+    /// An add-on.
+    AddOn,
+    /// A data service, as it was named.
+    AddOnService(String),
+    /// An add-on as an app has it.
+    Attachment,
     /// A token.
     Authorization,
     /// Someone with whom an app is shared.
@@ -77,6 +83,9 @@ impl Missing {
     pub fn resource(&self) -> Option<&'static str> {
         match self {
             Self::App => Some("app"),
+            Self::AddOn => Some("add_on"),
+            Self::AddOnService(_) => Some("addon_service"),
+            Self::Attachment => Some("add_on attachment"),
             Self::Authorization => Some("authorization"),
             Self::Collaborator => Some("collaborator"),
             Self::Build | Self::BuildOutput => Some("build"),
@@ -112,6 +121,9 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App => f.write_str("Couldn't find that app."),
+            Self::AddOn => f.write_str("Couldn't find that add-on."),
+            Self::AddOnService(name) => write!(f, "Couldn't find that add-on service ({name})."),
+            Self::Attachment => f.write_str("Couldn't find that add-on attachment."),
             Self::Authorization => f.write_str("Couldn't find that authorization."),
             Self::Collaborator => f.write_str("Couldn't find that collaborator."),
             Self::Build => f.write_str("Couldn't find that build."),

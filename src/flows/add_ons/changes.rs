@@ -1,0 +1,103 @@
+//! Changing an add-on, and destroying it.
+
+use crate::domain::App;
+use crate::flows::Node;
+use crate::flows::access::Actor;
+use crate::flows::add_ons::{AddOnView, Inventory, app_add_ons, config, making};
+use crate::flows::error::FlowError;
+use crate::store::AddOnChange;
+use crate::wire::api_errors::AddOnRefusal;
+
+/// What to change of an add-on; `None` keeps.
+#[derive(Clone, Debug, Default)]
+pub struct AddOnUpdate {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another plan, as `SERVICE:PLAN`.
+    pub plan: Option<String>,
+}
+
+/// Gives an add-on another name or another plan. With another plan its service is started anew, for which it is away for a moment.
+///
+/// # Errors
+/// The name is taken or breaks the rules, the plan is none of its service, the add-on does not answer yet, or the node fails.
+pub async fn change_add_on(
+    node: &Node,
+    view: &AddOnView,
+    update: AddOnUpdate,
+) -> Result<AddOnView, FlowError> {
+    let name = update.name.map(|name| name.parse().map_err(AddOnRefusal::AddOnName)).transpose()?;
+    let plan = match update.plan {
+        None => None,
+        Some(plan) => {
+            let (service, plan) = making::find_plan(&plan)?;
+            if service.name != view.service.name {
+                return Err(AddOnRefusal::OtherService(view.add_on.name.to_string()).into());
+            }
+            if !view.add_on.provisioned {
+                return Err(AddOnRefusal::AddOnCreating(view.add_on.name.to_string()).into());
+            }
+            Some(plan.name.clone())
+        }
+    };
+    let has_other_plan = plan.as_ref().is_some_and(|plan| *plan != view.add_on.plan);
+    let id = view.add_on.id;
+    node.store().change_add_on(id, AddOnChange { name, plan, provisioned: None }).await?;
+    let changed = making::view(node, id).await?;
+    if has_other_plan {
+        node.services().keep(changed.add_on.clone()).await?;
+    }
+    Ok(changed)
+}
+
+/// What is meant for other apps that have an add-on which is destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They keep it, so it is not destroyed.
+    KeepIt,
+    /// They lose it.
+    LoseIt,
+}
+
+/// Destroys an add-on: no app has it any more, its service ends, and its data is put away for some days.
+///
+/// # Errors
+/// Other apps than its own have it too, and are to keep it; or the node fails. What is cut off in
+/// between is done by a repetition, or at the next start.
+pub async fn destroy_add_on(
+    node: &Node,
+    view: &AddOnView,
+    others: Others,
+    actor: &Actor,
+) -> Result<(), FlowError> {
+    let elsewhere = view.attachments.iter().filter(|has| has.app.id != view.app.id);
+    let apps: Vec<_> = elsewhere.map(|has| has.app.name.to_string()).collect();
+    if !apps.is_empty() && others == Others::KeepIt {
+        return Err(
+            AddOnRefusal::AddOnInUse { add_on: view.add_on.name.to_string(), apps: apps.join(", ") }.into()
+        );
+    }
+    for has in &view.attachments {
+        config::take_away(node, has, actor).await?;
+    }
+    node.store().remove_add_on(view.add_on.id).await?;
+    Ok(node.services().put_away(view.add_on.id).await?)
+}
+
+/// Takes the add-ons of an app that is being destroyed from the other apps that have them. The app's own turn is held.
+pub(in crate::flows) async fn let_go(node: &Node, app: &App) -> Result<(), FlowError> {
+    let actor = Actor(node.settings().owner.to_string());
+    for view in app_add_ons(node, app).await?.into_iter().filter(|view| view.app.id == app.id) {
+        for has in view.attachments.iter().filter(|has| has.app.id != app.id) {
+            config::take_away(node, has, &actor).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends the services of add-ons that went with their app, and shuts the ways to them.
+pub(in crate::flows) async fn clear(node: &Node) -> Result<(), FlowError> {
+    config::open_ways(node).await?;
+    let wanted = Inventory::take(node).await?.add_ons.into_iter().map(|add_on| add_on.id).collect();
+    Ok(node.services().clear_others(wanted).await?)
+}

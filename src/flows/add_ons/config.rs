@@ -1,0 +1,100 @@
+//! The config vars of add-ons: theirs alone, set and removed by releases of their own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{AddOn, App, AppId, Credentials};
+use crate::flows::Node;
+use crate::flows::access::Actor;
+use crate::flows::add_ons::{AttachmentView, app_attachments};
+use crate::flows::error::FlowError;
+use crate::flows::phase::{self, Made};
+use crate::stack;
+use crate::store::NewRelease;
+use crate::supervisor::service;
+use crate::wire::api_errors::{AddOnRefusal, Refusal};
+use crate::wire::release_text;
+
+/// The config vars that the add-ons of an app give it, those alone that have answered.
+pub(in crate::flows) async fn owned(
+    node: &Node,
+    app: &App,
+) -> Result<BTreeMap<String, Option<String>>, FlowError> {
+    let ready = app_attachments(node, app).await?.into_iter().filter(|has| has.add_on.provisioned);
+    ready.map(|has| Ok((has.attachment.name.config_var(), Some(url(&has.add_on)?)))).collect()
+}
+
+/// Refuses a change of a config var that an add-on gives.
+pub(in crate::flows) async fn refuse_owned(
+    node: &Node,
+    app: &App,
+    mut names: impl Iterator<Item = &String>,
+) -> Result<(), FlowError> {
+    let given: BTreeMap<_, _> = app_attachments(node, app)
+        .await?
+        .into_iter()
+        .map(|has| (has.attachment.name.config_var(), has.add_on.name))
+        .collect();
+    match names.find_map(|name| Some((name, given.get(name)?))) {
+        Some((name, add_on)) => {
+            Err(AddOnRefusal::ConfigVarOwned { name: name.clone(), add_on: add_on.to_string() }.into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Where an add-on is. It holds a secret.
+fn url(add_on: &AddOn) -> Result<String, FlowError> {
+    let host = add_on.host();
+    let (user, password) = (service::CLIENT, add_on.password.reveal());
+    Ok(stack::service(&add_on.service)?.url(Credentials {
+        user,
+        password,
+        host: &host,
+        database: service::CLIENT,
+    }))
+}
+
+/// Lets the dynos of each app reach what the app has, and nothing else.
+pub(super) async fn open_ways(node: &Node) -> Result<(), FlowError> {
+    let add_ons = node.store().add_ons().await?;
+    let mut ways: BTreeMap<AppId, Vec<AddOn>> = BTreeMap::new();
+    for attachment in node.store().attachments().await? {
+        let add_on = add_ons.iter().find(|add_on| add_on.id == attachment.add_on);
+        ways.entry(attachment.app).or_default().extend(add_on.cloned());
+    }
+    Ok(node.services().open(ways).await?)
+}
+
+/// Makes a release that gives an app what its add-ons have for it now, and takes the config vars of `lost` from it. Waits for the
+/// command of another release. What changes nothing makes no release.
+pub(super) async fn release(
+    node: &Node,
+    app: &App,
+    (description, lost): (String, BTreeSet<String>),
+    actor: &Actor,
+) -> Result<(), FlowError> {
+    let _turn = phase::turn_after(node, app, |_| ()).await;
+    let current = node.store().current_release(app.id).await?.ok_or_else(Refusal::no_app)?;
+    let newest = node.store().newest_release(app.id).await?.ok_or_else(Refusal::no_app)?;
+    let mut changes: BTreeMap<_, _> = lost.into_iter().map(|name| (name, None)).collect();
+    changes.extend(owned(node, app).await?);
+    let config = newest.config.changed(&changes).map_err(Refusal::ConfigVars)?;
+    if config == newest.config && config == current.config {
+        return Ok(());
+    }
+    let mut new = NewRelease::from_release(app.id, &current, description, actor.0.clone());
+    new.config = config;
+    match phase::make(node, app, new, actor).await? {
+        Made::Current(_) => node.apply(app).await,
+        Made::Pending(..) => Ok(()),
+    }
+}
+
+/// Takes an attachment from its app: its record, its ways, its config var.
+pub(super) async fn take_away(node: &Node, has: &AttachmentView, actor: &Actor) -> Result<(), FlowError> {
+    node.store().detach(has.attachment.id).await?;
+    open_ways(node).await?;
+    let description = release_text::detach(&has.attachment.name, &has.add_on.name);
+    let lost = [has.attachment.name.config_var()].into();
+    release(node, &has.app, (description, lost), actor).await
+}

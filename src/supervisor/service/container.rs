@@ -1,0 +1,154 @@
+//! The container of a data service. Decides only; the directories that it builds on are made by the keeper.
+
+use std::path::{Path, PathBuf};
+
+use crate::runtime::{
+    Access, ContainerId, Exec, IdMapped, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
+};
+use crate::supervisor::engine::{STORE_ID, ids};
+use crate::supervisor::service::ServiceSpec;
+
+/// What names of containers of services begin with; the service's identity follows.
+pub const CONTAINER_PREFIX: &str = "service-";
+/// The one user of a service's container, the same in each: their host ids differ.
+const USER: u32 = 2000;
+/// The name of that user, which servers look up.
+const USER_NAME: &str = "service";
+/// Role and database of clients.
+pub const CLIENT: &str = "app";
+/// Processes and threads of a service beyond one for each of its clients.
+const TASKS_BASE: u64 = 128;
+/// Open files of one process.
+const OPEN_FILES_MAX: u64 = 65_536;
+/// What it may keep in `/tmp`, bytes; in memory.
+const TMP_BYTES: u64 = 16 << 20;
+/// Its share of a processor and of disks, beside dynos: they wait for it.
+const WEIGHT: u64 = 200;
+/// Where its data is, inside.
+const DATA: &str = "/srv";
+/// Stands there while the server answers, and holds what it was started with.
+pub(super) const READY: &str = ".ready";
+
+/// Runs the service's own commands, which come as arguments so that nothing in them is read twice. An unfilled directory is emptied
+/// first: it is what a filling that was cut off has left. The shell waits for the server, and tells once when it answers.
+const WRAPPER: &str = r#"set -u
+init=$1 start=$2 check=$3 nonce=$4
+cd /srv
+rm -f .ready
+if [ ! -e .filled ]; then
+  find . -mindepth 1 -delete
+  bash -euc "$init" || exit 70
+  sync .
+  : >.filled
+  sync .filled .
+fi
+trap : TERM
+bash -c "$start" &
+server=$!
+until bash -c "$check"; do
+  kill -0 "$server" 2>/dev/null || break
+  sleep 0.05
+done
+kill -0 "$server" 2>/dev/null && printf %s "$nonce" >.ready
+while kill -0 "$server" 2>/dev/null; do wait "$server"; status=$?; done
+rm -f .ready
+exit "${status:-71}"
+"#;
+
+/// What the keeper adds to the spec.
+pub(super) struct Loan {
+    pub(super) index: u32,
+    /// The network namespace to join.
+    pub(super) netns: PathBuf,
+    /// Its directory.
+    pub(super) volume: PathBuf,
+    /// Tells this start from others.
+    pub(super) nonce: String,
+    /// The stack's `/etc/passwd`.
+    pub(super) passwd: String,
+}
+
+/// The name of a service's container.
+pub(super) fn id(service: uuid::Uuid) -> Option<ContainerId> {
+    format!("{CONTAINER_PREFIX}{service}").parse().ok()
+}
+
+/// The container.
+pub(super) fn sandbox(spec: &ServiceSpec, loan: &Loan, id: ContainerId) -> Sandbox {
+    let commands = &spec.service.commands;
+    let script = [WRAPPER, "service", &commands.init, &commands.start, &commands.check, &loan.nonce];
+    let argv = ["/bin/bash", "-c"].into_iter().chain(script).map(str::to_owned).collect();
+    Sandbox {
+        id,
+        hostname: spec.host.clone(),
+        root_layers: spec.layers.clone(),
+        ids: ids(loan.index, spec.slot),
+        mounts: mounts(spec, loan),
+        process: Process {
+            argv,
+            env: environment(spec),
+            cwd: "/".into(),
+            uid: USER,
+            gid: USER,
+            umask: 0o077,
+        },
+        limits: Limits {
+            memory_bytes: Some(spec.plan.memory.0),
+            memory_swap_bytes: Some(0),
+            cpu_weight: WEIGHT,
+            io_weight: WEIGHT,
+            pids: Some(TASKS_BASE + u64::from(spec.plan.connections)),
+            nofile: OPEN_FILES_MAX,
+            ..Limits::default()
+        },
+        network: Network::Joined(loan.netns.clone()),
+        stdio: StdioKind::Log,
+        labels: [("kind".to_owned(), "service".to_owned())].into(),
+    }
+}
+
+/// The stack's environment, and what the commands are told. Nobody but the service itself sees its processes.
+fn environment(spec: &ServiceSpec) -> Vec<(String, String)> {
+    let mut env = spec.env.clone();
+    let told = [
+        ("HOME", DATA.to_owned()),
+        ("USER", CLIENT.to_owned()),
+        ("DATABASE", CLIENT.to_owned()),
+        ("PASSWORD", spec.password.clone()),
+        ("PORT", spec.service.port.to_string()),
+        ("CONNECTIONS", spec.plan.connections.to_string()),
+        ("MEMORY_MIB", (spec.plan.memory.0 >> 20).to_string()),
+        ("LANG", "C.UTF-8".to_owned()),
+    ];
+    env.extend(told.map(|(name, value)| (name.to_owned(), value)));
+    env.into_iter().collect()
+}
+
+fn mounts(spec: &ServiceSpec, loan: &Loan) -> Vec<SandboxMount> {
+    let file = |target: &str, contents: String| SandboxMount::File {
+        target: target.into(),
+        contents: contents.into_bytes(),
+        mode: 0o444,
+    };
+    vec![
+        SandboxMount::Tmpfs {
+            target: "/tmp".into(),
+            size_bytes: TMP_BYTES,
+            mode: 0o1777,
+            owner: (USER, USER),
+            exec: Exec::Denied,
+        },
+        SandboxMount::Bind {
+            source: IdMapped { path: loan.volume.clone(), disk: Some((STORE_ID, USER)) },
+            target: Path::new(DATA).into(),
+            access: Access::ReadWrite,
+            exec: Exec::Denied,
+        },
+        file(
+            "/etc/passwd",
+            format!("{}\n{USER_NAME}:x:{USER}:{USER}::{DATA}:/bin/bash\n", loan.passwd.trim_end()),
+        ),
+        file("/etc/hosts", format!("127.0.0.1 localhost {}\n", spec.host)),
+        file("/etc/hostname", format!("{}\n", spec.host)),
+    ]
+}

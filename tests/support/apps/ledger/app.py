@@ -1,0 +1,44 @@
+"""Keeps numbers in its database: /add/N acknowledges what is on disk, /all tells what there is, /reach/HOST/PORT tries a way."""
+
+import http.server
+import os
+import socket
+
+import pg
+
+TABLE = "CREATE TABLE IF NOT EXISTS numbers (n bigint PRIMARY KEY)"
+
+
+def answer(path):
+    word, *rest = path.strip("/").split("/")
+    if word == "add":
+        database = pg.Connection(os.environ["DATABASE_URL"])
+        database.query(TABLE)
+        database.query(f"INSERT INTO numbers VALUES ({int(rest[0])})")
+        return "kept\n"
+    if word == "all":
+        database = pg.Connection(os.environ["DATABASE_URL"])
+        database.query(TABLE)
+        return " ".join(n for (n,) in database.query("SELECT n FROM numbers ORDER BY n")) + "\n"
+    if word == "url":
+        return os.environ.get("DATABASE_URL", "none") + "\n"
+    if word == "host":
+        return socket.gethostbyname(rest[0]) + "\n"
+    if word == "reach":
+        socket.create_connection((rest[0], int(rest[1])), 2).close()
+        return "reached\n"
+    return "up\n"
+
+
+class Ledger(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        try:
+            status, text = 200, answer(self.path)
+        except Exception as failed:
+            status, text = 500, f"{type(failed).__name__}: {failed}\n"
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+http.server.ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Ledger).serve_forever()
