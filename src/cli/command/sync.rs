@@ -75,12 +75,15 @@ impl Args {
 
 fn cover(watcher: &TreeWatcher, dir: &Path) -> Result<(), Failure> {
     let scope = Scope { root: dir, but: OsStr::new(NOT_WATCHED), directories_max: DIRECTORIES_MAX };
-    watcher.cover(scope).map_err(|source| match source.kind() {
-        std::io::ErrorKind::QuotaExceeded => Failure::Usage(format!(
-            "{} has more than {DIRECTORIES_MAX} directories: sync one with less in it.",
-            dir.display()
-        )),
-        _ => Failure::Local { attempt: format!("watch {}", dir.display()), source },
+    watcher.cover(scope).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::QuotaExceeded {
+            let dir = dir.display();
+            Failure::Usage(format!(
+                "{dir} has more than {DIRECTORIES_MAX} directories: sync one with less in it."
+            ))
+        } else {
+            Failure::Local { attempt: format!("watch {}", dir.display()), source }
+        }
     })
 }
 

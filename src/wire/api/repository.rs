@@ -10,6 +10,7 @@ pub const EVENT_HEADER: &str = "x-github-event";
 pub const HUB_SIGNATURE_HEADER: &str = "x-hub-signature-256";
 
 /// A branch that is deployed to an app.
+#[expect(clippy::struct_excessive_bools, reason = "the API says yes or no")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repository {
     /// The app.
