@@ -39,7 +39,7 @@ impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let (app, words) = resolve(self.words, self.app)?;
         let command = if words.is_empty() { SHELL.to_owned() } else { command_line(&words) };
-        visit(context, (&app, &self.dyno), command, Wanted::of(self.no_tty)).await
+        visit(context, (&app, &self.dyno), command, Wanted::from(self.no_tty)).await
     }
 }
 
@@ -64,7 +64,7 @@ pub(in crate::cli) struct InsideArgs {
 impl InsideArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let (app, command) = self.command.resolve(self.app)?;
-        visit(context, (&app, &self.dyno), command, Wanted::of(self.no_tty)).await
+        visit(context, (&app, &self.dyno), command, Wanted::from(self.no_tty)).await
     }
 }
 

@@ -120,7 +120,7 @@ impl Args {
         let (app, command) = self.command.resolve(self.app)?;
         let request = self.dyno.request(command.clone())?;
         output::note(&format!("Running {command} on {}... ", shown_app(&app)));
-        converse(context, &format!("/apps/{app}/dynos"), request, Wanted::of(self.no_tty)).await
+        converse(context, &format!("/apps/{app}/dynos"), request, Wanted::from(self.no_tty)).await
     }
 }
 
@@ -133,9 +133,9 @@ pub(super) enum Wanted {
     Pipes,
 }
 
-impl Wanted {
+impl From<bool> for Wanted {
     /// As the flag `--no-tty` says.
-    pub(super) fn of(no_tty: bool) -> Self {
+    fn from(no_tty: bool) -> Self {
         if no_tty { Self::Pipes } else { Self::Terminal }
     }
 }

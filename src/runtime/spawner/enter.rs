@@ -162,10 +162,10 @@ impl Between<'_> {
     }
 
     fn terminal(&self, size: (u16, u16)) -> io::Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
-        let user = self.process.steps.iter().find_map(|step| match step {
-            ProcessStep::BecomeUser { uid, .. } => Some(*uid),
-            _ => None,
-        });
+        let user =
+            self.process.steps.iter().find_map(|step| {
+                if let ProcessStep::BecomeUser { uid, .. } = step { Some(*uid) } else { None }
+            });
         let user = user.ok_or_else(|| io::Error::other("the application has no user"))?;
         let (master, slave) = terminal::open(&terminal::instance(Path::new(TERMINALS))?, size, user)?;
         Ok((vec![slave.try_clone()?, slave.try_clone()?, slave], vec![master]))
