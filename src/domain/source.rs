@@ -139,14 +139,18 @@ mod test {
     #[test]
     fn archives_are_fetched_over_http_alone() {
         assert_eq!(url("https://example.com/a.tgz?t=1").parts().path, "/a.tgz?t=1");
-        for bad in ["file:///etc/passwd", "ftp://example.com/a", "syslog://example.com:514/x", "git://x/y"] {
+        for bad in
+            ["file://host/etc/passwd", "ftp://example.com/a", "syslog://example.com:514/x", "git://x/y"]
+        {
             assert_eq!(
                 bad.parse::<SourceUrl>().err().map(|e| e.to_string().contains("http")),
                 Some(true),
                 "{bad}"
             );
         }
-        assert!("/etc/passwd".parse::<SourceUrl>().is_err());
+        assert!(
+            "/etc/passwd".parse::<SourceUrl>().is_err() && "file:///etc/passwd".parse::<SourceUrl>().is_err()
+        );
     }
 
     #[test]

@@ -272,7 +272,7 @@ async fn refusals_are_json_with_their_status() {
         (Method::GET, "/nothing", "", 404, "not_found"),
         (Method::PUT, "/apps", "", 404, "not_found"),
         (Method::GET, "/apps/nothing", "", 404, "not_found"),
-        (Method::GET, "/apps/example/dynos/web.1", "", 404, "not_found"),
+        (Method::GET, "/apps/example/dynos/web.9", "", 404, "not_found"),
         (Method::POST, "/apps", "{", 400, "bad_request"),
         (Method::POST, "/apps", too_long.as_str(), 413, "payload_too_large"),
         (Method::POST, "/apps", r#"{"name":"example"}"#, 422, "invalid_params"),

@@ -470,7 +470,7 @@ mod test {
         let text = listed(&[addon()], &has, Some("example"));
         for part in [
             "heroku-postgresql (postgresql-round-12345)",
-            "├─ as DATABASE ",
+            "├─ as DATABASE\n",
             "└─ as SHARED on other app",
             "created",
         ] {

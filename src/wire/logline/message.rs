@@ -437,6 +437,7 @@ mod test {
         Scaled to web@2:Standard-1X worker@0:Basic by user me@example.com
         Starting process with command `rake mails` by user scheduler@addons.heroku.com
         Starting process with command `bash` by user me@example.com
+        Starting process with command `ls` in web.1 by user me@example.com
         ");
     }
 }
