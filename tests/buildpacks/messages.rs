@@ -2,12 +2,15 @@
 //! them is seen where each language is built for real (`tests/e2e/languages.rs`).
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::{Scratch, root, text};
 
 /// What a function of a buildpack tells of a tool's log.
 fn told(buildpack: &str, libs: &[&str], function: &str, log: &str) -> String {
-    let scratch = Scratch::new(&format!("told-{buildpack}-{function}"));
+    // Several tests have the same function speak at once.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let scratch = Scratch::new(&format!("told-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
     scratch.file("log", log);
     let dir = root().join("buildpacks").join(buildpack).join("lib");
     let sources: String =

@@ -37,6 +37,7 @@ class Ledger(http.server.BaseHTTPRequestHandler):
         except Exception as failed:
             status, text = 500, f"{type(failed).__name__}: {failed}\n"
         self.send_response(status)
+        self.send_header("Content-Length", str(len(text.encode())))
         self.end_headers()
         self.wfile.write(text.encode())
 
