@@ -1,8 +1,8 @@
 //! What every answer of the API holds: a table of fields and kinds of our own, and a check of exchanges against it.
 //!
 //! In `field_facts.txt` a line without indent is a route with what it answers, or the name of an object; the indented
-//! lines below an object are its fields. An answer has those fields and no others; a field whose name ends in `?` may be left
-//! out. Kinds are `uuid`, `time`, `text`, `number`, `bool` and `any`, an object's name, `map KIND` and `list KIND`; one that
+//! lines below an object are its fields. An answer has those fields and no others; a field with `~` before its name may be
+//! left out. Kinds are `uuid`, `time`, `text`, `number`, `bool` and `any`, an object's name, `map KIND` and `list KIND`; one that
 //! ends in `?` may be null, and `|` stands between kinds of which one must fit.
 
 use std::collections::BTreeMap;
@@ -119,11 +119,11 @@ impl Facts {
         object: &serde_json::Map<String, Value>,
         complaints: &mut Vec<String>,
     ) {
-        let bare = |name: &str| name.trim_end_matches('?').to_owned();
+        let bare = |name: &str| name.trim_start_matches('~').to_owned();
         for (name, kind) in fields {
             match object.get(&bare(name)) {
                 Some(value) => self.compare(&format!("{at}.{}", bare(name)), kind, value, complaints),
-                None if name.ends_with('?') => {}
+                None if name.starts_with('~') => {}
                 None => complaints.push(format!("{at}: lacks {name}")),
             }
         }
