@@ -84,13 +84,13 @@ impl RoutingSetting {
             setting: Self::FirstByte,
             name: "first-byte",
             default: "30s",
-            description: "How long a web dyno may take until the first byte of its answer (H12)",
+            description: "How long a web dyno may take until the first byte of its answer",
         },
         RoutingRow {
             setting: Self::Rolling,
             name: "rolling",
             default: "55s",
-            description: "How long either side may be silent after that (H15, H28), WebSockets included",
+            description: "How long either side may be silent after that, WebSockets included",
         },
         RoutingRow {
             setting: Self::LeastConnections,

@@ -17,6 +17,7 @@ use crate::supervisor::attach::{
     self, Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted, Visited,
 };
 use crate::supervisor::departures::{Departures, NotKept};
+use crate::supervisor::driver::ready::ready;
 use crate::supervisor::engine::{
     DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started, Streams, Visit,
 };
@@ -25,7 +26,7 @@ use crate::supervisor::handle::SupervisorError;
 use crate::supervisor::lifecycle::{Class, Event, Memory, Timings};
 use crate::supervisor::metrics::{self, Sampling};
 use crate::supervisor::postmortem::{self, Death, Deaths, Witness};
-use crate::supervisor::readiness::{Look, is_ready};
+use crate::supervisor::readiness::Look;
 use crate::supervisor::{DesiredApp, DynoView, Moment, OneOff, Preferences, Scope};
 
 /// How often the sockets of a booting web dyno are looked at.
@@ -579,45 +580,6 @@ async fn finished(follow: Option<FollowHandle>) -> Option<Followed> {
     }
 }
 
-/// Waits until the dyno listens on its port, and answers as it must where there is something to look at. It polls for as long as the dyno lives: what is too late is for the
-/// fleet to judge. A dyno that ends before has nothing to report here: its end is told once its output is collected, and
-/// until then it must not pass for up.
-async fn ready(
-    (id, port): (DynoId, u16),
-    look: Option<Look>,
-    dyno: Arc<dyn Running>,
-    witness: Arc<Witness>,
-) -> Option<Message> {
-    let polls = async {
-        loop {
-            if let Ok(sockets) = dyno.listening() {
-                let is_bound = sockets.iter().any(|socket| socket.port() == port);
-                witness.saw_listening(sockets);
-                match &look {
-                    None if is_bound => return,
-                    Some(look) if is_bound => {
-                        if answers(dyno.as_ref(), look).await {
-                            return;
-                        }
-                        tokio::time::sleep(READY_POLL).await;
-                    }
-                    None | Some(_) => {}
-                }
-            }
-            tokio::time::sleep(BOOT_POLL).await;
-        }
-    };
-    tokio::select! {
-        () = polls => Some(Message::Listening { id }),
-        _ = dyno.wait() => None,
-    }
-}
-
-/// One that is gone does not.
-async fn answers(dyno: &dyn Running, look: &Look) -> bool {
-    let Some(reach) = dyno.reach() else { return false };
-    is_ready(&reach, look).await
-}
-
+mod ready;
 #[cfg(test)]
 mod test;
