@@ -49,7 +49,8 @@ pub(super) async fn listen(
     take: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
     let (from_dyno, mut to_dyno) = tokio::io::split(connection);
-    send(&mut to_dyno, &Frame::Eof).await.map_err(Failure::connection("attached"))?;
+    // A dyno that has ended takes no more, and what it said is here yet, the exit status last.
+    let _ = send(&mut to_dyno, &Frame::Eof).await;
     receive(from_dyno, take).await
 }
 
