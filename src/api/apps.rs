@@ -2,26 +2,38 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use http::StatusCode;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
 
 use crate::api::asked::Asked;
 use crate::api::body::Input;
 use crate::api::error::ApiError;
+use crate::api::range::{Key, ListRange, Page, Property};
 use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::{Action, AppRight};
 use crate::flows::{self, AppUpdate, Caller, NewAppRequest, Role, Subject};
 use crate::wire::api::{App, CreateApp, UpdateApp};
 
-/// Those that the caller may look at.
+/// How a list of apps may be ordered.
+const ORDERS: [Property; 2] = [Property::text("name"), Property::text("id")];
+
+/// Those that the caller may look at, by name unless a `Range` says otherwise.
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
     asked: Asked,
-) -> Result<Json<Vec<App>>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let range = ListRange::of(&headers, &ORDERS)?;
     let apps = flows::apps_for(&api.node, &caller).await?;
-    let all = flows::infos(&api.node, &apps).await?;
-    Ok(Json(all.iter().map(|info| view::app(&api.node, info, &asked)).collect()))
+    let Page { items, next } = range.page(apps, |app, by| match by.name() {
+        "id" => Key::Text(app.id.to_string()),
+        _ => Key::Text(app.name.to_string()),
+    });
+    let infos = flows::infos(&api.node, items).await?;
+    let items: Vec<App> = infos.iter().map(|info| view::app(&api.node, info, &asked)).collect();
+    Ok(Page { items, next }.answer())
 }
 
 pub(super) async fn create(

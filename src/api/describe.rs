@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::asked::Asked;
-use crate::api::view;
+use crate::api::{view, view_formation};
 use crate::flows::{Describe, Node, Subject};
 
 /// Shows subjects of events as the API does.
@@ -23,7 +23,7 @@ impl Describe for AsTheApi {
             Subject::Collaborator(app, found) => value(&view::collaborator(app, found)),
             Subject::Domain(app, found) => value(&view::domain(app, found)),
             Subject::Formation(desired, process_type) => {
-                let all = view::formation(desired);
+                let all = view_formation::formation(desired);
                 let entry = all.iter().find(|entry| entry.process_type == process_type.as_str());
                 entry.map_or(Value::Null, value)
             }

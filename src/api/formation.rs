@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
-use crate::api::view;
+use crate::api::view_formation as view;
 use crate::domain::QuantityChange;
 use crate::flows::{self, Caller, ScaleUpdate};
 use crate::wire::api::{FormationEntry, FormationUpdate, Quantity, UpdateFormation};
@@ -22,7 +22,14 @@ pub(super) async fn list(
     Path(key): Path<String>,
 ) -> Result<Json<Vec<FormationEntry>>, ApiError> {
     let app = api.app(&key).await?;
-    Ok(Json(view::formation(&flows::formation(&api.node, &app).await?)))
+    let mut entries = view::formation(&flows::formation(&api.node, &app).await?);
+    // No dyno of a formation, but clients look here for whether an app has a release command.
+    if let Some(newest) = flows::newest_release(&api.node, &app).await?
+        && let Some(command) = newest.command()
+    {
+        entries.push(view::release_type(&app, &newest, command));
+    }
+    Ok(Json(entries))
 }
 
 pub(super) async fn show(

@@ -53,6 +53,7 @@ mod test;
 mod users;
 mod view;
 mod view_add_ons;
+mod view_formation;
 mod webhooks;
 
 pub use auth::Door;

@@ -170,6 +170,6 @@ pub(super) async fn filter_apps(
     Input(body): Input<FilterApps>,
 ) -> Result<Json<Vec<App>>, ApiError> {
     let apps = flows::apps_among(&api.node, &caller, &body.among.id).await?;
-    let all = flows::infos(&api.node, &apps).await?;
+    let all = flows::infos(&api.node, apps).await?;
     Ok(Json(all.iter().map(|info| view::app(&api.node, info, &asked)).collect()))
 }

@@ -11,7 +11,8 @@ use http::{HeaderMap, StatusCode};
 use crate::api::body::Input;
 use crate::api::config_vars::{Vars, vars};
 use crate::api::error::ApiError;
-use crate::api::range::{ListRange, NEXT_RANGE, Page};
+use crate::api::range::{Key, ListRange, Page, Property};
+use crate::api::slugs;
 use crate::api::state::Api;
 use crate::api::view;
 use crate::flows::{self, Caller, ReleaseKey};
@@ -25,14 +26,11 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let app = api.app(&key).await?;
-    let range = ListRange::of(&headers)?;
-    let Page { items, next } =
-        range.page(flows::releases(&api.node, &app).await?, |view| view.release.version.0);
-    let shown: Vec<Release> = items.iter().map(|release| view::release(&api.node, &app, release)).collect();
-    Ok(match next {
-        Some(next) => (StatusCode::PARTIAL_CONTENT, [(NEXT_RANGE, next)], Json(shown)).into_response(),
-        None => Json(shown).into_response(),
-    })
+    let range = ListRange::of(&headers, &[Property::number("version")])?;
+    let all = flows::releases(&api.node, &app).await?;
+    let Page { items, next } = range.page(all, |view, _| Key::Number(view.release.version.0));
+    let items: Vec<Release> = items.iter().map(|release| view::release(&api.node, &app, release)).collect();
+    Ok(Page { items, next }.answer())
 }
 
 pub(super) async fn show(
@@ -60,7 +58,7 @@ pub(super) async fn output(State(api): State<Api>, Path(id): Path<String>) -> Re
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(output)).into_response())
 }
 
-/// Rolls back; without a release to the one before the current.
+/// Releases a slug once more, or rolls back; without a release to the one before the current.
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -68,9 +66,15 @@ pub(super) async fn create(
     Input(body): Input<CreateRelease>,
 ) -> Result<(StatusCode, Json<Release>), ApiError> {
     let app = api.app(&key).await?;
-    let CreateRelease { release, slug } = body;
-    if slug.is_some() {
-        return Err(Refusal::ReleaseSource.into());
+    let CreateRelease { release, slug, description } = body;
+    if let Some(slug) = slug {
+        if release.is_some() {
+            return Err(Refusal::ReleaseSource.into());
+        }
+        let target = slugs::release_with(&api, &app, &slug).await?;
+        let made =
+            flows::release_again(&api.node, &app, target.version, description, &caller.actor()).await?;
+        return Ok((StatusCode::CREATED, Json(view::release(&api.node, &app, &made))));
     }
     let target = match release {
         Some(ReleaseName::Number(number)) => Some(ReleaseKey::parse(&number.to_string())?),

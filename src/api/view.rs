@@ -11,7 +11,7 @@ use crate::api::asked::{Asked, GENERATION};
 use crate::domain::{
     self, App, AppRight, Deploys, FeatureRow, Features, Promotion, RepositoryLink, TargetOutcome, Version,
 };
-use crate::flows::ports::{Death, Desired, DynoView};
+use crate::flows::ports::{Death, DynoView};
 use crate::flows::{self, AppInfo, JobView, Node, Place, ReleaseView, Settings};
 use crate::sys::clock;
 use crate::wire::api::{
@@ -335,24 +335,6 @@ pub(super) fn promotion_target(of: &Promotion, target: &domain::PromotionTarget)
         release,
         status: target.status().as_str().to_owned(),
     }
-}
-
-/// A formation, one entry a type, with the commands of the release that runs.
-pub(super) fn formation(desired: &Desired) -> Vec<api::FormationEntry> {
-    let app = &desired.app;
-    let entry = |entry: &domain::FormationEntry| api::FormationEntry {
-        app: app_ref(app),
-        command: desired.release.process_types.get(&entry.process_type).cloned().unwrap_or_default(),
-        created_at: timestamp(app.created_at_s),
-        dyno_size: Named::stable("dyno-size", entry.size.as_str()),
-        id: stable_id("formation", &format!("{}/{}", app.id, entry.process_type)),
-        quantity: entry.quantity,
-        size: entry.size.to_string(),
-        stop_grace_s: entry.stop_grace.map(|grace| grace.as_secs()),
-        process_type: entry.process_type.to_string(),
-        updated_at: timestamp(desired.release.created_at_s),
-    };
-    desired.formation.entries().iter().map(entry).collect()
 }
 
 /// A timed job.

@@ -47,7 +47,8 @@ pub(super) const BUILD_MEMORY: Bytes = Bytes::mib(2560);
 const BUILD_PIDS: u64 = 4096;
 /// Open files of one process of a build.
 const BUILD_NOFILE: u64 = 10_000;
-/// A build's share of processor and disks beside dynos, which have 100 and more.
+/// A build's share of processor and disks beside dynos, which have 100 and more; of the processor where the kernel cannot do better:
+/// a share alone lets a dyno that wakes up wait for the end of a build's turn.
 const BUILD_WEIGHT: u64 = 20;
 /// Puts a step behind others at disks where control groups do not weigh them, as on hosts with version 1 controllers.
 const LAST_AT_DISKS: &str = "ionice -c 2 -n 7 -p $$ 2>/dev/null\n";
@@ -417,6 +418,7 @@ impl Workshop {
                 memory_bytes: Some(BUILD_MEMORY.0),
                 memory_swap_bytes: Some(0),
                 cpu_weight: BUILD_WEIGHT,
+                cpu_idle: true,
                 io_weight: BUILD_WEIGHT,
                 pids: Some(BUILD_PIDS),
                 nofile: BUILD_NOFILE,

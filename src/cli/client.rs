@@ -1,12 +1,12 @@
-//! The API's client: HTTP/1 over the node's unix socket, one connection a request.
+//! The API's client: HTTP/1 over the node's unix socket, or over TCP with a token; one connection a request.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, combinators::BoxBody};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, RANGE, UPGRADE};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, RANGE, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -15,11 +15,15 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::cli::failure::Failure;
+use crate::cli::host::{Host, Wire};
+use crate::cli::node::NodeArgs;
 use crate::wire::api_errors::ErrorBody;
 use crate::wire::attach;
 
 /// The media type that asks for version 3.
 const ACCEPTED: &str = "application/vnd.heroku+json; version=3";
+/// Tells where the rest of a list begins (platform reference 7.1).
+const NEXT_RANGE: &str = "next-range";
 /// More of an answer than this is no answer of the node, bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
@@ -29,12 +33,43 @@ pub(super) type RequestBody = BoxBody<Bytes, io::Error>;
 /// Speaks to one node.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    socket: PathBuf,
+    way: Way,
+    identity: Identity,
+}
+
+/// How a node is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    Socket(PathBuf),
+    Host { host: Host, authority: Option<PathBuf> },
+}
+
+/// As whom its user comes.
+#[derive(Clone, Debug)]
+enum Identity {
+    /// As whom the kernel knows on a socket, elsewhere as whoever the kept token is of.
+    Known,
+    /// With a name and a password, which one door takes.
+    Password(http::HeaderValue),
 }
 
 impl Client {
-    pub(super) fn new(socket: PathBuf) -> Self {
-        Self { socket }
+    /// The client of the node that the flags name.
+    pub(super) fn new(node: &NodeArgs) -> Self {
+        let way = match &node.host {
+            Some(host) => Way::Host { host: host.clone(), authority: node.authority.clone() },
+            None => Way::Socket(node.socket()),
+        };
+        Self { way, identity: Identity::Known }
+    }
+
+    /// The same client, that comes with a name and a password.
+    pub(super) fn with_password(&self, user: &str, password: &str) -> Result<Self, Failure> {
+        let pair = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{user}:{password}"));
+        let mut value = http::HeaderValue::try_from(format!("Basic {pair}"))
+            .map_err(|failed| Failure::Usage(failed.to_string()))?;
+        value.set_sensitive(true);
+        Ok(Self { way: self.way.clone(), identity: Identity::Password(value) })
     }
 
     /// `GET path`.
@@ -105,6 +140,23 @@ impl Client {
         read(self.send(request).await?).await
     }
 
+    /// `GET path` of a list, page after page until its end.
+    pub(super) async fn get_all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        let (mut all, mut next) = (Vec::new(), None);
+        loop {
+            let mut request = self.request(Method::GET, path)?;
+            if let Some(range) = next.take() {
+                request.headers_mut().insert(RANGE, range);
+            }
+            let response = accepted(self.send(request).await?).await?;
+            next = response.headers().get(NEXT_RANGE).cloned();
+            all.extend(read::<Vec<T>>(response).await?);
+            if next.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
     /// `GET path` as a stream of bytes; `path` may be a whole URL of the node's.
     pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Failure> {
         Ok(accepted(self.send(self.request(Method::GET, path_of(path))?).await?).await?.into_body())
@@ -142,34 +194,70 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> Result<Request<RequestBody>, Failure> {
-        Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, "localhost")
-            .header(ACCEPT, ACCEPTED)
-            .body(whole(Bytes::new()))
-            .map_err(|failed| Failure::Usage(failed.to_string()))
+        let host = match &self.way {
+            Way::Socket(_) => "localhost".to_owned(),
+            Way::Host { host, .. } => host.authority(),
+        };
+        let mut request =
+            Request::builder().method(method).uri(path).header(HOST, host).header(ACCEPT, ACCEPTED);
+        if let Some(authorization) = self.authorization()? {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request.body(whole(Bytes::new())).map_err(|failed| Failure::Usage(failed.to_string()))
+    }
+
+    /// What tells who asks, where the connection does not.
+    fn authorization(&self) -> Result<Option<http::HeaderValue>, Failure> {
+        match (&self.identity, &self.way) {
+            (Identity::Password(value), _) => Ok(Some(value.clone())),
+            (Identity::Known, Way::Socket(_)) => Ok(None),
+            (Identity::Known, Way::Host { host, .. }) => {
+                let Some(token) = host.known_token()? else { return Ok(None) };
+                let mut value = http::HeaderValue::try_from(format!("Bearer {token}"))
+                    .map_err(|_| Failure::LoggedOut(host.origin()))?;
+                value.set_sensitive(true);
+                Ok(Some(value))
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Wire>, Failure> {
+        match &self.way {
+            Way::Socket(path) => match UnixStream::connect(path).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(source) => Err(unreachable(path, source)),
+            },
+            Way::Host { host, authority } => host.connect(authority.as_deref()).await,
+        }
     }
 
     async fn send(&self, request: Request<RequestBody>) -> Result<Response<Incoming>, Failure> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|source| self.unreachable(source))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(Failure::connection("greeting it"))?;
         // Ends with the connection, at the latest with the command; its errors reach the sender.
         tokio::spawn(connection.with_upgrades());
-        sender.send_request(request).await.map_err(Failure::connection("sending a request"))
-    }
-
-    fn unreachable(&self, source: io::Error) -> Failure {
-        let kind = source.kind();
-        if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
-            Failure::NodeDown(self.socket.clone())
-        } else if kind == io::ErrorKind::PermissionDenied {
-            Failure::NodeDenied(self.socket.clone())
-        } else {
-            Failure::Local { attempt: format!("reach the node at {}", self.socket.display()), source }
+        let response =
+            sender.send_request(request).await.map_err(Failure::connection("sending a request"))?;
+        match (&self.way, &self.identity) {
+            (Way::Host { host, .. }, Identity::Known) if response.status() == StatusCode::UNAUTHORIZED => {
+                Err(Failure::LoggedOut(host.origin()))
+            }
+            _ => Ok(response),
         }
+    }
+}
+
+/// Why the socket of this machine's node cannot be reached.
+fn unreachable(socket: &Path, source: io::Error) -> Failure {
+    let kind = source.kind();
+    if matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        Failure::NodeDown(socket.to_owned())
+    } else if kind == io::ErrorKind::PermissionDenied {
+        Failure::NodeDenied(socket.to_owned())
+    } else {
+        Failure::Local { attempt: format!("reach the node at {}", socket.display()), source }
     }
 }
 
@@ -232,6 +320,10 @@ mod test {
     use super::*;
     use crate::wire::attach::Frame;
 
+    fn client_of(socket: PathBuf) -> Client {
+        Client::new(&NodeArgs { socket: Some(socket), ..NodeArgs::default() })
+    }
+
     /// A node that answers one connection with `answer`, and what it was sent.
     fn node(answer: Vec<u8>) -> (tempfile::TempDir, Client, tokio::task::JoinHandle<String>) {
         let dir = tempfile::tempdir().unwrap();
@@ -244,7 +336,7 @@ mod test {
             stream.write_all(&answer).await.unwrap();
             String::from_utf8_lossy(&sent[..count]).into_owned()
         });
-        (dir, Client::new(socket), sent)
+        (dir, client_of(socket), sent)
     }
 
     fn answer(status: &str, body: &str) -> Vec<u8> {
@@ -271,7 +363,7 @@ mod test {
     #[tokio::test]
     async fn a_node_that_is_not_there_is_told_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let client = Client::new(dir.path().join("api.sock"));
+        let client = client_of(dir.path().join("api.sock"));
         assert!(matches!(client.get::<Vec<u8>>("/apps").await, Err(Failure::NodeDown(_))));
     }
 

@@ -36,6 +36,19 @@ pub(super) enum Failure {
     /// The socket is not for this user.
     #[error("You may not use the node at {}: run this as root, or as the user the node runs as.", .0.display())]
     NodeDenied(PathBuf),
+    /// Nobody answers at a node's address.
+    #[error(
+        "Cannot reach the node at {origin}: {source}.\nSee whether it runs, and whether a tunnel to it is open."
+    )]
+    HostDown {
+        /// Where.
+        origin: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no token for the node, or it takes it no longer.
+    #[error("You are not logged in at {0}: run `dyno login`.")]
+    LoggedOut(String),
     /// The connection to the node broke.
     #[error(
         "The connection to the node broke while {attempt}: {source}.\nSee whether it still runs, and try again."
@@ -133,6 +146,8 @@ impl Failure {
             Self::Usage(_) | Self::NoApp | Self::AmbiguousRemote(_) | Self::NoSuchRemote(_) => STATUS_USAGE,
             Self::NodeDown(_)
             | Self::NodeDenied(_)
+            | Self::HostDown { .. }
+            | Self::LoggedOut(_)
             | Self::Connection { .. }
             | Self::Answer(_)
             | Self::Refused(_)

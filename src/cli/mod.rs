@@ -10,6 +10,9 @@ mod attached;
 mod client;
 mod command;
 mod failure;
+mod help;
+mod host;
+mod netrc;
 mod node;
 mod output;
 
@@ -101,6 +104,8 @@ enum Command {
     ReleasesInfo(command::releases_info::Args),
     #[command(name = "releases:output")]
     ReleasesOutput(command::releases_output::Args),
+    #[command(name = "releases:retry")]
+    ReleasesRetry(command::releases_retry::Args),
     #[command(name = "rollback", visible_alias = "releases:rollback")]
     Rollback(command::rollback::Args),
     #[command(name = "routing")]
@@ -261,6 +266,10 @@ enum Command {
     AccessUpdate(command::access::UpdateArgs),
     #[command(name = "access:remove")]
     AccessRemove(command::access::RemoveArgs),
+    #[command(name = "login", visible_alias = "auth:login")]
+    Login(command::login::Args),
+    #[command(name = "logout", visible_alias = "auth:logout")]
+    Logout(command::login::LogoutArgs),
     #[command(name = "auth:whoami", visible_alias = "whoami")]
     AuthWhoami(command::auth::WhoamiArgs),
     #[command(name = "auth:token")]
@@ -297,8 +306,12 @@ enum Command {
     Trust(command::trust::Args),
     #[command(name = "heroku")]
     Heroku(command::heroku::Args),
+    #[command(name = "tunnel")]
+    Tunnel(command::tunnel::Args),
     #[command(name = "completions")]
     Completions(command::completions::Args),
+    #[command(name = "man")]
+    Man(command::man::Args),
     #[command(name = "metrics")]
     Metrics(command::metrics::Args),
     #[command(name = "wait")]
@@ -355,7 +368,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, roles: &[Role]) -> ExitCod
 /// The command line's grammar, with the roles that others play: every command, and what it takes.
 #[must_use]
 pub fn grammar(roles: &[Role]) -> clap::Command {
-    Cli::command().subcommands(roles.iter().map(|(role, _)| role.clone()))
+    help::by_topic(Cli::command().subcommands(roles.iter().map(|(role, _)| role.clone())))
 }
 
 /// A flag of every client that was given to a role which does not know it.
@@ -384,7 +397,7 @@ fn report(failure: &Failure) -> ExitCode {
 
 #[expect(clippy::too_many_lines, reason = "a table, one row a command")]
 async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
-    let context = Context { client: Client::new(cli.node.socket()), node: cli.node };
+    let context = Context { client: Client::new(&cli.node), node: cli.node };
     let done = |()| ExitCode::SUCCESS;
     match cli.command {
         Command::Create(args) => args.run(&context).await.map(done),
@@ -419,6 +432,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::Releases(args) => args.run(&context).await.map(done),
         Command::ReleasesInfo(args) => args.run(&context).await.map(done),
         Command::ReleasesOutput(args) => args.run(&context).await.map(done),
+        Command::ReleasesRetry(args) => args.run(&context).await.map(done),
         Command::Rollback(args) => args.run(&context).await.map(done),
         Command::Routing(args) => args.run(&context).await.map(done),
         Command::Domains(args) => args.run(&context).await.map(done),
@@ -499,6 +513,8 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::AccessAdd(args) => args.run(&context).await.map(done),
         Command::AccessUpdate(args) => args.run(&context).await.map(done),
         Command::AccessRemove(args) => args.run(&context).await.map(done),
+        Command::Login(args) => args.run(&context).await.map(done),
+        Command::Logout(args) => args.run(&context).await.map(done),
         Command::AuthWhoami(args) => args.run(&context).await.map(done),
         Command::AuthToken(args) => args.run(&context).map(done),
         Command::Authorizations(args) => args.run(&context).await.map(done),
@@ -517,7 +533,9 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::UsersDestroy(args) => args.run(&context).await.map(done),
         Command::Trust(args) => args.run(&context).await.map(done),
         Command::Heroku(args) => args.run(&context).await,
+        Command::Tunnel(args) => args.run(&context).await,
         Command::Completions(args) => args.run(grammar(roles)).map(done),
+        Command::Man(args) => args.run(&grammar(roles)).map(done),
         Command::Metrics(args) => args.run(&context).await.map(done),
         Command::Wait(args) => args.run(&context).await.map(done),
         Command::Version(args) => args.run(&context).map(done),

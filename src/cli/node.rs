@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::cli::failure::Failure;
+use crate::cli::host::Host;
 
 /// Where a node keeps its state unless told otherwise.
 const LIB_DIR: &str = "/var/lib/dyno";
@@ -20,6 +21,12 @@ pub(super) struct NodeArgs {
     /// Socket of the node's API
     #[arg(long, global = true, value_name = "PATH", env = "DYNO_SOCKET")]
     pub(super) socket: Option<PathBuf>,
+    /// Address of a node that is reached over TCP, with a token: https://NAME[:PORT], or http://localhost:PORT of a tunnel
+    #[arg(long, global = true, value_name = "URL", env = "DYNO_HOST")]
+    pub(super) host: Option<Host>,
+    /// File of certificates that vouch for such a node, beside those that this machine trusts
+    #[arg(long, global = true, value_name = "FILE", env = "DYNO_AUTHORITY")]
+    pub(super) authority: Option<PathBuf>,
     /// Print data as JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -40,10 +47,25 @@ impl NodeArgs {
         self.root.as_ref().map_or_else(|| PathBuf::from(LIB_DIR), |root| root.join("lib"))
     }
 
+    /// That the node is this machine's, for what is done to its files; `command` is what would do it.
+    pub(super) fn must_be_here(&self, command: &str) -> Result<(), Failure> {
+        match &self.host {
+            None => Ok(()),
+            Some(host) => Err(Failure::Usage(format!(
+                "{command} works on the files of a node: run it on the machine itself rather than against {}.",
+                host.origin()
+            ))),
+        }
+    }
+
     /// The flags with which another call of this program finds the same node, absolute.
     pub(super) fn flags(&self) -> Result<Vec<String>, Failure> {
         let mut flags = Vec::new();
-        for (flag, path) in [("--root", &self.root), ("--socket", &self.socket)] {
+        if let Some(host) = &self.host {
+            flags.extend(["--host".to_owned(), host.origin()]);
+        }
+        let files = [("--root", &self.root), ("--socket", &self.socket), ("--authority", &self.authority)];
+        for (flag, path) in files {
             if let Some(path) = path {
                 let path = std::path::absolute(path).map_err(Failure::local("tell the current directory"))?;
                 flags.extend([flag.to_owned(), path.to_string_lossy().into_owned()]);

@@ -56,6 +56,7 @@ impl RouterLog for Unlogged {
 
 /// What must be there until the node ends.
 struct Running {
+    node: Node,
     logs: LogService,
     supervisor: Supervisor,
     services: Services,
@@ -219,9 +220,9 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     .await?;
     let (shutdown, asked_to_stop) = watch::channel(false);
     let doors_closing = CancellationToken::new();
-    let api = Api::new(node, shutdown).with_figures(routing.figures());
+    let api = Api::new(node.clone(), shutdown).with_figures(routing.figures());
     let servers = doors(config, api, (listeners, binary), &doors_closing)?;
-    Ok(Running { logs, supervisor, services, runtime, servers, doors_closing, routing, asked_to_stop })
+    Ok(Running { node, logs, supervisor, services, runtime, servers, doors_closing, routing, asked_to_stop })
 }
 
 /// The data services, and who reaches them. Before anything is started: what runs of them is found first.
@@ -341,8 +342,17 @@ async fn wait_for_end(asked: &mut watch::Receiver<bool>, on_exit: OnExit) -> Res
 }
 
 async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), DaemonError> {
-    let Running { logs, supervisor, services, runtime, servers, doors_closing, routing, asked_to_stop: _ } =
-        running;
+    let Running {
+        node,
+        logs,
+        supervisor,
+        services,
+        runtime,
+        servers,
+        doors_closing,
+        routing,
+        asked_to_stop: _,
+    } = running;
     let started = SystemTime::now();
     let stop = async {
         if exit == OnExit::StopDynos
@@ -364,7 +374,7 @@ async fn end(running: Running, config: &Config, exit: OnExit) -> Result<(), Daem
             }
         }
     };
-    let (_, routed) = tokio::join!(stop, route);
+    let (_, routed, ()) = tokio::join!(stop, route, flows::end_builds(&node));
     if let Err(error) = routed {
         tracing::warn!(%error, "the router did not end in order");
     }

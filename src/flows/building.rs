@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -25,9 +25,12 @@ use crate::wire::push_text;
 /// The most of a build's lines that is kept, bytes: less than a kept output holds, so that it is this bound that is told.
 const LINES_BYTES_MAX: u64 = KEPT_BYTES_MAX - (64 << 10);
 
-/// The builds of this process by identity.
+/// The builds of this process by identity, and whether it takes no more.
 #[derive(Default)]
-pub(super) struct Builds(Mutex<HashMap<Uuid, Entry>>);
+pub(super) struct Builds {
+    all: Mutex<HashMap<Uuid, Entry>>,
+    is_closing: AtomicBool,
+}
 
 struct Entry {
     output: KeptOutput,
@@ -53,7 +56,7 @@ pub(super) enum Cancel {
 impl Builds {
     fn with<T>(&self, act: impl FnOnce(&mut HashMap<Uuid, Entry>) -> T) -> T {
         // A map cannot be left half changed by a panic.
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.all.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What a build that runs prints.
@@ -72,6 +75,17 @@ impl Builds {
                 Cancel::Asked(entry.ended.clone())
             }
         })
+    }
+
+    /// Asks every build to end that does not release yet, and those that begin later; each resolves when it has ended.
+    pub(super) fn close(&self) -> Vec<CancellationToken> {
+        self.is_closing.store(true, Ordering::SeqCst);
+        let all: Vec<Uuid> = self.with(|all| all.keys().copied().collect());
+        let asked = all.into_iter().filter_map(|id| match self.cancel(id, push_text::ENDING_NODE) {
+            Cancel::Asked(ended) => Some(ended),
+            Cancel::TooLate | Cancel::Over => None,
+        });
+        asked.collect()
     }
 }
 
@@ -128,6 +142,10 @@ impl Building {
             ended: CancellationToken::new(),
         };
         node.builds().with(|all| all.insert(id, entry));
+        // Whoever closes looks for what is there after having said so: one of both sees the other.
+        if node.builds().is_closing.load(Ordering::SeqCst) {
+            let _asked = node.builds().cancel(id, push_text::ENDING_NODE);
+        }
         Ok(Self { node: node.clone(), order, record, permit: Some(permit), keeping, cancel })
     }
 

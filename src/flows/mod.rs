@@ -89,7 +89,9 @@ pub use pipelines::{
 };
 pub use promotion::{PromotionRequest, promote, promotion};
 pub use push::{Push, Pushed, Transcript, begin_push, follow_release, push};
-pub use releases::{ReleaseKey, ReleaseView, release, release_time, releases, rollback, slug};
+pub use releases::{
+    ReleaseKey, ReleaseView, newest_release, release, release_again, release_time, releases, rollback, slug,
+};
 pub use repository::{
     Heard, Message, connect_repository, disconnect_repository, hear_of_push, repository, switch_deploys,
 };
@@ -108,7 +110,7 @@ pub use sni_endpoints::{
     sni_endpoints,
 };
 pub use source_build::{
-    SourceBuildRequest, build, build_output, cancel_build, exit_code, purge_cache, start_build,
+    SourceBuildRequest, build, build_output, cancel_build, end_builds, exit_code, purge_cache, start_build,
 };
 pub use sources::{
     ArrivingSource, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, begin_source, new_source, source_file,

@@ -15,6 +15,9 @@ use crate::wire::api_errors::{Missing, Refusal};
 use crate::wire::logline::ApiLine;
 use crate::wire::release_text;
 
+/// Of the description that a client gives a release, so many characters are kept.
+const DESCRIPTION_CHARS_MAX: usize = 200;
+
 /// How a release is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseKey {
@@ -83,6 +86,14 @@ pub async fn release(node: &Node, app: &App, key: ReleaseKey) -> Result<ReleaseV
     found.ok_or_else(|| Refusal::NotFound(Missing::Release).into())
 }
 
+/// The newest release of an app, whatever became of it.
+///
+/// # Errors
+/// The node fails.
+pub async fn newest_release(node: &Node, app: &App) -> Result<Option<Release>, FlowError> {
+    Ok(node.store().newest_release(app.id).await?)
+}
+
 /// What is known of a slug that a release runs.
 ///
 /// # Errors
@@ -143,6 +154,40 @@ pub async fn rollback(
     new.config = new.config.changed(&add_ons::owned(node, app).await?).map_err(Refusal::ConfigVars)?;
     let formation = node.store().formation(app.id).await?;
     new.formation = Some(formation.deployed(target.process_types.keys()));
+    made(node, app, new, actor).await
+}
+
+/// Makes a new release of the slug, types and stack of release `version`, which may have failed, with the config vars of
+/// today. Of `description` no more than [`DESCRIPTION_CHARS_MAX`] characters are kept.
+///
+/// # Errors
+/// There is no such release, it has no slug, another is pending, or the node fails.
+pub async fn release_again(
+    node: &Node,
+    app: &App,
+    version: Version,
+    description: Option<String>,
+    actor: &Actor,
+) -> Result<ReleaseView, FlowError> {
+    let _turn = phase::turn(node, app).await?;
+    let all = releases(node, app).await?;
+    let target = all.iter().find(|view| view.release.version == version);
+    let target = &target.ok_or(Refusal::NotFound(Missing::Release))?.release;
+    if target.slug.is_none() {
+        return Err(Refusal::NotFound(Missing::Slug).into());
+    }
+    let newest = all.first().ok_or_else(Refusal::no_app)?;
+    let told: Option<String> = description
+        .map(|told| told.chars().filter(|c| !c.is_control()).take(DESCRIPTION_CHARS_MAX).collect());
+    let description = told.unwrap_or_else(|| target.description.clone());
+    let mut new = NewRelease::from_release(app.id, target, description, actor.0.clone());
+    new.config = newest.release.config.clone();
+    let formation = node.store().formation(app.id).await?;
+    new.formation = Some(formation.deployed(target.process_types.keys()));
+    made(node, app, new, actor).await
+}
+
+async fn made(node: &Node, app: &App, new: NewRelease, actor: &Actor) -> Result<ReleaseView, FlowError> {
     match phase::make(node, app, new, actor).await? {
         Made::Current(release) => {
             node.apply(app).await?;

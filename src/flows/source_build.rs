@@ -118,6 +118,19 @@ pub async fn cancel_build(node: &Node, app: &App, id: Uuid, user: &str) -> Resul
     build(node, app, id).await
 }
 
+/// Ends the builds of a node that ends itself; those who wait for them are told so.
+pub async fn end_builds(node: &Node) {
+    let asked = node.builds().close();
+    let ended = async {
+        for build in &asked {
+            build.cancelled().await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(CANCEL_TIMEOUT_S), ended).await.is_err() {
+        tracing::warn!(builds = asked.len(), "builds take long to end, and end with this process");
+    }
+}
+
 /// What a build prints, or has printed.
 ///
 /// # Errors

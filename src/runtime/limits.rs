@@ -18,6 +18,9 @@ pub struct Limits {
     pub memory_swap_bytes: Option<u64>,
     /// Relative share of the processor, 1 to 10000 (see `WEIGHT_RANGE`).
     pub cpu_weight: u64,
+    /// Whether it has the processor only while nobody else wants it, whatever its weight: who wakes up takes it at once (`cpu.idle`
+    /// in the kernel's cgroup-v2 text; kernels and hosts without it go by the weight).
+    pub cpu_idle: bool,
     /// Relative share of the disks, in the same range; counts on unified hosts, where the kernel weighs the device.
     pub io_weight: u64,
     /// Ceiling on processor time.
@@ -50,6 +53,7 @@ impl Default for Limits {
             memory_high_bytes: None,
             memory_swap_bytes: None,
             cpu_weight: WEIGHT_DEFAULT,
+            cpu_idle: false,
             io_weight: WEIGHT_DEFAULT,
             cpu_quota: None,
             pids: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::domain::{AppId, Build, BuildSource, BuildStatus, PhaseTime, Slug, SlugDigest, Version};
@@ -78,11 +78,7 @@ impl Store {
     /// The database fails.
     pub async fn slug(&self, digest: &SlugDigest) -> Result<Option<Slug>, StoreError> {
         let digest = digest.clone();
-        self.call(move |connection| {
-            let sql = "SELECT * FROM slugs WHERE digest = ?1";
-            first(connection, "slugs", (sql, &[&digest.as_str()]), |record| record.slug())
-        })
-        .await
+        self.call(move |connection| slug_of(connection, &digest)).await
     }
 
     /// The slugs that a release runs.
@@ -211,4 +207,10 @@ impl Store {
         })
         .await
     }
+}
+
+/// What is known of a slug.
+pub(super) fn slug_of(connection: &Connection, digest: &SlugDigest) -> Result<Option<Slug>, StoreError> {
+    let sql = "SELECT * FROM slugs WHERE digest = ?1";
+    first(connection, "slugs", (sql, &[&digest.as_str()]), |record| record.slug())
 }

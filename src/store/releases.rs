@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use uuid::Uuid;
 
 use crate::domain::{
-    AppId, ConfigVars, DynoId, DynoName, Formation, ProcessType, Release, ReleasePhase, ReleaseStatus,
+    AppId, ConfigVars, DynoId, DynoName, Formation, ProcessType, Release, ReleasePhase, ReleaseStatus, Slug,
     SlugDigest, StackName, Version,
 };
 use crate::store::apps::{replace_formation, require};
+use crate::store::builds::slug_of;
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::{all, config_text, first, process_types_text, signed};
 use crate::store::{Store, now_s};
@@ -268,14 +269,37 @@ impl Store {
     /// # Errors
     /// The database fails.
     pub async fn current_release(&self, app: AppId) -> Result<Option<Release>, StoreError> {
+        self.call(move |connection| current(connection, app)).await
+    }
+
+    /// The same of several apps, with what is known of their slugs; apps that are not there are left out.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn current_releases(
+        &self,
+        apps: Vec<AppId>,
+    ) -> Result<BTreeMap<AppId, (Release, Option<Slug>)>, StoreError> {
         self.call(move |connection| {
-            let sql =
-                "SELECT * FROM releases WHERE app_id = ?1 AND status = ?2 ORDER BY version DESC LIMIT 1";
-            let succeeded = ReleaseStatus::Succeeded.as_str();
-            first(connection, "releases", (sql, &[&app.to_string(), &succeeded]), |record| record.release())
+            let mut found = BTreeMap::new();
+            for app in apps {
+                let Some(release) = current(connection, app)? else { continue };
+                let slug = match &release.slug {
+                    Some(digest) => slug_of(connection, digest)?,
+                    None => None,
+                };
+                found.insert(app, (release, slug));
+            }
+            Ok(found)
         })
         .await
     }
+}
+
+fn current(connection: &Connection, app: AppId) -> Result<Option<Release>, StoreError> {
+    let sql = "SELECT * FROM releases WHERE app_id = ?1 AND status = ?2 ORDER BY version DESC LIMIT 1";
+    let succeeded = ReleaseStatus::Succeeded.as_str();
+    first(connection, "releases", (sql, &[&app.to_string(), &succeeded]), |record| record.release())
 }
 
 /// Forgets a slug that no release runs; tells whether it did.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd;
 
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use rustix::termios::tcgetwinsize;
 
 /// A window's size, in characters.
@@ -19,6 +19,12 @@ pub struct WindowSize {
 /// before.
 #[derive(Debug)]
 pub struct RawMode {
+    before: Termios,
+}
+
+/// Standard input whose lines are not shown while they are typed. Dropping it restores the mode before.
+#[derive(Debug)]
+pub struct Unseen {
     before: Termios,
 }
 
@@ -68,7 +74,34 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that has gone away has no mode to restore.
-        let _ = termios::tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &self.before);
+        restore(&self.before);
     }
+}
+
+// === impl Unseen ===
+
+impl Unseen {
+    /// Switches echo off (termios(3)).
+    ///
+    /// # Errors
+    /// The kernel's errno; `ENOTTY` where there is no terminal.
+    pub fn enter() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let before = termios::tcgetattr(stdin.as_fd())?;
+        let mut unseen = before.clone();
+        unseen.local_flags.remove(LocalFlags::ECHO);
+        termios::tcsetattr(stdin.as_fd(), SetArg::TCSADRAIN, &unseen)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        restore(&self.before);
+    }
+}
+
+fn restore(before: &Termios) {
+    // A terminal that has gone away has no mode to restore.
+    let _ = termios::tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, before);
 }

@@ -263,8 +263,8 @@ pub enum Refusal {
     /// No release to roll back to.
     #[error("There is no earlier release to roll back to.")]
     NoRollbackTarget,
-    /// Releasing a slug by its identity is not offered.
-    #[error("A release is made by git push, by config vars or by naming a release to roll back to.")]
+    /// Two things to make a release of.
+    #[error("A release is made of a slug, or of a release to roll back to: name one of them.")]
     ReleaseSource,
     /// A time zone that this machine does not know.
     #[error("Time zone {0} is not known on this node: name it as in Europe/Berlin.")]

@@ -264,6 +264,9 @@ pub fn source_not_fetched(reason: &str) -> Vec<String> {
     refused(&format!("Push rejected, the source cannot be fetched: {reason}."))
 }
 
+/// Who ends the builds of a node that is told to end.
+pub const ENDING_NODE: &str = "the node, which is ending";
+
 /// `user` has had the build end.
 #[must_use]
 pub fn cancelled(user: &str) -> Vec<String> {

@@ -920,6 +920,19 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["access:remove", "you@example.com", "-a", "example"],
         ],
     ),
+    (
+        "login",
+        &[
+            &["login"],
+            &["login", "--host", "http://localhost:1", "--email", "you@example.com", "--password-stdin"],
+            &["login", "--host", "http://localhost:1"],
+            &["login", "--host", "http://node.example.com"],
+        ],
+    ),
+    ("logout", &[&["logout"], &["logout", "--host", "http://localhost:1"]]),
+    ("tunnel", &[&["tunnel"], &["tunnel", "-oProxyCommand=x"]]),
+    ("man", &[&["man", "login"], &["man", "nonsense"], &["man", "--dir", "nowhere"]]),
+    ("releases:retry", &[&["releases:retry", "-a", "example"], &["releases:retry", "-a", "bare"]]),
     ("auth:whoami", &[&["auth:whoami"]]),
     ("auth:token", &[&["auth:token"]]),
     (

@@ -1,5 +1,8 @@
 //! Dynos that were told to go, and a node that is killed before they have gone.
 
+use std::fs;
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use crate::support::node::{Found, TestNode, eventually};
@@ -38,8 +41,46 @@ fn what_was_told_to_go_goes_though_the_node_is_killed() {
     node.serve();
     relieved(&node, "lab", &before);
     eventually("nothing is kept of who is gone", || {
-        std::fs::read_dir(node.root.join("run/departures")).unwrap().count() == 0
+        fs::read_dir(node.root.join("run/departures")).unwrap().count() == 0
     });
+}
+
+/// A buildpack that keeps every processor busy for ever.
+const BUSY: &str = "#!/bin/sh\nfor n in 1 2 3; do (while :; do :; done) & done\necho begun\nsleep 3600\n";
+
+#[test]
+fn a_build_ends_with_its_node() {
+    if !is_possible("a_build_ends_with_its_node") {
+        return;
+    }
+    let mut node = TestNode::start("builds", 5);
+    let pack = node.root.join("pack");
+    fs::create_dir_all(pack.join("bin")).unwrap();
+    for (name, text) in [("detect", "#!/bin/sh\necho Busy\n"), ("compile", BUSY)] {
+        fs::write(pack.join("bin").join(name), text).unwrap();
+    }
+    let source = node.app("lab", &lab());
+    node.ok(&["buildpacks:set", "-a", "lab", pack.to_str().unwrap()]);
+    let mut push = Command::new("git");
+    push.args(["push", "heroku", "main"]).env("GIT_TERMINAL_PROMPT", "0").current_dir(&source);
+    let push = push.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the build is busy", || {
+        outputs(&node).iter().any(|text| text.lines().any(|line| line == "begun"))
+    });
+    node.stop();
+    let said = push.wait_with_output().unwrap();
+    assert!(!said.status.success(), "{said:?}");
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(text.contains("Push rejected, the build was cancelled by the node, which is ending."), "{text}");
+    node.serve();
+    assert!(node.ok(&["builds", "-a", "lab"]).contains("failed"));
+}
+
+/// What builds have printed so far; to ask the node for it would wait for their end.
+fn outputs(node: &TestNode) -> Vec<String> {
+    let apps = fs::read_dir(node.root.join("lib/builds")).into_iter().flatten().flatten();
+    let logs = apps.flat_map(|app| fs::read_dir(app.path()).unwrap());
+    logs.map(|log| fs::read_to_string(log.unwrap().path()).unwrap()).collect()
 }
 
 fn said(node: &TestNode, source: &str) -> String {

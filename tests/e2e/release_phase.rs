@@ -29,6 +29,7 @@ fn a_release_runs_only_once_its_command_has_succeeded() {
     a_command_that_fails(&node, &source);
     what_is_set_while_it_fails_goes_live_later(&node);
     a_rollback_has_a_command_too(&node);
+    a_release_is_tried_once_more(&node);
     a_node_that_is_killed_in_the_middle(&mut node);
 }
 
@@ -119,6 +120,15 @@ fn a_rollback_has_a_command_too(node: &TestNode) {
     assert!(said.starts_with("preparing for  in release."), "{said}");
     eventually("the old greeting is back", || node.get("lab", "/").1 == "hello from web.1\n");
     assert_eq!(current(node), 7);
+}
+
+fn a_release_is_tried_once_more(node: &TestNode) {
+    let said = node.ok(&["releases:retry", "-a", "lab"]);
+    assert!(said.starts_with("preparing for  in release."), "{said}");
+    let all = releases(node);
+    assert_eq!((&all[0]["version"], &all[0]["slug"]), (&8.into(), &all[1]["slug"]));
+    assert_eq!(all[0]["description"], "Retry of v7: Rollback to v3");
+    assert_eq!(current(node), 8);
 }
 
 fn a_node_that_is_killed_in_the_middle(node: &mut TestNode) {

@@ -72,6 +72,16 @@ impl<'a> Stock<'a> {
         command
     }
 
+    /// Pushes what is committed, and tells what git showed.
+    fn pushes(&self, at: &Path) -> String {
+        let mut push = Command::new("git");
+        self.dress(push.args(["push", "heroku", "main"]), at);
+        let pushed = push.output().unwrap();
+        let said = String::from_utf8_lossy(&pushed.stderr).into_owned();
+        assert!(pushed.status.success(), "{said}\n{}", self.node.log());
+        said
+    }
+
     fn run(&self, at: &Path, args: &[&str]) -> Said {
         let output = self.command(at, args).stdin(Stdio::null()).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -142,6 +152,7 @@ fn the_stock_command_drives_a_day() {
     a_pipeline(&mut stock, &source);
     hooks(&mut stock, &source);
     people(&mut stock, &source);
+    a_login(&mut stock);
     the_end(&mut stock, &source);
     table(&stock);
     assert_as_told(&stock.recorder.exchanges());
@@ -195,6 +206,31 @@ fn the_account(stock: &mut Stock<'_>) {
     stock.ok(&at, &["keys:clear"], &["done"]);
 }
 
+/// A user with a password, in a terminal as the stock command asks there.
+fn a_login(stock: &mut Stock<'_>) {
+    let (user, password) = ("typist@example.com", "correct horse battery staple");
+    let mut create = stock.node.command();
+    create.args(["users:create", user, "--password-stdin"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut create = create.spawn().unwrap();
+    create.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    assert!(create.wait().unwrap().success());
+    let at = stock.home.clone();
+    let netrc = at.join(".netrc");
+    for (login, logout) in [("login", "logout"), ("auth:login", "auth:logout")] {
+        let mut terminal = Terminal::open(24, 200, &stock.command(&at, &[login, "--interactive"]));
+        terminal.until("Email");
+        terminal.keys(&format!("{user}\r"));
+        terminal.until("Password");
+        terminal.keys(&format!("{password}\r"));
+        terminal.until(&format!("Logged in as {user}"));
+        assert_eq!(terminal.end().code(), Some(0));
+        assert!(fs::read_to_string(&netrc).unwrap().contains(user));
+        stock.passed.insert(login.to_owned());
+        stock.ok(&at, &[logout], &["Logging out"]);
+        assert!(!fs::read_to_string(&netrc).unwrap().contains(user));
+    }
+}
+
 fn a_first_push(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["apps:create", "day"], &["Creating", "done", "day.git"]);
     stock.tries(at, &["create", "day"], 2, &["already taken"]);
@@ -205,12 +241,7 @@ fn a_first_push(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["stack"], &["cedar-13"]);
     stock.ok(at, &["apps:stacks"], &["cedar-13"]);
     stock.ok(at, &["buildpacks"], &["no Buildpacks"]);
-    let mut push = Command::new("git");
-    push.args(["push", "heroku", "main"]);
-    stock.dress(&mut push, at);
-    let pushed = push.output().unwrap();
-    let said = String::from_utf8_lossy(&pushed.stderr);
-    assert!(pushed.status.success(), "{said}\n{}", stock.node.log());
+    let said = stock.pushes(at);
     assert!(said.contains("Verifying deploy... done."), "{said}");
     eventually("the app answers", || stock.node.get("day", "/").0 == 200);
     let remote = Command::new("git").current_dir(at).args(["remote", "get-url", "heroku"]).output().unwrap();
@@ -425,6 +456,12 @@ fn people(stock: &mut Stock<'_>, at: &Path) {
 }
 
 fn the_end(stock: &mut Stock<'_>, at: &Path) {
+    let procfile = at.join("Procfile");
+    fs::write(&procfile, format!("{}\nrelease: echo prepared\n", fs::read_to_string(&procfile).unwrap()))
+        .unwrap();
+    stock.node.commit(at);
+    stock.pushes(at);
+    stock.ok(at, &["releases:retry"], &["Retrying", "prepared"]);
     stock.ok(at, &["apps:rename", "night"], &["Renaming day to night", "done"]);
     stock.ok(at, &["apps:destroy", "night", "--confirm", "night"], &["Destroying", "done"]);
     stock.tries(at, &["apps:info", "-a", "night"], 2, &["Couldn't find that app.", "not_found"]);

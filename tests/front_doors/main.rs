@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may say so by a panic")]
 
 mod builds;
+mod elsewhere;
 mod repositories;
 mod ssh;
 

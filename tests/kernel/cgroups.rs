@@ -144,6 +144,27 @@ fn a_spinning_application_gets_its_share_of_the_processor() {
 }
 
 #[test]
+fn one_that_is_idle_gives_way_whatever_its_weight() {
+    if !is_root_or_skip("one_that_is_idle_gives_way_whatever_its_weight") {
+        return;
+    }
+    let subtree = Subtree::make();
+    let limits = |cpu_weight, cpu_idle| Limits { cpu_weight, cpu_idle, ..Limits::default() };
+    let idle = subtree.0.create("idle", &limits(10_000, true)).unwrap();
+    let other = subtree.0.create("other", &limits(1, false)).unwrap();
+    // On one processor they are in each other's way.
+    let spin = "exec taskset -c 0 sh -c 'while :; do :; done'";
+    let _shells = [start(&idle, spin), start(&other, spin)];
+    let used = || [&idle, &other].map(|group| group.usage().unwrap().cpu_ns);
+    let before = used();
+    until("the other has had its time", || used()[1] - before[1] > 300_000_000);
+    let [of_idle, of_other] = [0, 1].map(|at| used()[at] - before[at]);
+    assert!(of_idle < of_other / 2, "{of_idle} ns beside {of_other} ns");
+    idle.kill().unwrap();
+    other.kill().unwrap();
+}
+
+#[test]
 fn killing_the_application_spares_init_and_killing_all_does_not() {
     if !is_root_or_skip("killing_the_application_spares_init_and_killing_all_does_not") {
         return;

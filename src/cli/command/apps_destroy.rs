@@ -42,7 +42,7 @@ impl Args {
         let destroyed = context.client.call(Method::DELETE, &path);
         let text = format!("Destroying {} (including all add-ons)", shown_app(&name));
         let destroyed: App = output::action(&text, destroyed, |_| None).await?;
-        for (remote, _) in git_remote::remotes_of(&found) {
+        for (remote, _) in git_remote::remotes_of(&found, &context.node) {
             app::git(&["remote", "remove", &remote])?;
         }
         if context.node.json { output::json(&destroyed) } else { Ok(()) }

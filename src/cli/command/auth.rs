@@ -9,7 +9,7 @@ use crate::wire::api::Account;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct WhoamiArgs {}
 
-/// Show the node's own token, which administers it over TCP
+/// Show the node's own token, which administers it over TCP; or yours, for a node elsewhere
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TokenArgs {}
 
@@ -31,8 +31,11 @@ impl TokenArgs {
     }
 }
 
-/// The node's own token.
+/// The token with which this user's programs come over TCP: the node's own on its machine, the one of the login elsewhere.
 pub(super) fn token(context: &Context) -> Result<String, Failure> {
+    if let Some(host) = &context.node.host {
+        return host.token();
+    }
     let path = context.node.lib_dir().join("token");
     let attempt = format!("read the node's token in {} (are you root?)", path.display());
     Ok(std::fs::read_to_string(path).map_err(Failure::local(attempt))?.trim().to_owned())

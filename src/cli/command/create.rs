@@ -52,8 +52,8 @@ impl Args {
                     "The git remote {remote} stays as it is; dyno git:remote -a {app} -r {remote} points it here.\n"
                 ));
             } else {
-                let url = if self.ssh_git { git_remote::ssh_url(&created)? } else { &created.git_url };
-                git_remote::set(&self.remote, url, &context.node)?;
+                let url = git_remote::url(&created, self.ssh_git, &context.node)?;
+                git_remote::set(&self.remote, &url, &context.node)?;
             }
         }
         if context.node.json { output::json(&created) } else { output::data(&rendered(&created)) }

@@ -23,7 +23,11 @@ impl Args {
         let mut question = String::new();
         let mut stdin = std::io::stdin().lock().take(QUESTION_BYTES_MAX);
         stdin.read_to_string(&mut question).map_err(Failure::local("read git's question"))?;
-        if self.operation != "get" || !is_local(&question) {
+        let is_known = match &context.node.host {
+            Some(host) => host_of(&question) == host.authority(),
+            None => is_local(&question),
+        };
+        if self.operation != "get" || !is_known {
             return Ok(());
         }
         let token = auth::token(context)?;
@@ -31,9 +35,14 @@ impl Args {
     }
 }
 
+/// The host, with its port, that git asks for.
+fn host_of(question: &str) -> &str {
+    question.lines().find_map(|line| line.strip_prefix("host=")).unwrap_or_default()
+}
+
 /// Whether git asks for this machine: the password goes nowhere else.
 fn is_local(question: &str) -> bool {
-    let host = question.lines().find_map(|line| line.strip_prefix("host=")).unwrap_or_default();
+    let host = host_of(question);
     let name = match host.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next(),
         None => host.split(':').next(),

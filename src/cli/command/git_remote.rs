@@ -30,16 +30,25 @@ impl Args {
                 "The current directory is in no git repository: run `git init` first.".to_owned(),
             ));
         }
-        let url = if self.ssh_git { ssh_url(&app)? } else { &app.git_url };
-        set(&self.remote, url, &context.node)?;
+        let url = url(&app, self.ssh_git, &context.node)?;
+        set(&self.remote, &url, &context.node)?;
         output::note(&format!("set git remote {} to {url}\n", self.remote));
         Ok(())
     }
 }
 
+/// The app's URL for git: over SSH, or over HTTP at the address where this program finds the node.
+pub(super) fn url(app: &App, over_ssh: bool, node: &NodeArgs) -> Result<String, Failure> {
+    match &node.host {
+        _ if over_ssh => ssh_url(app),
+        Some(host) => Ok(format!("{}/{}.git", host.origin(), app.name)),
+        None => Ok(app.git_url.clone()),
+    }
+}
+
 /// The app's URL over SSH, where the node takes git so.
-pub(super) fn ssh_url(app: &App) -> Result<&str, Failure> {
-    app.ssh_git_url.as_deref().ok_or_else(|| {
+fn ssh_url(app: &App) -> Result<String, Failure> {
+    app.ssh_git_url.clone().ok_or_else(|| {
         Failure::Usage(
             "This node takes no git over SSH: its administrator chooses an address for it (`ssh.listen` in the configuration, or dyno serve --ssh-port)."
                 .to_owned(),
@@ -48,10 +57,11 @@ pub(super) fn ssh_url(app: &App) -> Result<&str, Failure> {
 }
 
 /// The remotes that lead to an app, each with whether it does so over SSH.
-pub(super) fn remotes_of(app: &App) -> Vec<(String, bool)> {
-    let leads = |(remote, url): app::Remote| {
-        let over_ssh = Some(&url) == app.ssh_git_url.as_ref();
-        (over_ssh || url == app.git_url).then_some((remote, over_ssh))
+pub(super) fn remotes_of(app: &App, node: &NodeArgs) -> Vec<(String, bool)> {
+    let leads = |(remote, found): app::Remote| {
+        let over_ssh = Some(&found) == app.ssh_git_url.as_ref();
+        let over_http = url(app, false, node).is_ok_and(|url| url == found);
+        (over_ssh || over_http).then_some((remote, over_ssh))
     };
     app::remotes().into_iter().filter_map(leads).collect()
 }
@@ -72,6 +82,14 @@ pub(super) fn prepare(origin: &str, node: &NodeArgs) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(Failure::local("find this program"))?;
     let helper = helper(&program.to_string_lossy(), &node.flags()?);
     git(&["config", "--local", "--replace-all", &format!("credential.{origin}.helper"), &helper])?;
+    if let Some(authority) = &node.authority {
+        let path = std::path::absolute(authority).map_err(Failure::local("tell the current directory"))?;
+        let path = path.to_string_lossy();
+        git(&["config", "--local", "--replace-all", &format!("http.{origin}.sslCAInfo"), &path])?;
+    }
+    if node.host.as_ref().is_some_and(|host| !host.is_loopback()) {
+        return Ok(());
+    }
     // The node is on this machine: a proxy that leads elsewhere would not find it.
     git(&["config", "--local", "--replace-all", &format!("http.{origin}.proxy"), ""]).map(drop)
 }

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,12 +14,18 @@ use crate::cli::Context;
 use crate::cli::app::{self, git};
 use crate::cli::command::{auth, git_remote};
 use crate::cli::failure::Failure;
+use crate::cli::host::data_dir;
 use crate::cli::output;
+use crate::sys::fs::write_atomically;
 
 /// The stock command.
 const PROGRAM: &str = "heroku";
 /// The name under which the stock command accepts a node: it sends tokens to few others.
 const HOST: &str = "localhost";
+/// What logs in and out with the stock command, which refuses to where a token is in its environment.
+const LOGINS: [&str; 4] = ["login", "auth:login", "logout", "auth:logout"];
+/// A file of a certificate's digest's bytes tells the authorities of several nodes apart.
+const FINGERPRINT_BYTES: usize = 8;
 /// Added to the number of a signal that ended the stock command, as shells have it.
 const SIGNAL_STATUS: i32 = 128;
 
@@ -40,31 +48,59 @@ struct Node {
     authority: Option<PathBuf>,
 }
 
+/// Where the stock command finds the node, and what vouches for it there.
+#[derive(Debug)]
+struct Place {
+    port: u16,
+    authority: Option<PathBuf>,
+}
+
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
-        let node: Node = context.client.get("/node").await?;
-        let token = auth::token(context)?;
-        let environment = environment(&node, &token);
+        let place = place(context).await?;
+        let logs_in = self.args.first().is_some_and(|name| LOGINS.iter().any(|login| name == login));
+        let token = if logs_in { None } else { Some(auth::token(context)?) };
+        let environment = environment(&place, token.as_deref());
         if self.env {
             let line = |(name, value): &(&str, String)| format!("export {name}={}\n", quoted(value));
             output::data(&environment.iter().map(line).collect::<String>())?;
             return Ok(ExitCode::SUCCESS);
         }
         let status = play(&self.args, environment).await?;
-        trust(context, &node)?;
+        trust(context, &place)?;
         Ok(exit_code(status))
     }
 }
 
+async fn place(context: &Context) -> Result<Place, Failure> {
+    let Some(host) = &context.node.host else {
+        let node: Node = context.client.get("/node").await?;
+        return Ok(Place { port: node.git_address.port(), authority: node.authority });
+    };
+    if !host.is_loopback() {
+        return Err(Failure::Usage(format!(
+            "The stock command sends a token to {HOST} alone: bring the node here with dyno tunnel, rather than {}.",
+            host.origin()
+        )));
+    }
+    let answer = context.client.stream("/authority.pem").await?;
+    let pem = answer.collect().await.map_err(Failure::connection("reading its certificate"))?.to_bytes();
+    let directory = data_dir()?;
+    let digest = Sha256::digest(&pem);
+    let path = directory.join(format!("authority-{}.pem", hex::encode(&digest[..FINGERPRINT_BYTES])));
+    let written = std::fs::create_dir_all(&directory).and_then(|()| write_atomically(&path, &pem));
+    written.map_err(Failure::local(format!("write {}", path.display())))?;
+    Ok(Place { port: host.port(), authority: Some(path) })
+}
+
 /// Everything that the stock command would otherwise ask a host on the internet for leads to the node; what it sends
 /// home is switched off.
-fn environment(node: &Node, token: &str) -> Vec<(&'static str, String)> {
-    let port = node.git_address.port();
+fn environment(place: &Place, token: Option<&str>) -> Vec<(&'static str, String)> {
+    let port = place.port;
     let (http, https) = (format!("http://{HOST}:{port}"), format!("https://{HOST}:{port}"));
     let on = || "true".to_owned();
     let mut all = vec![
         ("HEROKU_HOST", http.clone()),
-        ("HEROKU_API_KEY", token.to_owned()),
         ("HEROKU_PARTICLEBOARD_URL", http.clone()),
         ("HEROKU_DATA_HOST", HOST.to_owned()),
         ("HEROKU_LOGIN_HOST", http.clone()),
@@ -77,7 +113,8 @@ fn environment(node: &Node, token: &str) -> Vec<(&'static str, String)> {
         ("HEROKU_SKIP_NEW_VERSION_CHECK", on()),
         ("HEROKU_DISABLE_AUTOUPDATE", on()),
     ];
-    if let Some(authority) = &node.authority {
+    all.extend(token.map(|token| ("HEROKU_API_KEY", token.to_owned())));
+    if let Some(authority) = &place.authority {
         let authority = authority.to_string_lossy().into_owned();
         all.extend([
             ("NODE_EXTRA_CA_CERTS", authority.clone()),
@@ -93,7 +130,8 @@ async fn play(args: &[OsString], environment: Vec<(&str, String)>) -> Result<Exi
     // Ctrl-C is the stock command's: this program waits for what it makes of it.
     let _ours = signal(SignalKind::interrupt()).map_err(Failure::local("wait for signals"))?;
     let mut command = Command::new(PROGRAM);
-    command.args(args).envs(environment);
+    // One from outside is for the platform.
+    command.args(args).env_remove("HEROKU_API_KEY").envs(environment);
     // It would win over the node's authority, and git has nowhere else to go from here.
     command.env_remove("GIT_SSL_CAINFO");
     // A proxy that leads elsewhere would not find this machine.
@@ -117,21 +155,21 @@ fn without_proxy() -> String {
 }
 
 /// Makes a later `git push` work in this repository, without the environment of the stock command.
-fn trust(context: &Context, node: &Node) -> Result<(), Failure> {
-    let origin = format!("https://{HOST}:{}", node.git_address.port());
+fn trust(context: &Context, place: &Place) -> Result<(), Failure> {
+    let origin = format!("https://{HOST}:{}", place.port);
     let leads_here = |url: &str| url.strip_prefix(&origin).is_some_and(|rest| rest.starts_with('/'));
     if !app::remotes().iter().any(|(_, url)| leads_here(url)) {
         return Ok(());
     }
     git_remote::prepare(&origin, &context.node)?;
-    if let Some(authority) = &node.authority {
+    if let Some(authority) = &place.authority {
         let authority = authority.to_string_lossy();
         git(&["config", "--local", "--replace-all", &format!("http.{origin}.sslCAInfo"), &authority])?;
     }
     Ok(())
 }
 
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt as _;
     let number = status.code().or_else(|| status.signal().map(|signal| SIGNAL_STATUS + signal));
     ExitCode::from(number.and_then(|number| u8::try_from(number).ok()).unwrap_or(1))
@@ -148,16 +186,15 @@ mod test {
 
     #[test]
     fn the_environment_leads_to_the_node_and_nowhere_else() {
-        let node = Node {
-            git_address: ([127, 0, 0, 1], 5080).into(),
-            authority: Some("/n/lib/authority/ca.pem".into()),
-        };
-        let all = environment(&node, "a-token");
+        let place = Place { port: 5080, authority: Some("/n/lib/authority/ca.pem".into()) };
+        let all = environment(&place, Some("a-token"));
         let value = |name: &str| all.iter().find(|(known, _)| *known == name).unwrap().1.as_str();
+        assert_eq!(value("HEROKU_API_KEY"), "a-token");
         assert_eq!(value("HEROKU_HOST"), "http://localhost:5080");
         assert_eq!(value("HEROKU_EXEC_URL"), "https://localhost:5080");
         assert_eq!(value("GIT_CONFIG_KEY_0"), "http.https://localhost:5080.sslCAInfo");
         assert_eq!(value("DISABLE_TELEMETRY"), "true");
+        assert!(environment(&place, None).iter().all(|(name, _)| *name != "HEROKU_API_KEY"));
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

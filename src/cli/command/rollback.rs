@@ -26,7 +26,10 @@ impl Args {
         let releases = newest_first(context, &app).await?;
         let target = target(&releases, self.release.as_deref())?;
         let undo = releases.iter().find(|release| release.current).map(|release| release.version);
-        let body = CreateRelease { release: Some(ReleaseName::Text(target.id.to_string())), slug: None };
+        let body = CreateRelease {
+            release: Some(ReleaseName::Text(target.id.to_string())),
+            ..CreateRelease::default()
+        };
         let path = format!("/apps/{app}/releases");
         let made = context.client.send_json(Method::POST, &path, &body);
         let text = format!("Rolling back {} to v{}", shown_app(&app), target.version);

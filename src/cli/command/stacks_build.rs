@@ -28,6 +28,7 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<(), Failure> {
+        context.node.must_be_here("stacks:build")?;
         let mut shown = Shown::new();
         let freshness = if self.update { Freshness::Today } else { Freshness::AsBuilt };
         let built = stack::build(&self.stack, &context.node.lib_dir(), freshness, &mut shown);

@@ -26,6 +26,7 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<(), Failure> {
+        context.node.must_be_here("stacks:import")?;
         let mut shown = Shown::new();
         let order = Import { name: self.stack, compat: self.compat, run: self.source, build: self.build };
         let imported = stack::import(&order, &context.node.lib_dir(), &mut shown);

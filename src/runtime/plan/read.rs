@@ -118,6 +118,7 @@ pub(super) fn limits(spec: &ContainerSpec) -> Result<Limits, PlanError> {
         let quota = cpu.quota().and_then(|quota| u64::try_from(quota).ok());
         limits.cpu_quota =
             quota.zip(cpu.period()).map(|(quota_us, period_us)| CpuQuota { quota_us, period_us });
+        limits.cpu_idle = cpu.idle().is_some_and(|idle| idle != 0);
     }
     if let Some(pids) = resources.pids() {
         limits.pids = u64::try_from(pids.limit()).ok();

@@ -55,6 +55,7 @@ fn sandbox() -> Sandbox {
             memory_swap_bytes: Some(0),
             memory_high_bytes: Some(500 << 20),
             cpu_weight: 50,
+            cpu_idle: true,
             io_weight: 60,
             cpu_quota: Some(CpuQuota { quota_us: 200_000, period_us: 100_000 }),
             pids: Some(256),

@@ -60,6 +60,8 @@ const MASKED_PATHS: &[&str] = &[
 /// Directories through which the kernel takes settings.
 const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// `cpu.idle` of a group that gives way to every other.
+const IDLE: i64 = 1;
 /// Most that `/dev/shm` holds, in bytes; it counts against the memory limit besides.
 const SHM_BYTES_MAX: u64 = 64 << 20;
 /// Group that owns terminals (`tty` on Debian).
@@ -156,8 +158,14 @@ fn resources(limits: &Limits) -> Result<LinuxResources, OciSpecError> {
         }
         built = built.memory(memory.build()?);
     }
-    if let Some(quota) = limits.cpu_quota {
-        let cpu = LinuxCpuBuilder::default().quota(signed(quota.quota_us)).period(quota.period_us);
+    if limits.cpu_quota.is_some() || limits.cpu_idle {
+        let mut cpu = LinuxCpuBuilder::default();
+        if let Some(quota) = limits.cpu_quota {
+            cpu = cpu.quota(signed(quota.quota_us)).period(quota.period_us);
+        }
+        if limits.cpu_idle {
+            cpu = cpu.idle(IDLE);
+        }
         built = built.cpu(cpu.build()?);
     }
     if let Some(pids) = limits.pids {

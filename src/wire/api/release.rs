@@ -71,9 +71,12 @@ pub struct CreateRelease {
     /// Roll back to this release, by identity or version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseName>,
-    /// Release this slug; not supported yet, and refused.
+    /// Release this slug of the app's once more, by identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
+    /// What the release of a slug says it is; what the slug's deploy said when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// A release as clients name it: `"v3"`, `"3"`, `3` or an identity.

@@ -1,0 +1,139 @@
+//! What the program tells of itself beyond the help of one command: its topics, and pages of the manual. Both come of the one
+//! grammar.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use clap::Command;
+use clap::builder::StyledStr;
+use clap_mangen::Man;
+
+/// Between a topic's name and what it is about, columns.
+const TOPIC_COLUMNS: usize = 16;
+/// The columns that a command's name has in the list of its topic's.
+const COMMAND_COLUMNS: usize = 28;
+/// What topics are about that have no command of their own name.
+const ABOUT: [(&str, &str); 2] =
+    [("auth", "As whom a node sees you, and your token"), ("git", "Git remotes that lead to the node")];
+/// The list of topics in place of clap's list of every command.
+const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}";
+
+/// The grammar with its help sorted by topics: the program lists them, and a topic lists its commands.
+pub(super) fn by_topic(program: Command) -> Command {
+    let topics = Topics::of(&program);
+    let overview = topics.overview();
+    let mut program = program.help_template(TEMPLATE).after_help(StyledStr::from(overview));
+    for (topic, commands) in topics.0 {
+        if commands.len() > 1 && program.find_subcommand(topic.as_str()).is_some() {
+            let list = listed(&commands, &topic);
+            program =
+                program.mut_subcommand(topic.as_str(), |command| command.after_help(StyledStr::from(list)));
+        }
+    }
+    program
+}
+
+/// The page of the program, and one of each command, by name: `dyno`, `dyno-ps-scale`.
+pub(super) fn pages(program: &Command) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut program = program.clone();
+    program.build();
+    let mut pages = BTreeMap::new();
+    pages.insert("dyno".to_owned(), page(&program, "dyno")?);
+    // What clap adds itself has nothing to say that the other pages do not.
+    let told = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
+    for command in program.get_subcommands().filter(told) {
+        let name = format!("dyno-{}", command.get_name().replace(':', "-"));
+        pages.insert(name.clone(), page(command, &name)?);
+    }
+    Ok(pages)
+}
+
+fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    // A name with a colon is no file's.
+    Man::new(command.clone()).title(name).render(&mut page)?;
+    Ok(page)
+}
+
+/// Topics in the order of the grammar, each with its commands and what they are about.
+struct Topics(Vec<(String, Vec<(String, String)>)>);
+
+impl Topics {
+    fn of(program: &Command) -> Self {
+        let mut topics: Vec<(String, Vec<(String, String)>)> = Vec::new();
+        for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let name = command.get_name();
+            let topic = name.split_once(':').map_or(name, |(topic, _)| topic);
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let entry = (name.to_owned(), about);
+            match topics.iter_mut().find(|(known, _)| known == topic) {
+                Some((_, commands)) => commands.push(entry),
+                None => topics.push((topic.to_owned(), vec![entry])),
+            }
+        }
+        Self(topics)
+    }
+
+    fn overview(&self) -> String {
+        let mut text = "Commands, by topic (dyno TOPIC --help tells of one):\n".to_owned();
+        for (topic, commands) in &self.0 {
+            let own = commands.iter().find(|(name, _)| name == topic).map(|(_, about)| about.as_str());
+            let known = ABOUT.iter().find(|(name, _)| name == topic).map(|(_, about)| *about);
+            let about = own.or(known).unwrap_or_default();
+            text += format!("  {topic:TOPIC_COLUMNS$}{}", short(about)).trim_end();
+            text.push('\n');
+            // A topic that is no command has no help that could list them.
+            if own.is_none() {
+                let names: Vec<_> = commands.iter().map(|(name, _)| name.as_str()).collect();
+                text += &format!("  {:TOPIC_COLUMNS$}{}\n", "", names.join(", "));
+            }
+        }
+        text.trim_end().to_owned()
+    }
+}
+
+/// What is said before the first colon, semicolon or bracket: the rest is for the help of the command itself.
+fn short(about: &str) -> &str {
+    [": ", "; ", " ("].iter().filter_map(|end| about.find(end)).min().map_or(about, |end| &about[..end])
+}
+
+/// The other commands of a topic.
+fn listed(commands: &[(String, String)], topic: &str) -> String {
+    let others = commands.iter().filter(|(name, _)| name != topic);
+    let line = |(name, about): &(String, String)| format!("  {name:COMMAND_COLUMNS$}{}\n", short(about));
+    format!("Commands of this topic:\n{}", others.map(line).collect::<String>()).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    fn program() -> Command {
+        let command = |name: &'static str, about: &'static str| Command::new(name).about(about);
+        Command::new("dyno").about("A program").subcommands([
+            command("ps", "List dynos"),
+            command("ps:scale", "Scale dynos: web=2"),
+            command("git:remote", "Make a remote"),
+            command("git:hook", "Secret").hide(true),
+        ])
+    }
+
+    #[test]
+    fn the_program_lists_topics_and_a_topic_lists_its_commands() {
+        let mut program = by_topic(program());
+        let help = program.render_help().to_string();
+        assert!(help.contains("  ps              List dynos\n"), "{help}");
+        assert!(!help.contains("Scale dynos") && !help.contains("Secret"), "{help}");
+        assert!(help.contains("git:remote"), "{help}");
+        let help = program.find_subcommand_mut("ps").unwrap().render_help().to_string();
+        assert!(help.contains("  ps:scale                    Scale dynos\n"), "{help}");
+    }
+
+    #[test]
+    fn every_command_has_a_page_whose_name_is_a_files() {
+        let pages = pages(&by_topic(program())).unwrap();
+        assert_eq!(pages.keys().collect::<Vec<_>>(), ["dyno", "dyno-git-remote", "dyno-ps", "dyno-ps-scale"]);
+        let page = String::from_utf8(pages["dyno-ps-scale"].clone()).unwrap();
+        assert!(page.contains(".TH dyno-ps-scale 1") && page.contains("Scale dynos"), "{page}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Logins in `~/.netrc`, where the stock command and curl look for them too: `machine H`, `login EMAIL`, `password TOKEN`.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use crate::cli::failure::Failure;
+use crate::cli::host::no_home;
+use crate::sys::fs::write_atomically;
+
+/// The file, in the user's home directory.
+const FILE: &str = ".netrc";
+
+/// Who one is at a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Login {
+    pub(super) user: String,
+    /// The token.
+    pub(super) password: String,
+}
+
+/// The login that is kept for `machine`.
+pub(super) fn login(machine: &str) -> Result<Option<Login>, Failure> {
+    let Ok(path) = path() else { return Ok(None) };
+    Ok(found(&read(&path)?, machine))
+}
+
+/// Keeps a login for `machine`, in place of the one that there was; every other entry stays as it is.
+pub(super) fn keep(machine: &str, login: &Login) -> Result<(), Failure> {
+    let path = path()?;
+    let mut text = without(&read(&path)?, machine);
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let _ = writeln!(text, "machine {machine}\n  login {}\n  password {}", login.user, login.password);
+    write(&path, &text)
+}
+
+/// Forgets the login for `machine`, and tells whether there was one.
+pub(super) fn forget(machine: &str) -> Result<bool, Failure> {
+    let path = path()?;
+    let text = read(&path)?;
+    let rest = without(&text, machine);
+    if rest == text {
+        return Ok(false);
+    }
+    write(&path, &rest)?;
+    Ok(true)
+}
+
+fn path() -> Result<PathBuf, Failure> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or_else(no_home)?;
+    Ok(PathBuf::from(home).join(FILE))
+}
+
+fn read(path: &PathBuf) -> Result<String, Failure> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(Failure::local(format!("read {}", path.display()))),
+    }
+}
+
+/// The file holds tokens: it is the user's alone from its first byte.
+fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {
+    write_atomically(path, text.as_bytes()).map_err(Failure::local(format!("write {}", path.display())))
+}
+
+/// Where in `text` the words are, each with its bytes.
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.split_ascii_whitespace().map(|word| (word.as_ptr() as usize - text.as_ptr() as usize, word))
+}
+
+/// From where to where the entry of `machine` goes: to the next entry, or to a macro, or to the end.
+fn span(text: &str, machine: &str) -> Option<(usize, usize)> {
+    let mut start = None;
+    let mut words = words(text).peekable();
+    while let Some((at, word)) = words.next() {
+        if !matches!(word, "machine" | "default" | "macdef") {
+            continue;
+        }
+        if let Some(start) = start {
+            return Some((start, at));
+        }
+        if word == "machine" && words.peek().is_some_and(|(_, name)| *name == machine) {
+            start = Some(at);
+        }
+    }
+    start.map(|start| (start, text.len()))
+}
+
+fn found(text: &str, machine: &str) -> Option<Login> {
+    let (start, end) = span(text, machine)?;
+    let words: Vec<&str> = text[start..end].split_ascii_whitespace().collect();
+    let after = |key: &str| words.windows(2).find(|pair| pair[0] == key).map(|pair| pair[1].to_owned());
+    Some(Login { user: after("login").unwrap_or_default(), password: after("password")? })
+}
+
+fn without(text: &str, machine: &str) -> String {
+    match span(text, machine) {
+        Some((start, end)) => format!("{}{}", &text[..start], &text[end..]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    const OTHERS: &str = "machine api.example.com login a password b\n# a comment\nmachine localhost:5080\n  login me\n  password 1\nmacdef init\necho\n\ndefault login x password y\n";
+
+    #[test]
+    fn one_entry_is_taken_out_and_the_others_stay_to_the_byte() {
+        let login = found(OTHERS, "localhost:5080").unwrap();
+        assert_eq!((login.user.as_str(), login.password.as_str()), ("me", "1"));
+        assert_eq!(found(OTHERS, "localhost"), None);
+        assert_eq!(
+            without(OTHERS, "localhost:5080"),
+            "machine api.example.com login a password b\n# a comment\nmacdef init\necho\n\ndefault login x password y\n"
+        );
+        assert_eq!(without(OTHERS, "example.com"), OTHERS);
+        assert_eq!(found("machine h login me", "h"), None, "without a password it is no login");
+    }
+}
