@@ -22,12 +22,16 @@ impl Describe for AsTheApi {
             }
             Subject::Collaborator(app, found) => value(&view::collaborator(app, found)),
             Subject::Domain(app, found) => value(&view::domain(app, found)),
+            Subject::Dyno(app, found, release) => {
+                value(&view::dyno(app, found, &HashMap::from([(found.release, release)])))
+            }
             Subject::Formation(desired, process_type) => {
                 let all = view_formation::formation(desired);
                 let entry = all.iter().find(|entry| entry.process_type == process_type.as_str());
                 entry.map_or(Value::Null, value)
             }
             Subject::Release(app, found) => value(&view::release(node, app, found)),
+            Subject::SniEndpoint(app, found) => value(&view::sni_endpoint(app, found)),
         }
     }
 }

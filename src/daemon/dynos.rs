@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt as _};
+use tokio_stream::wrappers::WatchStream;
 
 use crate::daemon::streams;
 use crate::domain::{
@@ -31,6 +33,25 @@ pub(super) struct SupervisedDynos {
     pub(super) supervisor: Supervisor,
     /// Where stacks are.
     pub(super) lib_dir: PathBuf,
+}
+
+/// Every dyno with its app, now and whenever one has changed.
+pub(super) fn looks(supervisor: &Supervisor) -> impl Stream<Item = Vec<(AppId, DynoView)>> + Send + 'static {
+    let all = WatchStream::new(supervisor.views());
+    all.map(|all| all.iter().map(|dyno| (dyno.app, view(dyno.clone()))).collect())
+}
+
+fn view(dyno: supervisor::DynoView) -> DynoView {
+    DynoView {
+        id: dyno.id,
+        name: dyno.name,
+        state: dyno.state,
+        created_s: unix_s(dyno.created),
+        since_s: unix_s(dyno.since),
+        command: dyno.command,
+        size: dyno.size,
+        release: dyno.release,
+    }
 }
 
 impl SupervisedDynos {
@@ -181,16 +202,6 @@ impl Dynos for SupervisedDynos {
     }
 
     fn snapshot(&self, app: AppId) -> Vec<DynoView> {
-        let view = |dyno: supervisor::DynoView| DynoView {
-            id: dyno.id,
-            name: dyno.name,
-            state: dyno.state,
-            created_s: unix_s(dyno.created),
-            since_s: unix_s(dyno.since),
-            command: dyno.command,
-            size: dyno.size,
-            release: dyno.release,
-        };
         self.supervisor.snapshot(app).into_iter().map(view).collect()
     }
 }

@@ -18,7 +18,7 @@ use crate::build;
 use crate::daemon::builder::SandboxedBuilder;
 use crate::daemon::cleanup;
 use crate::daemon::config::OnExit;
-use crate::daemon::dynos::SupervisedDynos;
+use crate::daemon::dynos::{self, SupervisedDynos};
 use crate::daemon::error::DaemonError;
 use crate::daemon::routing::{self, Routing, Snapshots};
 use crate::daemon::services::{SupervisedServices, volumes_dir};
@@ -210,6 +210,8 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     tokio::spawn(flows::keep_retention(node.clone()));
     // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::deliver_webhooks(node.clone(), Arc::new(Tls::new(Trust::Host)), config.webhooks));
+    // It ends with the runtime: what is not told then was not kept.
+    tokio::spawn(flows::tell_of_dynos(node.clone(), dynos::looks(&supervisor)));
     // Only now that the table is one: a router that serves since before has a better one than an empty one.
     let routing = Routing::begin(
         config,

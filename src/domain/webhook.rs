@@ -201,20 +201,34 @@ pub enum Entity {
     Collaborator,
     /// A domain.
     Domain,
+    /// A dyno.
+    Dyno,
     /// Its formation.
     Formation,
     /// A release.
     Release,
+    /// A certificate.
+    SniEndpoint,
 }
 
 /// The text is nothing of which a node tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("a node tells of api:app, api:build, api:collaborator, api:domain, api:formation and api:release")]
+#[error(
+    "a node tells of api:app, api:build, api:collaborator, api:domain, api:dyno, api:formation, api:release and api:sni-endpoint"
+)]
 pub struct UnknownEntity;
 
 impl Entity {
-    const ALL: [Self; 6] =
-        [Self::App, Self::Build, Self::Collaborator, Self::Domain, Self::Formation, Self::Release];
+    const ALL: [Self; 8] = [
+        Self::App,
+        Self::Build,
+        Self::Collaborator,
+        Self::Domain,
+        Self::Dyno,
+        Self::Formation,
+        Self::Release,
+        Self::SniEndpoint,
+    ];
 
     /// The word of the API in lists of what to include.
     #[must_use]
@@ -224,8 +238,10 @@ impl Entity {
             Self::Build => "api:build",
             Self::Collaborator => "api:collaborator",
             Self::Domain => "api:domain",
+            Self::Dyno => "api:dyno",
             Self::Formation => "api:formation",
             Self::Release => "api:release",
+            Self::SniEndpoint => "api:sni-endpoint",
         }
     }
 
@@ -420,7 +436,7 @@ mod test {
             assert_eq!(status.as_str().parse(), Ok(status));
         }
         assert_eq!("sync".parse(), Ok(Level::Sync));
-        assert_eq!("api:dyno".parse::<Entity>(), Err(UnknownEntity));
+        assert_eq!("api:moon".parse::<Entity>(), Err(UnknownEntity));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::domain::{
     Action, App, Build, Collaborator, CustomDomain, Entity, ProcessType, Version, WebhookEvent,
 };
-use crate::flows::ports::Desired;
-use crate::flows::{AppInfo, Node, ReleaseView};
+use crate::flows::ports::{Desired, DynoView};
+use crate::flows::{AppInfo, Node, ReleaseView, SniEndpointView};
 use crate::store::StoreError;
 use crate::sys::clock;
 use crate::wire::api::{EventPayload, PAYLOAD_VERSION, UserRef, stable_id, timestamp};
@@ -26,10 +26,14 @@ pub enum Subject<'a> {
     Collaborator(&'a App, &'a Collaborator),
     /// A domain.
     Domain(&'a App, &'a CustomDomain),
+    /// A dyno, and the identity of its release.
+    Dyno(&'a App, &'a DynoView, Uuid),
     /// One process type of the formation.
     Formation(&'a Desired, &'a ProcessType),
     /// A release.
     Release(&'a App, &'a ReleaseView),
+    /// A certificate.
+    SniEndpoint(&'a App, &'a SniEndpointView),
 }
 
 /// Shows subjects of events as the API does.
@@ -47,8 +51,10 @@ impl Subject<'_> {
             Self::Build(..) => Entity::Build,
             Self::Collaborator(..) => Entity::Collaborator,
             Self::Domain(..) => Entity::Domain,
+            Self::Dyno(..) => Entity::Dyno,
             Self::Formation(..) => Entity::Formation,
             Self::Release(..) => Entity::Release,
+            Self::SniEndpoint(..) => Entity::SniEndpoint,
         }
     }
 
@@ -58,7 +64,9 @@ impl Subject<'_> {
             Self::Build(app, ..)
             | Self::Collaborator(app, _)
             | Self::Domain(app, _)
-            | Self::Release(app, _) => app,
+            | Self::Dyno(app, ..)
+            | Self::Release(app, _)
+            | Self::SniEndpoint(app, _) => app,
             Self::Formation(desired, _) => &desired.app,
         }
     }

@@ -171,6 +171,12 @@ impl Supervisor {
         self.views.borrow().iter().filter(|dyno| dyno.app == app).cloned().collect()
     }
 
+    /// Every dyno, now and whenever one changes.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Arc<Vec<DynoView>>> {
+        self.views.clone()
+    }
+
     /// The accounts of dynos' ends.
     #[must_use]
     pub fn deaths(&self) -> &Deaths {

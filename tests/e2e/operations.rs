@@ -24,6 +24,7 @@ fn an_app_is_run_for_a_day_and_leaves_nothing() {
     config_vars(&node);
     releases_and_rollback(&node);
     restart_and_stop(&node);
+    dynos_are_told_of(&node);
     features(&node);
     scaling(&node);
     names_and_maintenance(&node);
@@ -50,6 +51,26 @@ fn answers(node: &TestNode, expected: &str) {
 
 fn version(node: &TestNode) -> u64 {
     value(node, &["releases", "-a", "lab"])[0]["version"].as_u64().unwrap()
+}
+
+fn dynos_are_told_of(node: &TestNode) {
+    node.ok(&["webhooks:add", "-a", "lab", "-i", "dyno", "-l", "notify", "-u", "https://hooks.invalid/"]);
+    node.ok(&["ps:restart", "-a", "lab", "web"]);
+    let told = |action: &str, state: &str| {
+        let events = value(node, &["webhooks:events", "-a", "lab"]);
+        events.as_array().unwrap().iter().map(|event| &event["payload"]).any(|told| {
+            (&told["resource"], &told["action"], &told["data"]["state"])
+                == (&"dyno".into(), &action.into(), &state.into())
+        })
+    };
+    eventually("a new dyno is told of", || told("create", "starting"));
+    eventually("it is told to be up", || told("update", "up"));
+    eventually("the old one is told to be gone", || {
+        let events = value(node, &["webhooks:events", "-a", "lab"]);
+        events.as_array().unwrap().iter().any(|event| event["payload"]["action"] == "destroy")
+    });
+    let id = value(node, &["webhooks", "-a", "lab"])[0]["id"].as_str().unwrap().to_owned();
+    node.ok(&["webhooks:remove", "-a", "lab", &id]);
 }
 
 fn config_vars(node: &TestNode) {
