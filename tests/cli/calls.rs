@@ -527,7 +527,7 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &[
                 "webhooks:add",
                 "-i",
-                "api:dyno",
+                "api:moon",
                 "-l",
                 "notify",
                 "-u",

@@ -87,7 +87,7 @@ pub(in crate::cli) struct DeliveryArgs {
 /// What a webhook is made of.
 #[derive(clap::Args)]
 struct PartArgs {
-    /// What it is told of: api:app, api:build, api:collaborator, api:domain, api:formation, api:release
+    /// What it is told of: api:app, api:build, api:collaborator, api:domain, api:dyno, api:formation, api:release, api:sni-endpoint
     #[arg(short, long, value_name = "EVENTS", value_delimiter = ',', required = true)]
     include: Vec<String>,
     /// notify tries once, sync until it is taken, ten times at most
