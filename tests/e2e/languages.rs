@@ -22,7 +22,7 @@ pub(crate) struct Sketch {
 }
 
 impl Sketch {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let sketch = Self { dir: tempfile::tempdir().unwrap() };
         for (name, text) in files {
             write(&sketch.path().join(name), text);
@@ -31,7 +31,7 @@ impl Sketch {
     }
 
     /// An example with some files replaced or added.
-    fn of(example: &Path, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(example: &Path, files: &[(&str, &str)]) -> Self {
         let sketch = Self { dir: tempfile::tempdir().unwrap() };
         let copied =
             std::process::Command::new("cp").arg("-r").arg(example.join(".")).arg(sketch.path()).status();

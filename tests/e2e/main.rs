@@ -25,6 +25,7 @@ mod scripts;
 mod ssh;
 mod stock_cli;
 mod switches;
+mod third_party;
 mod tls;
 mod upgrade;
 mod why;
