@@ -34,11 +34,12 @@ mod sweep;
 mod transcript;
 
 pub use mirror::{Mirror, MirrorError};
-pub use origin::is_of_the_host;
+pub use origin::{check as check_buildpack, is_of_the_host, shown as buildpack_shown};
 pub use request::{
     BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, NodeFailure,
     Sandboxes, Sink,
 };
+pub use stopwatch::Laps;
 pub use sweep::sweep;
 
 use std::path::Path;
@@ -167,14 +168,14 @@ async fn steps(
     layers: &dyn Layers,
     transcript: &mut Transcript<'_>,
 ) -> Result<BuiltSlug, Stop> {
-    let mut watch = Stopwatch::start();
+    let mut watch = Stopwatch::start(request.laps.clone(), BuildPhase::Prepare);
     transcript.say(&push_text::building_on(&request.stack));
     let candidates = buildpack::resolve(&request.buildpacks, &request.known_buildpacks)?;
     workshop.lay_out(request, &candidates).await?;
     fetch::all(workshop, &candidates).await?;
     source::unpack(workshop, (&request.source, request.root), transcript).await?;
     source::restore_cache(workshop, &request.cache, &request.stack).await?;
-    watch.lap(BuildPhase::Prepare);
+    watch.next(BuildPhase::Detect);
     let chosen = if request.buildpacks.is_empty() {
         transcript.say(&push_text::determining_buildpack());
         vec![detect::automatic(workshop, candidates).await?]
@@ -184,14 +185,13 @@ async fn steps(
     let names: Vec<String> = chosen.iter().map(|pack| pack.pack.name.clone()).collect();
     transcript.say_all(push_text::using_buildpacks(&names));
     let stack_version = layers::lay(workshop, (&chosen, &request.config), layers, transcript).await?;
-    watch.lap(BuildPhase::Detect);
+    watch.next(BuildPhase::Compile);
     let description = compile::all(workshop, &chosen, transcript).await?;
     let process_types = release::process_types(workshop, chosen.last(), transcript).await?;
-    watch.lap(BuildPhase::Compile);
+    watch.next(BuildPhase::Pack);
     transcript.say(&push_text::compressing());
     let packed = slug::store(workshop, request.limits.slug_max, transcript).await?;
     workshop.keep_cache(&request.cache, &request.stack).await?;
-    watch.lap(BuildPhase::Pack);
     Ok(BuiltSlug {
         digest: packed.digest,
         size: packed.size,
@@ -199,6 +199,5 @@ async fn steps(
         description,
         buildpacks: names,
         stack_version,
-        timings: watch.timings(),
     })
 }

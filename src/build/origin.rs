@@ -55,6 +55,15 @@ pub fn is_of_the_host(name: &str) -> bool {
     name.starts_with('/') || name.starts_with("file:")
 }
 
+/// Whether `name` can be the name or the address of a buildpack; `known` are the names that this node gives a meaning. What
+/// lies at a path of this host may come later.
+///
+/// # Errors
+/// It cannot; the reason is one clause.
+pub fn check(name: &str, known: &BTreeMap<String, String>) -> Result<(), String> {
+    if is_of_the_host(name) { Ok(()) } else { of(name, known).map(drop) }
+}
+
 /// The origin of the buildpack `name`; `known` are the names that this node gives a meaning. The reason is one clause.
 pub(super) fn of(name: &str, known: &BTreeMap<String, String>) -> Result<Origin, String> {
     let mut name = name.strip_prefix(URN).unwrap_or(name).trim().to_owned();
@@ -138,7 +147,8 @@ fn is_reference(text: &str) -> bool {
 }
 
 /// The name as it may be shown: user and password of an address are left out.
-pub(super) fn shown(name: &str) -> String {
+#[must_use]
+pub fn shown(name: &str) -> String {
     let name = name.strip_prefix(URN).unwrap_or(name);
     let Some((scheme, rest)) = name.split_once("://") else { return name.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -190,6 +200,14 @@ mod test {
         let refused = plain("heroku/cobol").unwrap_err();
         assert!(refused.contains("heroku/nodejs") && refused.contains("heroku-community/apt"), "{refused}");
         assert!(plain("/nonexistent").unwrap_err().contains("no file bin/compile"));
+        let none = BTreeMap::new();
+        assert!(check("/nonexistent", &none).is_ok(), "it may come later");
+        for name in ["ftp://nonsense", "heroku/cobol", "gopher://example.com/pack.git", ""] {
+            assert!(check(name, &none).is_err(), "{name}");
+        }
+        assert!(
+            check("me/pack", &[("me/pack".to_owned(), "https://git.example/p".to_owned())].into()).is_ok()
+        );
         assert!(plain("a\nb").is_err());
         let endless: BTreeMap<_, _> = [("a/a".to_owned(), "a/a".to_owned())].into();
         assert!(of("a/a", &endless).is_err());

@@ -10,8 +10,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::build::{BUILD_TIMEOUT_S, DISK_MAX, DISK_RESERVE, HELD_MAX_S, Mirror, SLUG_MAX};
-use crate::domain::{ArchiveRoot, Bytes, ConfigVars, PhaseTime, ProcessType, SlugDigest, StackName};
+use crate::build::{BUILD_TIMEOUT_S, DISK_MAX, DISK_RESERVE, HELD_MAX_S, Laps, Mirror, SLUG_MAX};
+use crate::domain::{ArchiveRoot, Bytes, ConfigVars, ProcessType, SlugDigest, StackName};
 use crate::runtime::network::{NetworkError, NodeNetwork};
 use crate::runtime::slots::Slots;
 use crate::runtime::{ContainerError, Runtime, StartError};
@@ -45,6 +45,8 @@ pub struct BuildRequest {
     pub cache: PathBuf,
     /// How long it may take and how large its slug may be.
     pub limits: BuildLimits,
+    /// Takes how long its phases take.
+    pub laps: Laps,
 }
 
 /// What the steps of a build stand on.
@@ -145,8 +147,6 @@ pub struct BuiltSlug {
     pub buildpacks: Vec<String>,
     /// The content version of the stack and the layers that it was built on, and needs.
     pub stack_version: String,
-    /// How long its phases took.
-    pub timings: Vec<PhaseTime>,
 }
 
 /// Takes the lines of a build as they come, without line ends.

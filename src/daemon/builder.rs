@@ -69,6 +69,7 @@ impl SandboxedBuilder {
             config: order.config,
             cache: order.cache,
             limits: self.limits,
+            laps: order.laps,
         }
     }
 }
@@ -132,13 +133,12 @@ impl Builder for SandboxedBuilder {
                 buildpack_description: built.description,
                 created_at_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
             };
-            Ok(Built {
-                slug,
-                stack_version: built.stack_version,
-                buildpacks: built.buildpacks,
-                timings: built.timings,
-            })
+            Ok(Built { slug, stack_version: built.stack_version, buildpacks: built.buildpacks })
         })
+    }
+
+    fn check_buildpack(&self, name: &str) -> Result<(), String> {
+        build::check_buildpack(name, &self.known_buildpacks)
     }
 
     fn stacks(&self) -> Vec<StackName> {

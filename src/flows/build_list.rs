@@ -1,6 +1,6 @@
 //! The builds of an app, and the buildpacks the next one uses.
 
-use crate::build::is_of_the_host;
+use crate::build::{buildpack_shown, is_of_the_host};
 use crate::domain::{App, Build};
 use crate::flows::Node;
 use crate::flows::caller::Caller;
@@ -23,10 +23,17 @@ pub async fn buildpacks(node: &Node, app: &App) -> Result<Vec<String>, FlowError
     Ok(node.store().buildpacks(app.id).await?)
 }
 
+/// Whether a build could use the buildpack of this name.
+pub(super) fn check_buildpack(node: &Node, name: &str) -> Result<(), Refusal> {
+    let refusal = |reason| Refusal::Buildpack { name: buildpack_shown(name), reason };
+    node.builder().check_buildpack(name).map_err(refusal)
+}
+
 /// Replaces the buildpacks of an app; the next build uses them.
 ///
 /// # Errors
-/// One is in a directory of the host and the caller is not the administrator, the app is gone, or the node fails.
+/// One is in a directory of the host and the caller is not the administrator, or is nothing that can be used; the app is
+/// gone, or the node fails.
 pub async fn set_buildpacks(
     node: &Node,
     caller: &Caller,
@@ -37,6 +44,9 @@ pub async fn set_buildpacks(
     let is_new = |url: &&String| !kept.contains(*url);
     if urls.iter().filter(is_new).any(|url| is_of_the_host(url)) && caller.require_administrator().is_err() {
         return Err(Refusal::HostBuildpack.into());
+    }
+    for name in urls.iter().filter(is_new) {
+        check_buildpack(node, name)?;
     }
     node.store().set_buildpacks(app.id, urls).await?;
     buildpacks(node, app).await

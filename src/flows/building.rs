@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::build::Laps;
 use crate::domain::{App, Build, BuildSource, Bytes};
 use crate::flows::Node;
 use crate::flows::access::Actor;
@@ -108,6 +109,8 @@ pub(super) struct Building {
     pub(super) record: Build,
     /// Nobody else builds the app meanwhile.
     pub(super) permit: Option<BuildPermit>,
+    /// How long its phases took so far.
+    pub(super) laps: Laps,
     keeping: Keeping,
     cancel: CancellationToken,
 }
@@ -146,7 +149,15 @@ impl Building {
         if node.builds().is_closing.load(Ordering::SeqCst) {
             let _asked = node.builds().cancel(id, push_text::ENDING_NODE);
         }
-        Ok(Self { node: node.clone(), order, record, permit: Some(permit), keeping, cancel })
+        Ok(Self {
+            node: node.clone(),
+            order,
+            record,
+            permit: Some(permit),
+            laps: Laps::default(),
+            keeping,
+            cancel,
+        })
     }
 
     /// Which app it builds.

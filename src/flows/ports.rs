@@ -11,9 +11,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::build::Laps;
 use crate::domain::{
     AddOn, App, AppId, ArchiveRoot, Bytes, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features,
-    Formation, HostPattern, PhaseTime, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
+    Formation, HostPattern, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;
@@ -344,6 +345,8 @@ pub struct BuildOrder {
     pub config: ConfigVars,
     /// Where the buildpacks keep files from build to build.
     pub cache: PathBuf,
+    /// Takes how long its phases take.
+    pub laps: Laps,
 }
 
 /// What a build has made.
@@ -355,8 +358,6 @@ pub struct Built {
     pub stack_version: String,
     /// The buildpacks that made it, in order.
     pub buildpacks: Vec<String>,
-    /// How long its phases took.
-    pub timings: Vec<PhaseTime>,
 }
 
 /// Why a build has made nothing.
@@ -378,6 +379,11 @@ pub trait Builder: Send + Sync {
         order: BuildOrder,
         lines: mpsc::UnboundedSender<String>,
     ) -> BoxFuture<'_, Result<Built, BuildFailure>>;
+    /// Whether a build could be told to use the buildpack of this name or address; the reason it could not is one clause.
+    ///
+    /// # Errors
+    /// It is of no form that is known here, or no name.
+    fn check_buildpack(&self, name: &str) -> Result<(), String>;
     /// The stacks that are built on this node, the default first.
     fn stacks(&self) -> Vec<StackName>;
     /// Which build of a stack a release stands on, by the version it remembers; with `None` the one that new builds use.

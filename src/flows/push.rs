@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::build::is_of_the_host;
 use crate::domain::{
-    Action, App, ArchiveRoot, BuildPhase, BuildSource, Checksum, ConfigVars, PhaseTime, Release, SourceUrl,
+    Action, App, ArchiveRoot, BuildPhase, BuildSource, Checksum, ConfigVars, Release, SourceUrl,
 };
 use crate::flows::Node;
 use crate::flows::access::Actor;
@@ -228,7 +228,8 @@ async fn build_and_release(
     };
     if result.is_err() {
         node.tell(app.id, &ApiLine::BuildFailed);
-        if let Err(error) = node.store().finish_build(building.record.id, BuildEnd::Failed).await {
+        let end = BuildEnd::Failed { timings: building.laps.all() };
+        if let Err(error) = node.store().finish_build(building.record.id, end).await {
             tracing::warn!(app = %app.name, %error, "cannot record that a build failed");
         }
         hear_of_build(node, building, Action::Update).await;
@@ -291,7 +292,7 @@ async fn build(
             (to, ArchiveRoot::TopOrOnlyDirectory)
         }
     };
-    let arrived = PhaseTime { phase: BuildPhase::Source, spent: began.elapsed() };
+    building.laps.add(BuildPhase::Source, began.elapsed());
     let was_detected = buildpacks.is_empty();
     let order = BuildOrder {
         id: building.record.id,
@@ -302,16 +303,16 @@ async fn build(
         buildpacks,
         config,
         cache: node.settings().cache_dir().join(app.id.to_string()),
+        laps: building.laps.clone(),
     };
     transcript.lines(push_text::building_source());
     if let Some(permit) = &mut building.permit {
         node.locks().turn(permit, |running| transcript.line(push_text::waits_for_builds(running))).await;
     }
-    let mut built = run_builder(node, order, transcript).await.map_err(Stopped::Build)?;
+    let built = run_builder(node, order, transcript).await.map_err(Stopped::Build)?;
     if was_detected {
         keep_choice(node, app, built.buildpacks.clone()).await;
     }
-    built.timings.insert(0, arrived);
     Ok(built)
 }
 
@@ -354,7 +355,7 @@ async fn release(
     let began = Instant::now();
     let (app, actor) = (building.app().clone(), building.order.actor.clone());
     let (version, permit) = (building.order.version.clone(), building.permit.take());
-    let Built { slug, stack_version, buildpacks, mut timings } = built;
+    let Built { slug, stack_version, buildpacks } = built;
     let digest = slug.digest.clone();
     let process_types = slug.process_types.clone();
     node.store().record_slug(slug).await?;
@@ -376,7 +377,8 @@ async fn release(
     };
     let made = phase::make(node, &app, new, &actor).await?;
     let (Made::Current(release) | Made::Pending(release, _)) = &made;
-    timings.push(PhaseTime { phase: BuildPhase::Release, spent: began.elapsed() });
+    building.laps.add(BuildPhase::Release, began.elapsed());
+    let timings = building.laps.all();
     let end = BuildEnd::Succeeded { slug: digest, release: release.version, buildpacks, timings };
     node.store().finish_build(building.record.id, end).await?;
     // The next build may begin while a release command runs.

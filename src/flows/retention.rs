@@ -1,7 +1,8 @@
 //! Retention: what releases keep on disk is not kept for ever (platform reference 3.8).
 //!
 //! A release older than 30 days and not among the 20 newest of its app expires: it cannot be rolled back to any more, and
-//! its slug goes with the last release that needs it. Nothing that runs, or may still run, is taken away.
+//! its slug goes with the last release that needs it. Nothing that runs, or may still run, is taken away. Records of builds
+//! go with what the builds have printed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +20,12 @@ const AGE_DAYS: i64 = 30;
 const NEWEST_KEPT: usize = 20;
 /// How long a release is kept after another has taken its place, hours: longer than any dyno of it lives.
 const SUPERSEDED_KEPT_H: i64 = 48;
+/// How many builds of an app are remembered at most.
+const BUILDS_MAX: usize = 500;
+/// The age up to which the builds of an app are remembered, days.
+const BUILDS_AGE_DAYS: i64 = 90;
+/// How many of its builds are remembered however old they are.
+const BUILDS_KEPT: usize = 20;
 /// Between two sweeps, hours.
 const SWEEP_EVERY_H: u64 = 24;
 /// Between two attempts to sweep while builds run, seconds.
@@ -59,8 +66,25 @@ pub(super) async fn sweep(node: &Node, now: SystemTime) -> Result<(), FlowError>
         if removal.await.is_err() {
             tracing::warn!(app = %app.name, "the removal of slugs was cut short; the next start goes on");
         }
+        prune_builds(node, &app, now_s).await?;
     }
     Ok(())
+}
+
+/// Forgets old builds of an app. What they have printed goes first, so that nothing is left that nobody knows of.
+async fn prune_builds(node: &Node, app: &App, now_s: i64) -> Result<(), FlowError> {
+    let before_s = now_s.saturating_sub(BUILDS_AGE_DAYS * 86_400);
+    let old = node.store().old_builds(app.id, (BUILDS_MAX, BUILDS_KEPT), before_s).await?;
+    let mut gone = Vec::new();
+    for build in old {
+        match std::fs::remove_file(&build.output_path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(path = %build.output_path.display(), %error, "what an old build printed stays");
+            }
+            Ok(()) | Err(_) => gone.push(build.id),
+        }
+    }
+    Ok(node.store().forget_builds(gone).await?)
 }
 
 async fn expire(node: &Node, app: &App, now_s: i64) -> Result<Vec<SlugDigest>, FlowError> {

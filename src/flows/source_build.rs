@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::build::is_of_the_host;
 use crate::domain::{App, Build, BuildSource, BuildStatus, SourceUrl};
 use crate::flows::Node;
+use crate::flows::build_list::check_buildpack;
 use crate::flows::building::{Building, Cancel, Order};
 use crate::flows::caller::Caller;
 use crate::flows::error::FlowError;
@@ -64,6 +65,9 @@ pub async fn start_build(
         }
         if names.iter().any(|name| is_of_the_host(name)) {
             caller.require_administrator().map_err(|_| Refusal::HostBuildpack)?;
+        }
+        for name in names {
+            check_buildpack(node, name)?;
         }
     }
     let (origin, shown) = match sources::own(node, &url) {

@@ -127,10 +127,11 @@ impl Builder for PretendedBuilder {
             buildpack_description: None,
             created_at_s: 0,
         };
-        async {
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new(), timings: Vec::new() })
-        }
-        .boxed()
+        async { Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() }) }.boxed()
+    }
+
+    fn check_buildpack(&self, _: &str) -> Result<(), String> {
+        Ok(())
     }
 
     fn stacks(&self) -> Vec<StackName> {
@@ -441,6 +442,26 @@ async fn a_slug_goes_with_the_last_release_that_needs_it_and_no_sooner() {
     assert!(stage.node.locks().try_sweep().is_some());
     let _building = stage.node.locks().making_slug().await;
     assert!(stage.node.locks().try_sweep().is_none(), "a build may make the same slug again");
+}
+
+#[tokio::test]
+async fn old_builds_go_with_what_they_have_printed() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    *stage.builder.0.lock().unwrap() = vec!["web"];
+    for _ in 0..22 {
+        stage.push(&app).await;
+    }
+    let outputs = stage.node.settings().builds_dir().join(app.id.to_string());
+    let counts = async || {
+        let builds = stage.node.store().builds(app.id).await.unwrap().len();
+        (builds, std::fs::read_dir(&outputs).unwrap().count())
+    };
+    let now = std::time::SystemTime::now();
+    super::retention::sweep(&stage.node, now + Duration::from_secs(89 * 86_400)).await.unwrap();
+    assert_eq!(counts().await, (22, 22));
+    super::retention::sweep(&stage.node, now + Duration::from_secs(91 * 86_400)).await.unwrap();
+    assert_eq!(counts().await, (20, 20));
 }
 
 async fn job(stage: &Stage, app: &App, overlap: Overlap) -> JobId {

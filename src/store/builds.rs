@@ -46,7 +46,10 @@ pub enum BuildEnd {
         timings: Vec<PhaseTime>,
     },
     /// With nothing.
-    Failed,
+    Failed {
+        /// How long its phases took, the one in which it failed included.
+        timings: Vec<PhaseTime>,
+    },
 }
 
 // === impl Store ===
@@ -144,24 +147,24 @@ impl Store {
     /// [`StoreError::NoSuchBuild`], or the database fails.
     pub async fn finish_build(&self, id: Uuid, end: BuildEnd) -> Result<(), StoreError> {
         self.call(move |connection| {
-            let (status, made) = match end {
+            let (status, made, timings) = match end {
                 BuildEnd::Succeeded { slug, release, buildpacks, timings } => {
-                    (BuildStatus::Succeeded, Some((slug, release, buildpacks, timings)))
+                    (BuildStatus::Succeeded, Some((slug, release, buildpacks)), timings)
                 }
-                BuildEnd::Failed => (BuildStatus::Failed, None),
+                BuildEnd::Failed { timings } => (BuildStatus::Failed, None, timings),
             };
             let sql = "UPDATE builds SET status = ?2, slug = ?3, release = ?4, finished_at_s = ?5, \
-                       buildpacks = coalesce(?6, buildpacks), timings_ms = coalesce(?7, timings_ms) \
+                       buildpacks = coalesce(?6, buildpacks), timings_ms = ?7 \
                        WHERE id = ?1";
             let made = made.as_ref();
             let values = params![
                 id.to_string(),
                 status.as_str(),
                 made.map(|(slug, ..)| slug.as_str()),
-                made.map(|(_, version, ..)| signed(version.0)),
+                made.map(|(_, version, _)| signed(version.0)),
                 now_s(),
-                made.map(|(_, _, buildpacks, _)| serde_json::Value::from(buildpacks.clone()).to_string()),
-                made.map(|(.., timings)| timings_text(timings)),
+                made.map(|(_, _, buildpacks)| serde_json::Value::from(buildpacks.clone()).to_string()),
+                timings_text(&timings),
             ];
             match connection.execute(sql, values).attempt("keep a build's end")? {
                 0 => Err(StoreError::NoSuchBuild(id)),
@@ -180,6 +183,41 @@ impl Store {
             let sql = "UPDATE builds SET status = ?2, finished_at_s = ?3 WHERE status = ?1";
             let values = params![BuildStatus::Pending.as_str(), BuildStatus::Failed.as_str(), now_s()];
             connection.execute(sql, values).attempt("end unfinished builds")
+        })
+        .await
+    }
+
+    /// The builds of an app that are to be forgotten: all but the `newest`, and of those that began before `before_s` all but
+    /// the `kept` newest. None of them runs.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn old_builds(
+        &self,
+        app: AppId,
+        (newest, kept): (usize, usize),
+        before_s: i64,
+    ) -> Result<Vec<Build>, StoreError> {
+        let goes = move |(place, build): &(usize, Build)| {
+            let is_old = *place >= newest || (*place >= kept && build.started_at_s < before_s);
+            is_old && build.status != BuildStatus::Pending
+        };
+        let builds = self.builds(app).await?;
+        Ok(builds.into_iter().enumerate().filter(goes).map(|(_, build)| build).collect())
+    }
+
+    /// Forgets builds.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn forget_builds(&self, ids: Vec<Uuid>) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to forget builds")?;
+            for id in ids {
+                let sql = "DELETE FROM builds WHERE id = ?1";
+                transaction.execute(sql, [id.to_string()]).attempt("forget a build")?;
+            }
+            transaction.commit().attempt("forget builds")
         })
         .await
     }

@@ -241,8 +241,44 @@ async fn builds_end_and_those_left_unfinished_fail() {
     assert_eq!((&builds[1].timings, &builds[1].buildpacks), (&timings, &buildpacks));
     assert_eq!(builds[1].source, start().source);
     assert!(builds[0].timings.is_empty() && builds[0].buildpacks.is_empty());
-    let absent = store.finish_build(Uuid::new_v4(), BuildEnd::Failed).await;
+    let absent = store.finish_build(Uuid::new_v4(), BuildEnd::Failed { timings: Vec::new() }).await;
     assert!(matches!(absent, Err(StoreError::NoSuchBuild(_))));
+    let third = store.create_build(start()).await.unwrap();
+    store.finish_build(third.id, BuildEnd::Failed { timings: timings.clone() }).await.unwrap();
+    assert_eq!(store.build(third.id).await.unwrap().unwrap().timings, timings, "a failure has them too");
+}
+
+#[tokio::test]
+async fn builds_are_forgotten_by_number_and_by_age_but_never_while_they_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let new = NewBuild {
+            id: Uuid::new_v4(),
+            app: app.id,
+            commit: None,
+            source: BuildSource::default(),
+            buildpacks: Vec::new(),
+            user: "me".to_owned(),
+            output_path: PathBuf::from(format!("/lib/builds/{number}")),
+        };
+        ids.push(store.create_build(new).await.unwrap().id);
+    }
+    for id in &ids[1..] {
+        store.finish_build(*id, BuildEnd::Failed { timings: Vec::new() }).await.unwrap();
+    }
+    let old = async |before_s: i64| {
+        let old = store.old_builds(app.id, (4, 2), before_s).await.unwrap();
+        old.iter().map(|build| build.id).collect::<Vec<_>>()
+    };
+    // The oldest runs still.
+    assert_eq!(old(0).await, [ids[1]]);
+    assert_eq!(old(i64::MAX).await, [ids[3], ids[2], ids[1]]);
+    store.forget_builds(old(0).await).await.unwrap();
+    let left: Vec<_> = store.builds(app.id).await.unwrap().iter().map(|build| build.id).collect();
+    assert_eq!(left, [ids[5], ids[4], ids[3], ids[2], ids[0]]);
 }
 
 #[tokio::test]

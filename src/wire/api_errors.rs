@@ -417,6 +417,14 @@ pub enum Refusal {
     /// A source is sent once.
     #[error("That source was sent already: ask for another with POST /sources.")]
     SourceSent,
+    /// A buildpack that no build could use.
+    #[error("The buildpack {name} cannot be used: {reason}.")]
+    Buildpack {
+        /// As it was named, without secrets.
+        name: String,
+        /// Why not, one clause.
+        reason: String,
+    },
     /// More buildpacks than a build may have.
     #[error("A build has at most {limit} buildpacks.")]
     TooManyBuildpacks {
@@ -542,6 +550,7 @@ impl Refusal {
             | Self::Checksum(_)
             | Self::SourceSaid { .. }
             | Self::TooManyBuildpacks { .. }
+            | Self::Buildpack { .. }
             | Self::ReleaseSource => ErrorId::InvalidParams,
             Self::BuildRunning(_)
             | Self::BuildOver(_)

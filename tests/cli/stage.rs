@@ -179,13 +179,12 @@ impl Builder for FakeBuilder {
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
-            Ok(Built {
-                slug,
-                stack_version: "1".to_owned(),
-                buildpacks: vec!["heroku/python".to_owned()],
-                timings: Vec::new(),
-            })
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: vec!["heroku/python".to_owned()] })
         })
+    }
+
+    fn check_buildpack(&self, _: &str) -> Result<(), String> {
+        Ok(())
     }
 
     fn stacks(&self) -> Vec<StackName> {

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -103,11 +104,11 @@ const CASES: &[Case] = &[
         packs: &["heroku-buildpack-apt"],
         config: &[],
         app: || {
-            let web = format!("mkdir -p files && figlet -d $HOME/.apt/usr/share/figlet -f term it runs >files/index.html && {SERVES_FILES}");
-            with_procfile(&web, &[("Aptfile", "figlet\n")])
+            let web = format!("mkdir -p files && hello >files/index.html && {SERVES_FILES}");
+            with_procfile(&web, &[("Aptfile", "hello\n")])
         },
-        said: &["-----> Apt app detected", "Installing figlet"],
-        answer: ("/", "it runs"),
+        said: &["-----> Apt app detected", "Installing hello"],
+        answer: ("/", "Hello, world!"),
     },
     Case {
         name: "nginx",
@@ -187,7 +188,9 @@ const CASES: &[Case] = &[
         packs: &["puppeteer-heroku-buildpack"],
         config: &[],
         app: || {
-            let web = format!("mkdir -p files && ls .apt/usr/lib/x86_64-linux-gnu >files/index.html && {SERVES_FILES}");
+            let web = format!(
+                "mkdir -p files && ls .apt/usr/lib/x86_64-linux-gnu >files/index.html && {SERVES_FILES}"
+            );
             with_procfile(&web, &[("package.json", "{}\n")])
         },
         said: &["Writing profile script", "Installing libnss3_"],
@@ -202,7 +205,7 @@ const CASES: &[Case] = &[
             let procfile = "web: bin/start-pgbouncer python3 app.py\n";
             Sketch::of(&ledger, &[("Procfile", procfile), ("Aptfile", "libevent-2.1-7t64\n")])
         },
-        said: &["pgbouncer-buildpack: Installed 1."],
+        said: &["pgbouncer-buildpack: Installed pgbouncer 1."],
         answer: ("/add/1", "kept"),
     },
 ];
@@ -294,16 +297,20 @@ fn commit(address: &str) -> String {
 /// Pushes the app twice, and asks it.
 fn runs(node: &TestNode, case: &Case, addresses: &[String]) -> Result<(), String> {
     let app = format!("app-{}", case.name);
-    let named: Vec<_> = case
-        .packs
-        .iter()
-        .zip(addresses)
-        .map(|(name, address)| {
-            if name.contains('/') { (*name).to_owned() } else { format!("{name} ({})", commit(address)) }
-        })
-        .collect();
+    let named: Vec<_> =
+        case.packs
+            .iter()
+            .zip(addresses)
+            .map(|(name, address)| {
+                if name.contains('/') { (*name).to_owned() } else { format!("{name} ({})", commit(address)) }
+            })
+            .collect();
     println!("=====> {}: {}", case.name, named.join(", "));
-    let source = node.app(&app, (case.app)().path());
+    let sketch = (case.app)();
+    for script in fs::read_dir(sketch.path().join("bin")).into_iter().flatten().flatten() {
+        fs::set_permissions(script.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let source = node.app(&app, sketch.path());
     for address in addresses {
         node.ok(&["buildpacks:add", address, "-a", &app]);
     }
@@ -339,9 +346,9 @@ fn runs(node: &TestNode, case: &Case, addresses: &[String]) -> Result<(), String
             return Ok(());
         }
         if Instant::now() > until {
-            let log = node.ok(&["logs", "-a", &app, "-n", "60"]);
+            let log = node.ok(&["logs", "-a", &app, "-n", "60", "-s", "app"]);
             return Err(format!("{path} answers {status}: {body}\n{log}"));
         }
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(std::time::Duration::from_millis(500));
     }
 }

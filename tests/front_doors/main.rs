@@ -128,8 +128,12 @@ impl Builder for FakeBuilder {
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new(), timings: Vec::new() })
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() })
         })
+    }
+
+    fn check_buildpack(&self, _: &str) -> Result<(), String> {
+        Ok(())
     }
 
     fn stacks(&self) -> Vec<dyno::domain::StackName> {

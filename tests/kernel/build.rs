@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dyno::build::{
-    self, BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, STORE_ID,
+    self, BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Laps, Layers, LayersFailure, STORE_ID,
     Sandboxes, Sink,
 };
 use dyno::domain::{ArchiveRoot, ConfigVars, StackName};
@@ -95,6 +95,7 @@ impl Bench {
             config: ConfigVars::new(vars).expect("good config vars"),
             cache: lib_dir.join("cache/app"),
             limits: BuildLimits { timeout_s: patient(BUILD_LIMIT).as_secs(), ..BuildLimits::default() },
+            laps: Laps::default(),
         };
         let sandboxes = Sandboxes {
             runtime: node.runtime.clone(),

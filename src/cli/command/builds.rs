@@ -30,24 +30,36 @@ impl Args {
     }
 }
 
-/// The build whose identity begins so, or the newest.
-pub(super) async fn named_or_newest(
-    context: &Context,
-    app: &str,
-    named: Option<&str>,
-) -> Result<Build, Failure> {
-    let builds: Vec<Build> = context.client.get(&format!("/apps/{app}/builds")).await?;
-    let Some(named) = named else {
-        let none = || Failure::Nothing(format!("{} has no builds.", shown_app(app)));
-        return builds.into_iter().next().ok_or_else(none);
-    };
-    let mut found = builds.into_iter().filter(|build| build.id.to_string().starts_with(named));
-    match (found.next(), found.next()) {
-        (Some(build), None) => Ok(build),
-        (Some(_), Some(_)) => Err(Failure::Usage(format!(
-            "Several builds begin with {named}: name one by more of its identity."
-        ))),
-        (None, _) => Err(Failure::Nothing(format!("Couldn't find the build {named}: see `dyno builds`."))),
+/// Which build of which app.
+#[derive(Debug, clap::Args)]
+pub(super) struct BuildArgs {
+    #[command(flatten)]
+    app: AppArgs,
+    /// Identity of the build, or its beginning; the newest when left out
+    #[arg(value_name = "BUILD")]
+    build: Option<String>,
+}
+
+impl BuildArgs {
+    /// The app, and the build whose identity begins so, or the newest.
+    pub(super) async fn find(self, context: &Context) -> Result<(String, Build), Failure> {
+        let app = self.app.name()?;
+        let builds: Vec<Build> = context.client.get(&format!("/apps/{app}/builds")).await?;
+        let Some(named) = self.build else {
+            let none = || Failure::Nothing(format!("{} has no builds.", shown_app(&app)));
+            let newest = builds.into_iter().next().ok_or_else(none)?;
+            return Ok((app, newest));
+        };
+        let mut found = builds.into_iter().filter(|build| build.id.to_string().starts_with(&named));
+        match (found.next(), found.next()) {
+            (Some(build), None) => Ok((app, build)),
+            (Some(_), Some(_)) => Err(Failure::Usage(format!(
+                "Several builds begin with {named}: name one by more of its identity."
+            ))),
+            (None, _) => {
+                Err(Failure::Nothing(format!("Couldn't find the build {named}: see `dyno builds`.")))
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::command::builds::named_or_newest;
+use crate::cli::command::builds::BuildArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 use crate::wire::api::Build;
@@ -13,16 +13,12 @@ use crate::wire::api::Build;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    app: AppArgs,
-    /// Identity of the build, or its beginning; the newest when left out
-    #[arg(value_name = "BUILD")]
-    build: Option<String>,
+    build: BuildArgs,
 }
 
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let app = self.app.name()?;
-        let build = named_or_newest(context, &app, self.build.as_deref()).await?;
+        let (app, build) = self.build.find(context).await?;
         let path = format!("/apps/{app}/builds/{}", build.id);
         let text = format!("Cancelling build {} on {}", build.id, shown_app(&app));
         let cancelled = context.client.call::<Build>(Method::DELETE, &path);

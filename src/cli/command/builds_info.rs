@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::Context;
-use crate::cli::app::AppArgs;
-use crate::cli::command::builds::named_or_newest;
+use crate::cli::command::builds::BuildArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Now, heading, pairs};
 use crate::wire::api::Build;
@@ -13,16 +12,12 @@ use crate::wire::api::Build;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    app: AppArgs,
-    /// Identity of the build, or its beginning; the newest when left out
-    #[arg(value_name = "BUILD")]
-    build: Option<String>,
+    build: BuildArgs,
 }
 
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let app = self.app.name()?;
-        let build = named_or_newest(context, &app, self.build.as_deref()).await?;
+        let (_, build) = self.build.find(context).await?;
         if context.node.json { output::json(&build) } else { output::data(&rendered(&build, &Now::here())) }
     }
 }

@@ -1,9 +1,8 @@
 //! `dyno builds:output`, and showing what a build prints.
 
 use crate::cli::Context;
-use crate::cli::app::AppArgs;
 use crate::cli::client::next_chunk;
-use crate::cli::command::builds::named_or_newest;
+use crate::cli::command::builds::BuildArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 
@@ -11,16 +10,12 @@ use crate::cli::output;
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     #[command(flatten)]
-    app: AppArgs,
-    /// Identity of the build, or its beginning; the newest when left out
-    #[arg(value_name = "BUILD")]
-    build: Option<String>,
+    build: BuildArgs,
 }
 
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let app = self.app.name()?;
-        let build = named_or_newest(context, &app, self.build.as_deref()).await?;
+        let (_, build) = self.build.find(context).await?;
         show(context, &build.output_stream_url).await
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::build::{self, BuildRequest, Ground, Sink};
+use crate::build::{self, BuildRequest, Ground, Laps, Sink};
 use crate::daemon::Config;
 use crate::daemon::builder::sandboxes;
 use crate::daemon::error::DaemonError;
@@ -190,6 +190,7 @@ fn request(node: &Config, place: &Place, stack: &Stack, build: &Build<'_>) -> Bu
         config: build.config.clone(),
         cache: state.join("cache"),
         limits: node.build,
+        laps: Laps::default(),
     }
 }
 
