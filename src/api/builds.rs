@@ -68,7 +68,8 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, shown(&api, &asked, &app, &build).await?))
 }
 
-fn name_of(buildpack: NewBuildpack) -> Result<String, Refusal> {
+/// The name or address of a buildpack in a body.
+pub(super) fn name_of(buildpack: NewBuildpack) -> Result<String, Refusal> {
     let named = buildpack.url.or(buildpack.name).filter(|name| !name.trim().is_empty());
     named.ok_or_else(|| Refusal::BadRequest("A buildpack has a `url` or a `name`.".to_owned()))
 }

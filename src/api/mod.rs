@@ -9,6 +9,7 @@ mod account_features;
 mod accounts;
 mod add_ons;
 mod app_features;
+mod app_setups;
 mod apps;
 mod asked;
 mod attach;
@@ -50,6 +51,7 @@ mod sources;
 mod state;
 #[cfg(test)]
 mod test;
+mod test_runs;
 mod users;
 mod view;
 mod view_add_ons;

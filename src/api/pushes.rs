@@ -105,7 +105,7 @@ fn answer(api: &Api, push: Push, permit: BuildPermit) -> Response {
 }
 
 /// A line of the transcript.
-fn encoded(line: &str) -> Bytes {
+pub(super) fn encoded(line: &str) -> Bytes {
     [&unmarked(line.as_bytes()), &b"\n"[..]].concat().into()
 }
 
@@ -138,7 +138,7 @@ impl Drop for Unfinished {
 }
 
 /// Writes the source to a file of its own; a broken or too large one leaves nothing behind.
-async fn receive(api: &Api, body: &mut BodyDataStream) -> Result<PathBuf, ApiError> {
+pub(super) async fn receive(api: &Api, body: &mut BodyDataStream) -> Result<PathBuf, ApiError> {
     let dir = api.node.settings().sources_dir();
     let file = Unfinished(dir.join(format!("{}.tar", Uuid::new_v4())));
     source_body::write(&file.0, body).await?;

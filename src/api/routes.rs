@@ -11,10 +11,10 @@ use crate::api::auth::{self, Door, Gate};
 use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
-    account_features, accounts, add_ons, app_features, apps, attach, authorizations, builds, catalog,
-    collaborators, config_vars, domains, dynos, error, etag, formation, keys, log_drains, log_sessions, node,
-    pipelines, promotions, pushes, rate, releases, repositories, routing, scheduler, slugs, sni_endpoints,
-    sources, users, webhooks,
+    account_features, accounts, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
+    catalog, collaborators, config_vars, domains, dynos, error, etag, formation, keys, log_drains,
+    log_sessions, node, pipelines, promotions, pushes, rate, releases, repositories, routing, scheduler,
+    slugs, sni_endpoints, sources, test_runs, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -137,6 +137,8 @@ fn of_apps() -> Vec<Route> {
     vec![
         row(Method::GET, "/apps", Common, apps::list),
         row(Method::POST, "/apps", Common, apps::create),
+        row(Method::POST, "/app-setups", Common, app_setups::create),
+        row(Method::GET, "/app-setups/{setup}", Common, app_setups::show),
         row(Method::GET, "/apps/{app}", App(View), apps::show),
         row(Method::PATCH, "/apps/{app}", App(Operate), apps::update),
         row(Method::DELETE, "/apps/{app}", App(Manage), apps::destroy),
@@ -158,6 +160,7 @@ fn of_apps() -> Vec<Route> {
         row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
         row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), pipelines::coupling_of_app),
         row(Method::GET, "/apps/{app}/slugs/{slug}", App(View), slugs::show),
+        row(Method::GET, "/apps/{app}/slugs/{slug}/blob", App(View), slugs::blob),
         row(Method::PATCH, "/apps/{app}/domains/{domain}", App(Operate), domains::update),
         row(Method::GET, "/apps/{app}/collaborators", App(View), collaborators::list),
         row(Method::POST, "/apps/{app}/collaborators", App(Manage), collaborators::create),
@@ -182,6 +185,7 @@ fn of_builds() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/builds/{build}/result", App(View), builds::result),
         row(Method::GET, "/build-outputs/{build}", Nothing, builds::output),
         row(Method::DELETE, "/apps/{app}/build-cache", App(Deploy), builds::purge_cache),
+        row(Method::POST, "/apps/{app}/test-runs", App(Deploy), test_runs::create),
         row(Method::GET, "/apps/{app}/buildpack-installations", App(View), builds::buildpacks),
         row(Method::PUT, "/apps/{app}/buildpack-installations", App(Deploy), builds::set_buildpacks),
     ]

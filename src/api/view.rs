@@ -256,9 +256,10 @@ pub(super) fn release(node: &Node, app: &App, view: &ReleaseView) -> api::Releas
 }
 
 /// A slug, as a release has it.
-pub(super) fn slug(release: &domain::Release, slug: &domain::Slug) -> api::Slug {
+pub(super) fn slug(release: &domain::Release, slug: &domain::Slug, url: String) -> api::Slug {
     let types = release.process_types.iter().map(|(name, command)| (name.to_string(), command.clone()));
     api::Slug {
+        blob: api::SlugBlob { method: "get".to_owned(), url },
         buildpack_provided_description: slug.buildpack_description.clone(),
         checksum: Some(format!("SHA256:{}", slug.digest)),
         commit: release.commit.clone(),

@@ -29,7 +29,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "heroku/nodejs",
         title: "Node.js (package.json)",
-        files: files!("nodejs": "bin/compile", "bin/detect", "bin/release", "lib/common.sh", "lib/engine.sh", "lib/manifest.js", "lib/npm.sh", "lib/pnpm.sh", "lib/profile.sh", "lib/steps.sh", "lib/yarn.sh"),
+        files: files!("nodejs": "bin/compile", "bin/detect", "bin/release", "bin/test", "bin/test-compile", "lib/common.sh", "lib/engine.sh", "lib/manifest.js", "lib/npm.sh", "lib/pnpm.sh", "lib/profile.sh", "lib/steps.sh", "lib/yarn.sh"),
     },
     BuiltIn {
         name: "heroku/python",
@@ -49,12 +49,12 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "heroku/go",
         title: "Go (go.mod)",
-        files: files!("go": "bin/compile", "bin/detect", "bin/layers", "bin/release", "lib/common.sh", "lib/modules.sh"),
+        files: files!("go": "bin/compile", "bin/detect", "bin/layers", "bin/release", "bin/test", "bin/test-compile", "lib/common.sh", "lib/modules.sh"),
     },
     BuiltIn {
         name: "heroku/rust",
         title: "Rust (Cargo.toml)",
-        files: files!("rust": "bin/compile", "bin/detect", "bin/layers", "bin/release", "lib/cargo.sh", "lib/common.sh"),
+        files: files!("rust": "bin/compile", "bin/detect", "bin/layers", "bin/release", "bin/test", "bin/test-compile", "lib/cargo.sh", "lib/common.sh"),
     },
     BuiltIn {
         name: "heroku/static",

@@ -55,8 +55,8 @@ async fn compile(
     transcript: &mut Transcript<'_>,
 ) -> Result<crate::build::sandbox::Ended<()>, Stop> {
     // Output and errors are one stream, so that their lines keep their order.
-    let command =
-        format!("exec bin/compile {} {CACHE_DIR} {} 2>&1", workshop.build_dir(), workshop.env_dir());
+    let (script, to, env) = (workshop.compile_script(), workshop.build_dir(), workshop.env_dir());
+    let command = format!("exec {script} {to} {CACHE_DIR} {env} 2>&1");
     let step = scripts(workshop, pack, before, "compile", &command);
     Ok(workshop.run(step, Input::Empty, |stdout| show(stdout, workshop, transcript)).await?)
 }

@@ -121,7 +121,7 @@ fn unpack(source: &str, name: &str) -> String {
 }
 
 /// As one word of a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

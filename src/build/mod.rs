@@ -17,6 +17,7 @@ mod built_in;
 mod compile;
 mod detect;
 mod fetch;
+mod heroku_yml;
 mod ignore;
 mod layers;
 mod mirror;
@@ -24,26 +25,32 @@ mod origin;
 mod pack;
 mod patience;
 mod pressure;
+mod project;
 mod release;
 mod request;
 mod sandbox;
 mod slug;
 mod source;
 mod stopwatch;
+mod submodules;
 mod sweep;
+mod test_run;
 mod transcript;
 
 pub use mirror::{Mirror, MirrorError};
 pub use origin::{check as check_buildpack, is_of_the_host, shown as buildpack_shown};
 pub use request::{
-    BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Layers, LayersFailure, NodeFailure,
-    Sandboxes, Sink,
+    BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Chooser, Ground, Layers, LayersFailure, NodeFailure,
+    Sandboxes, Sink, TestCommands,
 };
+pub use slug::ARCHIVE as SLUG_ARCHIVE;
 pub use stopwatch::Laps;
 pub use sweep::sweep;
 
 use std::path::Path;
 use std::time::Duration;
+
+use futures_util::future::BoxFuture;
 
 use crate::domain::{BuildPhase, Bytes};
 use crate::sys::fs;
@@ -98,18 +105,65 @@ pub async fn build(
     sink: &mut dyn Sink,
 ) -> Result<BuiltSlug, BuildFailure> {
     let mut transcript = Transcript::new(sink);
+    within(&request, sandboxes, (layers, &mut transcript), steps).await
+}
+
+/// Runs the tests of a source where builds run, under the same limits; tells their exit status. Every line that somebody should see
+/// goes to `sink`.
+///
+/// # Errors
+/// As [`build`]: the tests were not run to their end.
+pub async fn test(
+    request: BuildRequest,
+    sandboxes: &Sandboxes,
+    layers: &dyn Layers,
+    sink: &mut dyn Sink,
+) -> Result<u8, BuildFailure> {
+    let mut transcript = Transcript::new(sink);
+    within(&request, sandboxes, (layers, &mut transcript), test_run::steps).await
+}
+
+/// The `app.json` of a source, up to a byte more than one may have; nothing where it has none.
+///
+/// # Errors
+/// As [`build`].
+pub async fn manifest(
+    request: BuildRequest,
+    sandboxes: &Sandboxes,
+    layers: &dyn Layers,
+    sink: &mut dyn Sink,
+) -> Result<Vec<u8>, BuildFailure> {
+    let mut transcript = Transcript::new(sink);
+    within(&request, sandboxes, (layers, &mut transcript), test_run::manifest).await
+}
+
+/// What is done in the place of a build.
+type Work<T> = for<'a> fn(
+    &'a BuildRequest,
+    &'a Workshop,
+    &'a dyn Layers,
+    &'a mut Transcript<'_>,
+) -> BoxFuture<'a, Result<T, Stop>>;
+
+/// Does `work` within what builds may use; whatever ends it, nothing of it is left.
+async fn within<T>(
+    request: &BuildRequest,
+    sandboxes: &Sandboxes,
+    (layers, transcript): (&dyn Layers, &mut Transcript<'_>),
+    work: Work<T>,
+) -> Result<T, BuildFailure> {
     let held_max = Duration::from_secs(request.limits.held_max_s);
     let pressure = &sandboxes.memory_pressure;
-    if let Err(lines) = patience::admission(pressure, held_max, &mut transcript).await {
+    if let Err(lines) = patience::admission(pressure, held_max, transcript).await {
         transcript.say_all(lines);
         return Err(BuildFailure::Source);
     }
-    let stopped = match Workshop::open(&request, sandboxes).await {
+    let stopped = match Workshop::open(request, sandboxes).await {
         Ok(workshop) => {
             let timeout = Duration::from_secs(request.limits.timeout_s);
             let (reserve, disk_max) = (request.limits.disk_reserve, request.limits.disk_max);
             let outcome = tokio::select! {
-                built = steps(&request, &workshop, layers, &mut transcript) => built,
+                made = work(request, &workshop, layers, transcript) => made,
                 () = tokio::time::sleep(timeout) => {
                     Err(Stop::Source(push_text::timed_out(request.limits.timeout_s)))
                 }
@@ -123,7 +177,7 @@ pub async fn build(
         Err(failure) => Err(Stop::Node(failure)),
     };
     match stopped {
-        Ok(built) => Ok(built),
+        Ok(made) => Ok(made),
         Err(Stop::Source(lines)) => {
             transcript.say_all(lines);
             Err(BuildFailure::Source)
@@ -162,7 +216,16 @@ async fn uses_too_much(dir: &Path, max: Bytes) {
     }
 }
 
-async fn steps(
+fn steps<'a>(
+    request: &'a BuildRequest,
+    workshop: &'a Workshop,
+    layers: &'a dyn Layers,
+    transcript: &'a mut Transcript<'_>,
+) -> BoxFuture<'a, Result<BuiltSlug, Stop>> {
+    Box::pin(make_slug(request, workshop, layers, transcript))
+}
+
+async fn make_slug(
     request: &BuildRequest,
     workshop: &Workshop,
     layers: &dyn Layers,
@@ -176,14 +239,8 @@ async fn steps(
     source::unpack(workshop, (&request.source, request.root), transcript).await?;
     source::restore_cache(workshop, &request.cache, &request.stack).await?;
     watch.next(BuildPhase::Detect);
-    let chosen = if request.buildpacks.is_empty() {
-        transcript.say(&push_text::determining_buildpack());
-        vec![detect::automatic(workshop, candidates).await?]
-    } else {
-        candidates.into_iter().map(Chosen::undetected).collect()
-    };
+    let (chosen, chooser) = choose(request, workshop, candidates, transcript).await?;
     let names: Vec<String> = chosen.iter().map(|pack| pack.pack.name.clone()).collect();
-    transcript.say_all(push_text::using_buildpacks(&names));
     let stack_version = layers::lay(workshop, (&chosen, &request.config), layers, transcript).await?;
     watch.next(BuildPhase::Compile);
     let description = compile::all(workshop, &chosen, transcript).await?;
@@ -198,6 +255,31 @@ async fn steps(
         process_types,
         description,
         buildpacks: names,
+        chooser,
         stack_version,
     })
+}
+
+/// The buildpacks of the build: those that were asked for, or else those that the source names, or else the one that is detected.
+async fn choose(
+    request: &BuildRequest,
+    workshop: &Workshop,
+    candidates: Vec<buildpack::Pack>,
+    transcript: &mut Transcript<'_>,
+) -> Result<(Vec<Chosen>, Chooser), Stop> {
+    let (chosen, chooser) = if request.buildpacks.is_empty() {
+        let names = project::names(workshop).await?;
+        if names.is_empty() {
+            transcript.say(&push_text::determining_buildpack());
+            (vec![detect::automatic(workshop, candidates).await?], Chooser::Detection)
+        } else {
+            let packs = project::packs(workshop, request, &names, &candidates).await?;
+            (packs.into_iter().map(Chosen::undetected).collect(), Chooser::Source)
+        }
+    } else {
+        (candidates.into_iter().map(Chosen::undetected).collect(), Chooser::Caller)
+    };
+    let names: Vec<String> = chosen.iter().map(|pack| pack.pack.name.clone()).collect();
+    transcript.say_all(push_text::using_buildpacks(&names));
+    Ok((chosen, chooser))
 }

@@ -8,6 +8,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 use crate::build::Stop;
 use crate::build::buildpack::Chosen;
 use crate::build::compile::scripts;
+use crate::build::heroku_yml;
 use crate::build::sandbox::{Input, Workshop, first};
 use crate::build::source::own;
 use crate::build::transcript::Transcript;
@@ -20,7 +21,7 @@ const RELEASE_BYTES_MAX: usize = 64 * 1024;
 /// How deep its YAML may nest; the contract needs two.
 const DEPTH_MAX: usize = 16;
 
-type ProcessTypes = BTreeMap<ProcessType, String>;
+pub(super) type ProcessTypes = BTreeMap<ProcessType, String>;
 
 /// Reads both, shows them, and merges them.
 pub(super) async fn process_types(
@@ -32,7 +33,13 @@ pub(super) async fn process_types(
         Some(chosen) => defaults(workshop, chosen).await?,
         None => ProcessTypes::new(),
     };
-    let (declared, ignored) = declared(workshop).await?;
+    let (mut declared, ignored) = declared(workshop).await?;
+    if declared.is_empty() {
+        declared = of_heroku_yml(workshop).await?;
+        if !declared.is_empty() {
+            transcript.say_all(push_text::types_of_heroku_yml());
+        }
+    }
     let only_defaults: Vec<_> = defaults.keys().filter(|name| !declared.contains_key(*name)).collect();
     transcript.say_all(push_text::discovering(&declared.keys().collect::<Vec<_>>(), &only_defaults));
     transcript.say_all(push_text::procfile_lines_ignored(&ignored));
@@ -48,6 +55,15 @@ async fn declared(workshop: &Workshop) -> Result<(ProcessTypes, Vec<usize>), Sto
     let bytes = ended.or_refuse(|_, said| refused(&format!("the Procfile cannot be read: {said}")))?;
     let types = procfile::parse(&bytes).map_err(|error| refused(&error.to_string()))?;
     Ok((types, procfile::ignored(&bytes)))
+}
+
+/// What a `heroku.yml` declares.
+async fn of_heroku_yml(workshop: &Workshop) -> Result<ProcessTypes, Stop> {
+    let (dir, name, max) = (workshop.build_dir(), heroku_yml::FILE, heroku_yml::FILE_BYTES_MAX);
+    let most = max + 1;
+    let script = format!("cd {dir} && if [ -f {name} ]; then head -c {most} {name}; fi");
+    let bytes = workshop.run_own(own("read heroku.yml", script), Input::Empty, max).await?;
+    heroku_yml::parse(&bytes).map_err(|reason| refused(&format!("{name} {reason}")))
 }
 
 async fn defaults(workshop: &Workshop, chosen: &Chosen) -> Result<ProcessTypes, Stop> {
@@ -84,7 +100,7 @@ fn parse(bytes: &[u8]) -> Result<ProcessTypes, String> {
 }
 
 /// Aliases and depth are refused before anything is built of them: both let a small text need much memory.
-fn check(text: &str) -> Result<(), String> {
+pub(super) fn check(text: &str) -> Result<(), String> {
     let mut parser = Parser::new_from_str(text);
     let mut depth: usize = 0;
     loop {
@@ -95,9 +111,9 @@ fn check(text: &str) -> Result<(), String> {
         )]
         match event {
             Event::StreamEnd => return Ok(()),
-            Event::Alias(_) => return Err("writes YAML with aliases".to_owned()),
+            Event::Alias(_) => return Err("gives YAML with aliases".to_owned()),
             Event::SequenceStart(..) | Event::MappingStart(..) if depth == DEPTH_MAX => {
-                return Err(format!("writes YAML more than {DEPTH_MAX} levels deep"));
+                return Err(format!("gives YAML more than {DEPTH_MAX} levels deep"));
             }
             Event::SequenceStart(..) | Event::MappingStart(..) => depth += 1,
             Event::SequenceEnd | Event::MappingEnd => depth = depth.saturating_sub(1),
@@ -106,8 +122,8 @@ fn check(text: &str) -> Result<(), String> {
     }
 }
 
-fn no_yaml(error: yaml_rust2::ScanError) -> String {
-    format!("writes what is no YAML: {error}")
+pub(super) fn no_yaml(error: yaml_rust2::ScanError) -> String {
+    format!("gives what is no YAML: {error}")
 }
 
 #[cfg(test)]

@@ -47,6 +47,17 @@ pub struct BuildRequest {
     pub limits: BuildLimits,
     /// Takes how long its phases take.
     pub laps: Laps,
+    /// What tests run, where it is no slug that is wanted.
+    pub tests: Option<TestCommands>,
+}
+
+/// What is run to test an app; the last buildpack's `bin/test` where nothing is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestCommands {
+    /// Before the tests.
+    pub setup: Option<String>,
+    /// The tests.
+    pub test: Option<String>,
 }
 
 /// What the steps of a build stand on.
@@ -145,8 +156,21 @@ pub struct BuiltSlug {
     pub description: Option<String>,
     /// The buildpacks that made it, in order.
     pub buildpacks: Vec<String>,
+    /// Who chose them.
+    pub chooser: Chooser,
     /// The content version of the stack and the layers that it was built on, and needs.
     pub stack_version: String,
+}
+
+/// Who chose the buildpacks of a build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chooser {
+    /// Whoever asked for the build.
+    Caller,
+    /// The source, which names them.
+    Source,
+    /// The build, by the files in the source.
+    Detection,
 }
 
 /// Takes the lines of a build as they come, without line ends.

@@ -33,6 +33,8 @@ use crate::wire::push_text;
 pub(super) const CACHE_DIR: &str = "/tmp/codon/tmp/cache";
 /// Where a second directory of the host is seen, for the step that needs one.
 pub(super) const SIDE_DIR: &str = "/mnt";
+/// Where an app is when it runs.
+pub(super) const APP_DIR: &str = "/app";
 /// What a build sandbox's name begins with, and its directory.
 pub(super) const NAME_PREFIX: &str = "build-";
 /// Directory below the node's state for what lives only as long as a container.
@@ -131,6 +133,8 @@ pub(super) struct Workshop {
     sandboxes: Sandboxes,
     /// Eight hexadecimal digits of the build's id.
     mark: String,
+    /// Whether tests are run in it.
+    tests: bool,
     ground: Mutex<Ground>,
     env: Vec<(String, String)>,
     dir: PathBuf,
@@ -240,6 +244,7 @@ impl Workshop {
             mirrored,
             ground: Mutex::new(request.stack_base.clone()),
             sandboxes: sandboxes.clone(),
+            tests: request.tests.is_some(),
             mark,
             dir,
             host_base: HOST_IDS_BASE + number * HOST_IDS_EACH,
@@ -302,9 +307,18 @@ impl Workshop {
         &self.mark
     }
 
-    /// `BUILD_DIR`, as steps see it.
+    /// `BUILD_DIR`, as steps see it. Tests are run where the app will be.
     pub(super) fn build_dir(&self) -> String {
-        format!("/tmp/build_{}", self.mark)
+        if self.tests { APP_DIR.to_owned() } else { format!("/tmp/build_{}", self.mark) }
+    }
+
+    /// The shell's words for the script that compiles.
+    pub(super) fn compile_script(&self) -> &'static str {
+        if self.tests {
+            "$(if [ -f bin/test-compile ]; then echo bin/test-compile; else echo bin/compile; fi)"
+        } else {
+            "bin/compile"
+        }
     }
 
     /// `ENV_DIR`, as steps see it.
@@ -500,6 +514,9 @@ fn environment(request: &BuildRequest, sandboxes: &Sandboxes, mark: &str) -> Vec
         ("SOURCE_VERSION", request.source_version.clone()),
         ("STACK", request.stack_compat.clone()),
     ];
+    if request.tests.is_some() {
+        env.insert("CI".to_owned(), "true".to_owned());
+    }
     // A proxy would look for a mirrored host in the network.
     for name in ["no_proxy", "NO_PROXY"] {
         let listed = sandboxes.mirror.hosts().into_iter().map(str::to_owned);

@@ -24,7 +24,7 @@ pub(super) const UNFINISHED: &str = ".new";
 pub(super) const SLUG_WARNING: Bytes = Bytes::mib(300);
 
 /// The archive beside the files.
-const ARCHIVE: &str = "slug.tar.zst";
+pub const ARCHIVE: &str = "slug.tar.zst";
 
 /// A slug in its place.
 pub(super) struct Stored {

@@ -12,6 +12,7 @@ use crate::build::ignore::{self, Doomed, Entry, Patterns};
 use crate::build::sandbox::{
     BUILD_MEMORY, CACHE_DIR, FIGURES_DIR, Input, Reach, SIDE_DIR, Step, Workshop, first,
 };
+use crate::build::submodules;
 use crate::build::transcript::Transcript;
 use crate::build::{BuildRequest, NodeFailure, STORE_ID, Stop};
 use crate::domain::{ArchiveRoot, ConfigVars, StackName};
@@ -175,15 +176,19 @@ pub(super) async fn unpack(
         ArchiveRoot::TopOrOnlyDirectory => ENTER_ONLY_DIRECTORY,
     };
     let script = format!(
-        "set -e\nmkdir {dir}\ntar {options} --no-same-owner -C {dir} -f -\ncd {dir}\n{enter}\ncd {dir}\n\
-         rm -rf .git .gitmodules"
+        "set -e\nmkdir -p {dir}\ntar {options} --no-same-owner -C {dir} -f -\ncd {dir}\n{enter}\ncd {dir}\n\
+         rm -rf .git\n{}",
+        submodules::look()
     );
     let ended =
-        workshop.run(own("unpack", script), Input::File(source.to_owned()), |out| first(out, 0)).await?;
-    ended.or_refuse(|_, said| {
+        workshop.run(own("unpack", script), Input::File(source.to_owned()), |out| first(out, 1)).await?;
+    let has_submodules = ended.or_refuse(|_, said| {
         tracing::debug!(said, "a source could not be unpacked");
         Stop::Source(push_text::bad_source())
     })?;
+    if !has_submodules.is_empty() {
+        submodules::fetch(workshop, transcript).await?;
+    }
     apply_ignore(workshop, transcript).await
 }
 

@@ -112,6 +112,9 @@ pub(super) enum Failure {
         /// The build.
         build: uuid::Uuid,
     },
+    /// Tests whose end the node did not tell.
+    #[error("The node did not tell how the tests ended. Run them again.")]
+    TestsCut,
     /// A promotion that did not come to all of its apps, each told with its reason already.
     #[error("{failed} of {of} apps did not get the promotion.")]
     Promotion {
@@ -157,6 +160,7 @@ impl Failure {
             | Self::ReleaseCommand { .. }
             | Self::Build { .. }
             | Self::BuildGoesOn { .. }
+            | Self::TestsCut
             | Self::Promotion { .. }
             | Self::Nothing(_) => STATUS_FAILED,
         }

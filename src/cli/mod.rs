@@ -230,6 +230,10 @@ enum Command {
     BuildsCancel(command::builds_cancel::Args),
     #[command(name = "builds:cache:purge")]
     BuildsCachePurge(command::builds_cancel::PurgeArgs),
+    #[command(name = "slugs:download")]
+    SlugsDownload(command::slugs_download::Args),
+    #[command(name = "ci:run")]
+    CiRun(command::ci_run::Args),
     #[command(name = "deploy", visible_alias = "builds:create")]
     Deploy(command::deploy::Args),
     #[command(name = "sync")]
@@ -495,6 +499,8 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::BuildsOutput(args) => args.run(&context).await.map(done),
         Command::BuildsCancel(args) => args.run(&context).await.map(done),
         Command::BuildsCachePurge(args) => args.run(&context).await.map(done),
+        Command::SlugsDownload(args) => args.run(&context).await.map(done),
+        Command::CiRun(args) => args.run(&context).await,
         Command::Deploy(args) => args.run(&context).await.map(done),
         Command::Sync(args) => args.run(&context).await.map(done),
         Command::Github(args) => args.run(&context).await.map(done),

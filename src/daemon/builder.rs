@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::build::{self, BuildLimits, BuildRequest, Ground, Sandboxes, Sink};
+use crate::build::{self, BuildLimits, BuildRequest, Ground, Sandboxes, Sink, TestCommands};
 use crate::daemon::Config;
 use crate::daemon::layers::StackLayers;
 use crate::domain::{Slug, StackName, StackVersion};
@@ -54,8 +54,17 @@ impl SandboxedBuilder {
         }
     }
 
-    fn request(&self, order: BuildOrder, stack: &Stack) -> BuildRequest {
+    /// The stack of an order, or a failure that is told.
+    fn stack(&self, name: &StackName, lines: &mut Lines) -> Result<Stack, BuildFailure> {
+        Stack::current(&self.lib_dir, name).map_err(|error| {
+            push_text::node_failed(&error.to_string()).iter().for_each(|line| lines.line(line));
+            BuildFailure::Node(error.to_string())
+        })
+    }
+
+    fn request(&self, order: BuildOrder, stack: &Stack, tests: Option<TestCommands>) -> BuildRequest {
         BuildRequest {
+            tests,
             id: order.id,
             source: order.source,
             root: order.root,
@@ -98,6 +107,14 @@ pub(super) fn sandboxes(
     }
 }
 
+/// A failure whose lines have been told.
+fn told(failure: build::BuildFailure) -> BuildFailure {
+    match failure {
+        build::BuildFailure::Source => BuildFailure::Source,
+        build::BuildFailure::Node(failure) => BuildFailure::Node(failure.to_string()),
+    }
+}
+
 /// The name servers that were configured, or else the host's.
 fn resolv_conf(config: &Config, host: &Resolvers) -> String {
     match &config.resolvers {
@@ -114,17 +131,11 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<Built, BuildFailure>> {
         Box::pin(async move {
             let mut lines = Lines(lines);
-            let stack = Stack::current(&self.lib_dir, &order.app.build_stack).map_err(|error| {
-                push_text::node_failed(&error.to_string()).iter().for_each(|line| lines.line(line));
-                BuildFailure::Node(error.to_string())
-            })?;
-            let request = self.request(order, &stack);
+            let stack = self.stack(&order.app.build_stack, &mut lines)?;
+            let request = self.request(order, &stack, None);
             let layers = StackLayers { stack };
             let built = build::build(request, &self.sandboxes, &layers, &mut lines).await;
-            let built = built.map_err(|failure| match failure {
-                build::BuildFailure::Source => BuildFailure::Source,
-                build::BuildFailure::Node(failure) => BuildFailure::Node(failure.to_string()),
-            })?;
+            let built = built.map_err(told)?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let slug = Slug {
                 digest: built.digest,
@@ -133,7 +144,41 @@ impl Builder for SandboxedBuilder {
                 buildpack_description: built.description,
                 created_at_s: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
             };
-            Ok(Built { slug, stack_version: built.stack_version, buildpacks: built.buildpacks })
+            Ok(Built {
+                slug,
+                stack_version: built.stack_version,
+                buildpacks: built.buildpacks,
+                chooser: built.chooser,
+            })
+        })
+    }
+
+    fn manifest(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>> {
+        Box::pin(async move {
+            let mut lines = Lines(lines);
+            let stack = self.stack(&order.app.build_stack, &mut lines)?;
+            let request = self.request(order, &stack, None);
+            let layers = StackLayers { stack };
+            build::manifest(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
+        })
+    }
+
+    fn test(
+        &self,
+        order: BuildOrder,
+        commands: TestCommands,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
+        Box::pin(async move {
+            let mut lines = Lines(lines);
+            let stack = self.stack(&order.app.build_stack, &mut lines)?;
+            let request = self.request(order, &stack, Some(commands));
+            let layers = StackLayers { stack };
+            build::test(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
         })
     }
 

@@ -5,6 +5,7 @@
 mod access;
 mod add_on;
 mod app;
+mod app_setup;
 mod build;
 mod bytes;
 mod certificate;
@@ -18,6 +19,7 @@ mod feature;
 mod formation;
 mod hostname;
 mod job;
+mod manifest;
 mod node_memory;
 mod pipeline;
 mod process_type;
@@ -39,6 +41,7 @@ pub use access::{
 };
 pub use add_on::{AddOn, AddOnName, AddOnNameError, Attachment, AttachmentName, AttachmentNameError};
 pub use app::{App, AppId, AppName, AppNameError};
+pub use app_setup::{AppSetup, Postdeploy, SetupStatus};
 pub use build::{Build, BuildPhase, BuildSource, BuildStatus, PhaseTime, Slug};
 pub use bytes::Bytes;
 pub use certificate::{Certificate, Certificates, SecretKey};
@@ -52,6 +55,7 @@ pub use feature::{Feature, FeatureRow, Features, Switch, UnknownFeature};
 pub use formation::{Formation, FormationEntry, QuantityChange, QuantityChangeError};
 pub use hostname::{HostPattern, Hostname, HostnameError};
 pub use job::{Cadence, CadenceError, Job, JobId, JobRun, Overlap, OverlapError, RunState};
+pub use manifest::{Manifest, ManifestAddOn, ManifestDynos, ManifestValue, ManifestVar, VarNeed};
 pub use node_memory::{MemoryShortage, NodeMemory};
 pub use pipeline::{
     Coupling, Pipeline, PipelineName, PipelineNameError, Promotion, PromotionStatus, PromotionTarget, Stage,

@@ -84,7 +84,8 @@ async fn create_with_haiku(node: &Node, new: impl Fn(AppName) -> NewApp) -> Resu
     }
 }
 
-fn stack(node: &Node, name: Option<&str>) -> Result<StackName, Refusal> {
+/// The stack of that name; the node's default without one.
+pub(super) fn stack(node: &Node, name: Option<&str>) -> Result<StackName, Refusal> {
     let Some(name) = name else {
         return Ok(node.settings().default_stack.clone());
     };

@@ -11,6 +11,7 @@ mod access;
 mod accounts;
 mod add_ons;
 mod announce;
+mod app_setups;
 mod apps;
 mod attach;
 mod authority;
@@ -47,12 +48,14 @@ mod run;
 mod scale;
 mod schedule;
 mod sharing;
+mod slug_archive;
 mod sni_endpoints;
 mod source_build;
 mod sources;
 mod ssh_keys;
 #[cfg(test)]
 mod test;
+mod test_run;
 mod visits;
 mod webhooks;
 
@@ -67,6 +70,7 @@ pub use add_ons::{
     create_add_on, destroy_add_on, detach_add_on,
 };
 pub use announce::{Describe, Subject, announce};
+pub use app_setups::{AppSetupRequest, app_setup, build_status, set_up};
 pub use apps::{AppInfo, AppUpdate, NewAppRequest, create, destroy, find, info, infos, update};
 pub use attach::attach;
 pub use authority::{Authority, AuthorityError};
@@ -107,6 +111,7 @@ pub use sharing::{
     add_collaborator, apps_for, change_collaborator, collaborator, collaborators, owner, remove_collaborator,
     transfer,
 };
+pub use slug_archive::{SlugArchive, slug_archive};
 pub use sni_endpoints::{
     SniEndpointView, add_sni_endpoint, change_sni_endpoint, remove_sni_endpoint, secure_domain, sni_endpoint,
     sni_endpoints,
@@ -118,6 +123,7 @@ pub use sources::{
     ArrivingSource, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, begin_source, new_source, source_file,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
+pub use test_run::{TestRun, run_tests};
 pub use visits::{VisitRequest, visit};
 pub use webhooks::{
     WebhookRequest, add_webhook, change_webhook, deliveries, delivery, remove_webhook, webhook,

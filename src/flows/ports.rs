@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::build::Laps;
+use crate::build::{Chooser, Laps, TestCommands};
 use crate::domain::{
     AddOn, App, AppId, ArchiveRoot, Bytes, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features,
     Formation, HostPattern, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
@@ -358,6 +358,8 @@ pub struct Built {
     pub stack_version: String,
     /// The buildpacks that made it, in order.
     pub buildpacks: Vec<String>,
+    /// Who chose them.
+    pub chooser: Chooser,
 }
 
 /// Why a build has made nothing.
@@ -379,6 +381,20 @@ pub trait Builder: Send + Sync {
         order: BuildOrder,
         lines: mpsc::UnboundedSender<String>,
     ) -> BoxFuture<'_, Result<Built, BuildFailure>>;
+    /// The `app.json` of a source, up to a byte more than one may have; nothing where it has none. Lines for whoever waits, those of
+    /// a failure, go to `lines`.
+    fn manifest(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>>;
+    /// Compiles a source and runs its tests: their exit status. Ends when the future is dropped.
+    fn test(
+        &self,
+        order: BuildOrder,
+        commands: TestCommands,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<u8, BuildFailure>>;
     /// Whether a build could be told to use the buildpack of this name or address; the reason it could not is one clause.
     ///
     /// # Errors

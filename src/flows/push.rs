@@ -8,7 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::build::is_of_the_host;
+use crate::build::{Chooser, is_of_the_host};
 use crate::domain::{
     Action, App, ArchiveRoot, BuildPhase, BuildSource, Checksum, ConfigVars, Release, SourceUrl,
 };
@@ -72,7 +72,8 @@ impl Transcript {
         let _nobody_reads = self.sender.send(line);
     }
 
-    fn lines(&self, lines: impl IntoIterator<Item = String>) {
+    /// Adds lines.
+    pub(super) fn lines(&self, lines: impl IntoIterator<Item = String>) {
         lines.into_iter().for_each(|line| self.line(line));
     }
 }
@@ -121,6 +122,8 @@ pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: Buil
 pub(super) enum Arrival {
     /// In this file: a push.
     Here(PathBuf),
+    /// In this file, as somebody has packed it.
+    Packed(PathBuf),
     /// To be brought into this file first.
     Brought(Origin, PathBuf),
 }
@@ -287,13 +290,13 @@ async fn build(
     let began = Instant::now();
     let (source, root) = match arrival {
         Arrival::Here(source) => (source, ArchiveRoot::Top),
+        Arrival::Packed(source) => (source, ArchiveRoot::TopOrOnlyDirectory),
         Arrival::Brought(origin, to) => {
             bring(node, origin, to, building.order.source.checksum.as_ref()).await.map_err(Stopped::Fetch)?;
             (to, ArchiveRoot::TopOrOnlyDirectory)
         }
     };
     building.laps.add(BuildPhase::Source, began.elapsed());
-    let was_detected = buildpacks.is_empty();
     let order = BuildOrder {
         id: building.record.id,
         app: app.clone(),
@@ -310,13 +313,14 @@ async fn build(
         node.locks().turn(permit, |running| transcript.line(push_text::waits_for_builds(running))).await;
     }
     let built = run_builder(node, order, transcript).await.map_err(Stopped::Build)?;
-    if was_detected {
+    if built.chooser == Chooser::Detection {
         keep_choice(node, app, built.buildpacks.clone()).await;
     }
     Ok(built)
 }
 
-async fn bring(
+/// Has a source in a file of its own.
+pub(super) async fn bring(
     node: &Node,
     origin: &Origin,
     to: &Path,
@@ -355,7 +359,7 @@ async fn release(
     let began = Instant::now();
     let (app, actor) = (building.app().clone(), building.order.actor.clone());
     let (version, permit) = (building.order.version.clone(), building.permit.take());
-    let Built { slug, stack_version, buildpacks } = built;
+    let Built { slug, stack_version, buildpacks, chooser: _ } = built;
     let digest = slug.digest.clone();
     let process_types = slug.process_types.clone();
     node.store().record_slug(slug).await?;

@@ -12,6 +12,7 @@ use crate::flows::error::FlowError;
 use crate::flows::phase::{Running, Start};
 use crate::flows::ports::Desired;
 use crate::flows::{repository, schedule};
+use crate::wire::setup_text;
 
 /// How many releases before the current one dynos may run that are taken over and can be started again.
 const EARLIER_RELEASES_MAX: usize = 10;
@@ -25,6 +26,11 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     let failed = node.store().fail_unfinished_builds().await?;
     if failed > 0 {
         tracing::warn!(failed, "builds were cut off by the end of the last process");
+    }
+    let unfinished = setup_text::CUT_OFF.to_owned();
+    let failed = node.store().fail_unfinished_app_setups(unfinished).await?;
+    if failed > 0 {
+        tracing::warn!(failed, "settings up of apps were cut off by the end of the last process");
     }
     let apps = node.store().apps().await?;
     let mut desired = Vec::new();

@@ -10,6 +10,7 @@
 //! - The shape of the database is the number in `user_version`; `migrate` brings an older one up to date and refuses a newer.
 
 mod add_ons;
+mod app_setups;
 mod apps;
 mod builds;
 mod collaborators;

@@ -13,12 +13,12 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    AddOn, App, AppId, Attachment, Attempt, Authorization, Build, BuildPhase, BuildSource, BuildStatus,
-    Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys, Drain, DrainId,
-    DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, ProcessType,
-    Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, RepositoryLink, Routing,
-    RoutingSetting, RunState, SecretKey, Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, User,
-    Version, Webhook, WebhookEvent,
+    AddOn, App, AppId, AppSetup, Attachment, Attempt, Authorization, Build, BuildPhase, BuildSource,
+    BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys,
+    Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline,
+    Postdeploy, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus,
+    RepositoryLink, Routing, RoutingSetting, RunState, SecretKey, SetupStatus, Slug, SniEndpoint, SshKey,
+    Standing, Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -414,6 +414,29 @@ impl<'a> Record<'a> {
             commit: self.get("commit_id")?,
             outcome: self.get("outcome")?,
             created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn app_setup(&self) -> Result<AppSetup, StoreError> {
+        let status: String = self.get("status")?;
+        let status = [SetupStatus::Pending, SetupStatus::Succeeded, SetupStatus::Failed]
+            .into_iter()
+            .find(|known| known.as_str() == status)
+            .ok_or_else(|| self.broken("status", status))?;
+        let (output, exit_code): (Option<String>, Option<u8>) = (self.get("output")?, self.get("exit_code")?);
+        Ok(AppSetup {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            app_name: self.parse("app_name")?,
+            user: self.get("user")?,
+            status,
+            failure: self.get("failure")?,
+            manifest_errors: self.json("manifest_errors")?,
+            build: self.parse_optional("build")?,
+            postdeploy: output.zip(exit_code).map(|(output, exit_code)| Postdeploy { output, exit_code }),
+            success_url: self.get("success_url")?,
+            created_at_s: self.get("created_at_s")?,
+            updated_at_s: self.get("updated_at_s")?,
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod api_errors;
+pub mod app_json;
 pub mod attach;
 pub mod codes;
 pub mod credentials;
@@ -25,3 +26,4 @@ pub mod release_text;
 pub mod rendezvous;
 pub mod repository_text;
 pub mod router_line;
+pub mod setup_text;

@@ -83,6 +83,18 @@ pub fn deleting_ignored(count: usize) -> String {
     header(&format!("Deleting {count} files matching .slugignore patterns."))
 }
 
+/// Submodules are fetched; their places follow.
+#[must_use]
+pub fn fetching_submodules() -> String {
+    header("Fetching submodules")
+}
+
+/// A submodule is not here; `reason` is one clause that says what to do.
+#[must_use]
+pub fn submodules_failed(reason: &str) -> Vec<String> {
+    refused(&format!("Push rejected, a submodule is missing: {}.", reason.trim_end_matches('.')))
+}
+
 /// The process types of the Procfile and those of the buildpack, each in alphabetical order; ends with a blank line.
 ///
 /// Without default types the short form is used. Default types that the Procfile declares too are left out.
@@ -97,6 +109,15 @@ pub fn discovering(declared: &[&ProcessType], defaults: &[&ProcessType]) -> Vec<
     }
     lines.push(String::new());
     lines
+}
+
+/// Where the process types that are about to be told come from, with no Procfile there that declares any.
+#[must_use]
+pub fn types_of_heroku_yml() -> Vec<String> {
+    vec![
+        header("Taking the process types from heroku.yml, for the Procfile declares none"),
+        detail("Images are not built here: the buildpacks' files run."),
+    ]
 }
 
 /// Lines of the Procfile that declare nothing: a typing error must not pass in silence.
@@ -250,6 +271,58 @@ pub fn not_compatible(buildpack: &str) -> Vec<String> {
 #[must_use]
 pub fn compile_failed(name: &str) -> Vec<String> {
     refused(&format!("Push rejected, failed to compile {name} app."))
+}
+
+// === Tests ===
+
+/// A command of the tests runs.
+#[must_use]
+pub fn running_tests(what: &str, command: &str) -> String {
+    header(&format!("Running {what} `{command}`"))
+}
+
+/// There is nothing that tests could be; `buildpack` is the last.
+#[must_use]
+pub fn no_tests(buildpack: &str) -> Vec<String> {
+    let what = format!("There is no test to run: the buildpack {buildpack} has none of its own.");
+    let how = "Name a command as scripts.test in app.json, best below environments.test.";
+    vec![String::new(), error(&what), error(how)]
+}
+
+/// How the tests ended.
+#[must_use]
+pub fn tests_ended(status: u8) -> Vec<String> {
+    let line = match status {
+        0 => header("The tests have succeeded"),
+        status => error(&format!("The tests have failed (exit status {status}).")),
+    };
+    vec![String::new(), line]
+}
+
+/// The tests were not run to their end; what is above says why.
+#[must_use]
+pub fn tests_not_run() -> Vec<String> {
+    vec![String::new(), error("The tests were not run.")]
+}
+
+/// Add-ons that `app.json` names for tests, which get none.
+#[must_use]
+pub fn add_ons_left_out(plans: &[&str]) -> Vec<String> {
+    let what = format!("Tests get no add-ons here; left out: {}.", plans.join(", "));
+    vec![
+        error(&what),
+        error(
+            "Tests that need one can start it themselves, or be given its address in environments.test.env.",
+        ),
+    ]
+}
+
+/// What is wrong with the `app.json` of a source.
+#[must_use]
+pub fn manifest_refused(wrong: &[String]) -> Vec<String> {
+    let lines = wrong.iter().map(|line| error(&format!("    {line}")));
+    let head = [String::new(), error("app.json cannot be used as it is:")];
+    head.into_iter().chain(lines).chain([error("Correct it and try again.")]).collect()
 }
 
 /// The source archive could not be unpacked.

@@ -58,6 +58,13 @@ fn a_manifest_that_cannot_be_read_is_told_with_what_to_correct() {
         ),
         (
             "python",
+            &["pip.sh"],
+            "explain_pip_failure",
+            "ERROR: Invalid requirement: 'fla sk==': Expected end or semicolon (from line 1 of requirements.txt)\n",
+            ["not a valid requirement", "push again"],
+        ),
+        (
+            "python",
             &["uv.sh"],
             "explain_uv_failure",
             "error: Failed to parse: `pyproject.toml`\n  Caused by: TOML parse error at line 1\n",

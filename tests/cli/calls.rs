@@ -809,6 +809,16 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["deploy", "run", "-a", "nothing"],
         ],
     ),
+    ("slugs:download", &[&["slugs:download", "-a", "bare"], &["slugs:download", "v99", "-a", "example"]]),
+    (
+        "ci:run",
+        &[
+            &["ci:run", "run", "-a", "bare"],
+            &["ci:run", "run", "-a", "bare", "--json"],
+            &["ci:run", "missing", "-a", "bare"],
+            &["ci:run", "run", "-a", "nothing"],
+        ],
+    ),
     (
         "sync",
         &[

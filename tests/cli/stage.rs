@@ -179,8 +179,30 @@ impl Builder for FakeBuilder {
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: vec!["heroku/python".to_owned()] })
+            Ok(Built {
+                slug,
+                stack_version: "1".to_owned(),
+                buildpacks: vec!["heroku/python".to_owned()],
+                chooser: dyno::build::Chooser::Detection,
+            })
         })
+    }
+
+    fn manifest(
+        &self,
+        _: BuildOrder,
+        _: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn test(
+        &self,
+        _: BuildOrder,
+        _: dyno::build::TestCommands,
+        _: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
+        Box::pin(async { Ok(0) })
     }
 
     fn check_buildpack(&self, _: &str) -> Result<(), String> {

@@ -115,6 +115,15 @@ fn go_modules_are_built_and_served() {
     assert!(!said.contains("downloading") && said.contains("Using buildpack: heroku/go"), "{said}");
     answers(&node, "go-app", "/", "from a gopher");
 
+    let test = "package main\n\nimport \"testing\"\n\nfunc TestSum(t *testing.T) {\n\tif 1+1 != SUM {\n\t\tt.Fatal()\n\t}\n}\n";
+    for (sum, is_right) in [("2", true), ("3", false)] {
+        let tested = Sketch::of(&example("go"), &[("main_test.go", &test.replace("SUM", sum))]);
+        let ran = node.dyno(&["ci:run", tested.path().to_str().unwrap(), "-a", "go-app"]);
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert_eq!(ran.status.success(), is_right, "{said}{}", String::from_utf8_lossy(&ran.stderr));
+        assert!(said.contains("Running test `bin/test of heroku/go`"), "{said}");
+    }
+
     let main = file_of(&example("go/main.go"));
     let bad = |files: &[(&str, &str)]| Sketch::of(&example("go"), files);
     refused(&node, "go-mod", bad(&[("go.mod", "module\n")]).path(), &["go.mod cannot be read", "push again"]);
@@ -310,6 +319,14 @@ fn every_package_manager_of_nodejs_installs_builds_and_prunes() {
         let (_, said) = served(&node, name, node_app(&files).path(), "minute=60000 built=true pruned=true");
         assert!(said.contains(told) && said.contains("Pruning the development packages"), "{name}: {said}");
     }
+    let tests = node_file("package.json").replace(
+        "\"scripts\": {",
+        "\"scripts\": {\n    \"test\": \"test $NODE_ENV = test && node -e 'process.exit(4)'\",",
+    );
+    let tested = node_app(&[("package.json", &tests)]);
+    let ran = node.dyno(&["ci:run", tested.path().to_str().unwrap(), "-a", "pnpm"]);
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.code() == Some(4) && said.contains("The tests have failed (exit status 4)"), "{said}");
     let changed = node_file("package.json").replace("2.1.3", "2.1.2");
     let lock = node_file("pnpm-lock.yaml");
     let unfit = node_app(&[("package.json", &changed), ("pnpm-lock.yaml", &lock)]);
@@ -391,6 +408,8 @@ fn every_package_manager_of_python_installs() {
     refused(&node, "unfit", unfit.path(), &["Pipfile and Pipfile.lock do not fit each other", "pipenv lock"]);
     let pinned = [("app.py", ""), ("requirements.txt", ""), (".python-version", "3.9\n")];
     refused(&node, "pinned", Sketch::new(&pinned).path(), &["asks for Python 3.9", "Available on the stack"]);
+    let broken = [("app.py", ""), ("requirements.txt", "fla sk==\n")];
+    refused(&node, "broken", Sketch::new(&broken).path(), &["not a valid requirement", "fla sk"]);
     let none = [("app.py", ""), ("requirements.txt", "flask==999\n")];
     refused(&node, "none", Sketch::new(&none).path(), &["The package index has no `flask==999`"]);
 }

@@ -265,3 +265,163 @@ async fn a_directory_is_deployed_whenever_it_has_changed() {
     }
     assert!(out(&ended).contains("Released v5"), "{}", out(&ended));
 }
+
+const TESTED: &str = r#"{"env": {"FOO": "all"}, "addons": ["heroku-postgresql"],
+    "environments": {"test": {"env": {"FOO": "tests"}, "scripts": {"test": "make check"}}}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_run_as_app_json_says_and_end_with_their_status() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let run = async |name: &str, files: &[(&str, &str)]| {
+        let dir = stage.directory(name, files);
+        stage.dyno(&["ci:run", dir.to_str().unwrap(), "-a", "example"]).await
+    };
+    let good = run("good", &[("app.json", TESTED)]).await;
+    let shown = out(&good);
+    assert_eq!(good.status.code(), Some(0), "{shown}{}", err(&good));
+    for part in ["make check", "\"tests\"", "left out: heroku-postgresql", "The tests have succeeded"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let bad = run("bad", &[("broken", ""), ("app.json", TESTED)]).await;
+    assert_eq!(bad.status.code(), Some(7));
+    assert!(out(&bad).contains("The tests have failed (exit status 7)."), "{}", out(&bad));
+    let lacking = run("lacking", &[("app.json", r#"{"env": {"KEY": {"description": "x"}}}"#)]).await;
+    assert_eq!(lacking.status.code(), Some(1));
+    assert!(out(&lacking).contains("config var KEY is required"), "{}", out(&lacking));
+    let nonsense = run("nonsense", &[("app.json", "{")]).await;
+    assert!(!nonsense.status.success() && out(&nonsense).contains("no JSON"), "{}", out(&nonsense));
+    assert_eq!(std::fs::read_dir(stage.dir.path().join("lib/sources")).unwrap().count(), 0);
+    let builds = stage.dyno(&["builds", "-a", "example"]).await;
+    assert!(out(&builds).contains("has no builds"), "tests are no builds: {}", out(&builds));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_end_when_their_client_goes() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let (slow, quick) = (stage.directory("slow", &[("wait", "")]), stage.directory("quick", &[("a", "")]));
+    let args = |dir: &Path| ["ci:run", dir.to_str().unwrap(), "-a", "example"].map(str::to_owned);
+    let mut waiting = tokio::process::Command::new(env!("CARGO_BIN_EXE_dyno"));
+    waiting.env("DYNO_SOCKET", stage.dir.path().join("api.sock")).args(args(&slow));
+    let mut client = waiting.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    // Its first line: it runs.
+    let mut first = [0; 1];
+    client.stdout.as_mut().unwrap().read_exact(&mut first).await.unwrap();
+    let second = stage.dyno(&args(&quick).each_ref().map(String::as_str)).await;
+    assert!(err(&second).contains("build"), "one at a time: {}", err(&second));
+    client.kill().await.unwrap();
+    for _ in 0..100 {
+        let third = stage.dyno(&args(&quick).each_ref().map(String::as_str)).await;
+        if third.status.success() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the tests go on though nobody waits for them");
+}
+
+const SET_UP: &str = r#"{"success_url": "/welcome", "env": {"KEY": {"description": "x"}, "SECRET": {"generator": "secret"}},
+    "formation": {"worker": {"quantity": 2}}, "addons": ["heroku-postgresql"], "buildpacks": [{"url": "heroku/go"}]}"#;
+
+impl Stage {
+    /// Asks for an app to be set up from these files, and waits until that has ended.
+    async fn set_up(&self, name: &str, files: &[(&str, &str)], more: &str) -> serde_json::Value {
+        let archive = tgz(&self.directory(name, files), Some("project-main")).await;
+        let (url, path) = self.place().await;
+        assert_eq!(self.http(&format!("PUT {path}"), "", &archive).await.0, 200);
+        let body =
+            format!("{{\"source_blob\": {{\"url\": \"{url}\"}}, \"app\": {{\"name\": \"{name}\"}}{more}}}");
+        let asked = self.api("/app-setups", &body).await;
+        assert_eq!((&asked["status"], &asked["app"]["name"]), (&"pending".into(), &name.into()), "{asked}");
+        let headers =
+            format!("Authorization: Bearer {TOKEN}\r\nAccept: application/vnd.heroku+json; version=3\r\n");
+        for _ in 0..600 {
+            let line = format!("GET /app-setups/{}", asked["id"].as_str().unwrap());
+            let (status, body) = self.http(&line, &headers, b"").await;
+            let shown: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(status, 200, "{shown}");
+            if shown["status"] != "pending" {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it goes on for ever");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_is_set_up_as_its_source_says() {
+    let stage = Stage::open().await;
+    let files = [("Procfile", "web: serve\nworker: work\n"), ("app.json", SET_UP)];
+    let overrides = ", \"overrides\": {\"env\": {\"KEY\": \"given\"}}";
+    let setup = stage.set_up("example", &files, overrides).await;
+    assert_eq!(
+        (&setup["status"], &setup["build"]["status"]),
+        (&"succeeded".into(), &"succeeded".into()),
+        "{setup}"
+    );
+    assert_eq!(setup["resolved_success_url"], "http://example.localhost:8080/welcome");
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    let wanted = stage.dynos.of(app.id).unwrap();
+    let config = &wanted.release.config;
+    assert_eq!((config.get("KEY"), config.get("SECRET").map(str::len)), (Some("given"), Some(64)));
+    assert!(config.get("DATABASE_URL").is_some(), "the add-on was there before the build");
+    let worker = wanted.formation.entry(&"worker".parse().unwrap()).unwrap().quantity;
+    assert_eq!(worker, 2);
+    let buildpacks = stage.dyno(&["buildpacks", "-a", "example"]).await;
+    assert!(out(&buildpacks).contains("heroku/go"), "{}", out(&buildpacks));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_whose_source_says_nonsense_is_not_set_up() {
+    let stage = Stage::open().await;
+    let lacking = stage.set_up("lacking", &[("Procfile", "web: x\n"), ("app.json", SET_UP)], "").await;
+    assert_eq!(lacking["manifest_errors"], serde_json::json!(["config var KEY is required"]), "{lacking}");
+    let none = stage.set_up("none", &[("Procfile", "web: x\n")], "").await;
+    assert!(
+        none["status"] == "failed" && none["manifest_errors"][0].as_str().unwrap().contains("no app.json")
+    );
+    for gone in ["lacking", "none"] {
+        assert!(dyno::flows::find(&stage.node, gone).await.is_err(), "{gone} is not left over");
+    }
+    let failing = stage.set_up("failing", &[("app.json", "{}")], "").await;
+    assert_eq!(
+        (&failing["status"], &failing["build"]["status"]),
+        (&"failed".into(), &"failed".into()),
+        "{failing}"
+    );
+    assert!(failing["failure_message"].as_str().unwrap().contains("build failed"));
+    assert!(dyno::flows::find(&stage.node, "failing").await.is_ok(), "it stays, to be looked at");
+    assert_eq!(
+        std::fs::read_dir(stage.dir.path().join("lib/sources")).unwrap().count(),
+        3,
+        "the uploads alone"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slug_is_fetched_as_the_platform_packs_it() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let none = stage.dyno(&["slugs:download", "-a", "example"]).await;
+    assert!(err(&none).contains("has no slug"), "{}", err(&none));
+    let dir = stage.directory("app", &[("Procfile", "web: serve\n")]);
+    let deployed = stage.dyno(&["deploy", dir.to_str().unwrap(), "-a", "example"]).await;
+    assert!(deployed.status.success(), "{}", err(&deployed));
+    let place = stage.dir.path().join("lib/slugs").join(hex::encode([7; 32]));
+    std::fs::create_dir_all(&place).unwrap();
+    let mut tar = tokio::process::Command::new("tar");
+    let tar = tar.arg("-C").arg(stage.dir.path()).args(["-cf", "-", "./app"]).output().await.unwrap().stdout;
+    std::fs::write(place.join("slug.tar.zst"), zstd::encode_all(&tar[..], 1).unwrap()).unwrap();
+    let fetched = stage.dyno(&["slugs:download", "-a", "example"]).await;
+    assert!(fetched.status.success(), "{}", err(&fetched));
+    let file = stage.dir.path().join("slug.tgz");
+    let list = tokio::process::Command::new("tar").arg("-tzf").arg(&file).output().await.unwrap();
+    assert_eq!(out(&list), "./app/\n./app/Procfile\n");
+    let again = stage.dyno(&["slugs:download", "-a", "example"]).await;
+    assert!(!again.status.success() && file.exists(), "what is there is not overwritten");
+    std::fs::remove_dir_all(&place).unwrap();
+    let gone = stage.dyno(&["slugs:download", "v3", "-a", "example", "-o", "other.tgz"]).await;
+    assert!(!gone.status.success() && !stage.dir.path().join("other.tgz").exists());
+}

@@ -93,6 +93,14 @@ impl Dynos for FakeDynos {
     }
 }
 
+/// A file of an archive.
+fn member(archive: &Path, name: &str) -> Option<Vec<u8>> {
+    // Archivers disagree about whether a name begins with a dot.
+    let mut tar = Command::new("tar");
+    let output = tar.arg("-xOf").arg(archive).args(["--no-anchored", name]).output().unwrap();
+    output.status.success().then_some(output.stdout)
+}
+
 /// Declares what the Procfile declares; refuses a source without one. A file named `wait` holds it up.
 struct FakeBuilder;
 
@@ -103,21 +111,18 @@ impl Builder for FakeBuilder {
         lines: mpsc::UnboundedSender<String>,
     ) -> BoxFuture<'_, Result<Built, BuildFailure>> {
         Box::pin(async move {
-            let tar = |member: &str| {
-                let source = order.source.to_str().unwrap();
-                // Archivers disagree about whether a name begins with a dot.
-                Command::new("tar").args(["-xOf", source, "--no-anchored", member]).output().unwrap()
-            };
-            if tar("wait").status.success() {
+            if member(&order.source, "wait").is_some() {
                 tokio::time::sleep(std::time::Duration::from_secs(3)).await;
             }
-            let procfile = tar("Procfile");
-            if !procfile.status.success() {
+            let Some(procfile) = member(&order.source, "Procfile") else {
                 lines.send(" !     No Procfile, no app.".to_owned()).unwrap();
                 return Err(BuildFailure::Source);
-            }
+            };
             lines.send("-----> It builds".to_owned()).unwrap();
-            let text = String::from_utf8(procfile.stdout).unwrap();
+            if let Some(list) = member(&order.source, ".dyno-submodules") {
+                lines.send(format!("Submodules: {}", String::from_utf8(list).unwrap())).unwrap();
+            }
+            let text = String::from_utf8(procfile).unwrap();
             let types = text.lines().filter_map(|line| line.split_once(": "));
             let slug = Slug {
                 digest: hex::encode([7; 32]).parse().unwrap(),
@@ -128,7 +133,36 @@ impl Builder for FakeBuilder {
                 buildpack_description: Some("Test".to_owned()),
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() })
+            let chooser = match order.buildpacks.as_slice() {
+                [] => dyno::build::Chooser::Detection,
+                [_, ..] => dyno::build::Chooser::Caller,
+            };
+            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new(), chooser })
+        })
+    }
+
+    fn manifest(
+        &self,
+        order: BuildOrder,
+        _: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>> {
+        Box::pin(async move { Ok(member(&order.source, "app.json").unwrap_or_default()) })
+    }
+
+    fn test(
+        &self,
+        order: BuildOrder,
+        commands: dyno::build::TestCommands,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
+        Box::pin(async move {
+            lines
+                .send(format!("-----> It tests with {:?} and {:?}", commands, order.config.get("FOO")))
+                .unwrap();
+            if member(&order.source, "wait").is_some() {
+                tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            }
+            Ok(u8::from(member(&order.source, "broken").is_some()) * 7)
         })
     }
 
@@ -588,4 +622,19 @@ async fn a_token_is_rotated_and_described_by_commands() {
     assert!(told.contains("Description: another"), "{told}");
     let unknown = stage.dyno(&["authorizations:rotate", &uuid::Uuid::new_v4().to_string()]).await;
     assert!(err(&unknown).contains("Couldn't find that authorization."), "{}", err(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_tells_the_build_of_its_submodules() {
+    let stage = Stage::open().await;
+    assert!(stage.dyno(&["create", "example"]).await.status.success());
+    let at = stage.source("src", &[("Procfile", "web: serve\n")]).await;
+    let entry = format!("160000,{},vendor/lib", "1a".repeat(20));
+    for args in [&["update-index", "--add", "--cacheinfo", &entry][..], &["commit", "-q", "-m", "a module"]] {
+        let output = stage.git(&at, args).await;
+        assert!(output.status.success(), "{}", err(&output));
+    }
+    let pushed = stage.push(&at, "example", "main").await;
+    let told = format!("Submodules: {} vendor/lib", "1a".repeat(20));
+    assert!(pushed.status.success() && err(&pushed).contains(&told), "{}", err(&pushed));
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dyno::build::{
     self, BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Ground, Laps, Layers, LayersFailure, STORE_ID,
-    Sandboxes, Sink,
+    Sandboxes, Sink, TestCommands,
 };
 use dyno::domain::{ArchiveRoot, ConfigVars, StackName};
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
@@ -96,6 +96,7 @@ impl Bench {
             cache: lib_dir.join("cache/app"),
             limits: BuildLimits { timeout_s: patient(BUILD_LIMIT).as_secs(), ..BuildLimits::default() },
             laps: Laps::default(),
+            tests: None,
         };
         let sandboxes = Sandboxes {
             runtime: node.runtime.clone(),
@@ -120,6 +121,32 @@ impl Bench {
         let mut lines = Lines::default();
         let result = build::build(self.request.clone(), &self.sandboxes, &NoLayers, &mut lines).await;
         (result, lines.0.join("\n"))
+    }
+
+    /// Writes these files over the source.
+    pub(crate) fn change(&self, files: &[(&str, &str)]) {
+        let app = self.node.dir.path().join("src");
+        write_all(&app, files);
+        let tar = &self.request.source;
+        let packed = Command::new("tar").arg("-cf").arg(tar).arg("-C").arg(&app).arg(".").status();
+        assert!(packed.expect("tar runs").success());
+    }
+
+    /// Runs the tests of the source.
+    pub(crate) async fn test(&mut self, commands: TestCommands) -> (Result<u8, BuildFailure>, String) {
+        self.request.id = Uuid::new_v4();
+        self.request.tests = Some(commands);
+        let mut lines = Lines::default();
+        let result = build::test(self.request.clone(), &self.sandboxes, &NoLayers, &mut lines).await;
+        self.request.tests = None;
+        (result, lines.0.join("\n"))
+    }
+
+    /// The `app.json` of the source.
+    pub(crate) async fn manifest(&mut self) -> Result<Vec<u8>, BuildFailure> {
+        self.request.id = Uuid::new_v4();
+        let mut lines = Lines::default();
+        build::manifest(self.request.clone(), &self.sandboxes, &NoLayers, &mut lines).await
     }
 
     /// Where the cache of builds on the default stack is kept.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dyno::build::Mirror;
+use dyno::build::{Chooser, Mirror, TestCommands};
 use dyno::runtime::network::{Ipv4Net, NetworkConfig, NodeNetwork};
 
 use crate::build::{Bench, DETECT, RELEASE, write_all};
@@ -213,6 +213,76 @@ async fn the_first_build_on_another_stack_begins_with_an_empty_cache() {
     bench.assert_nothing_left();
 }
 
+/// Leaves what the app begins with, and tells where it was asked to work.
+const TEST_COMPILE: &str = "#!/bin/sh
+echo \"test-compile $1 CI=$CI\"
+mkdir -p \"$1/.profile.d\"
+echo 'export FROM_PROFILE=set' >\"$1/.profile.d/a.sh\"
+";
+
+#[tokio::test]
+async fn tests_are_compiled_and_run_where_the_app_will_be() {
+    let name = "buildpack_api::tests_are_compiled_and_run_where_the_app_will_be";
+    let pack = [
+        DETECT,
+        ("bin/compile", "#!/bin/sh\necho compile\n"),
+        ("bin/test-compile", TEST_COMPILE),
+        ("bin/test", "#!/bin/sh\necho \"test $* in $(ls -a \"$1\" | wc -l)\"\nexit 3\n"),
+    ];
+    let source = [("app.txt", ""), ("app.json", "{}")];
+    let Some(mut bench) = Bench::new(name, &pack, &source).await else { return };
+    let (status, said) = bench.test(TestCommands::default()).await;
+    let env = format!("/tmp/env_{}", &bench.request.id.simple().to_string()[..8]);
+    assert_eq!(status.ok(), Some(3), "{said}");
+    assert!(said.contains("test-compile /app CI=true") && !said.contains("\ncompile"), "{said}");
+    assert!(said.contains(&format!("test /app {env} in ")), "{said}");
+
+    let command = "echo \"$PWD $SECRET $FROM_PROFILE it's\"; exit 0";
+    let commands = TestCommands { setup: Some("echo prepared".to_owned()), test: Some(command.to_owned()) };
+    let (status, said) = bench.test(commands).await;
+    assert_eq!(status.ok(), Some(0), "{said}");
+    assert!(said.contains("prepared") && said.contains("/app hunter2\n set it's"), "{said}");
+    let broken = TestCommands { setup: Some("exit 5".to_owned()), test: Some("echo never".to_owned()) };
+    let (status, said) = bench.test(broken).await;
+    assert!(status.ok() == Some(5) && !said.contains("\nnever"), "{said}");
+
+    std::fs::remove_file(bench.node.dir.path().join("pack/bin/test")).expect("a file");
+    let (status, said) = bench.test(TestCommands::default()).await;
+    assert!(status.is_err() && said.contains("There is no test to run"), "{said}");
+    assert_eq!(bench.manifest().await.ok().as_deref(), Some(&b"{}"[..]));
+    let (built, said) = bench.build().await;
+    assert!(built.is_ok() && said.contains("\ncompile"), "a deploy compiles as ever: {said}");
+    bench.assert_nothing_left();
+}
+
+#[tokio::test]
+async fn a_source_names_its_buildpacks_and_its_processes() {
+    let name = "buildpack_api::a_source_names_its_buildpacks";
+    let pack = [DETECT, ("bin/compile", "#!/bin/sh\n"), RELEASE];
+    let processes = "run:\n  web: ./serve\nrelease:\n  command: [./prepare, all]\n";
+    let source = [("app.txt", ""), ("package.json", "{"), ("heroku.yml", processes)];
+    let Some(mut bench) = Bench::new(name, &pack, &source).await else { return };
+    let (built, said) = bench.build().await;
+    let built = built.unwrap_or_else(|error| panic!("{error:?}: {said}"));
+    assert_eq!(built.chooser, Chooser::Caller);
+    let types: Vec<_> =
+        built.process_types.iter().map(|(name, command)| format!("{name}={command}")).collect();
+    assert_eq!(types, ["console=sh", "release=./prepare all", "web=./serve"]);
+
+    // Its files say Node.js.
+    let project = "[[io.buildpacks.group]]\nid = \"heroku/procfile\"\n";
+    bench.change(&[("project.toml", project), ("Procfile", "web: true\n")]);
+    bench.request.buildpacks.clear();
+    let (built, said) = bench.build().await;
+    assert!(said.contains("Using buildpack: heroku/procfile") && !said.contains("Determining"), "{said}");
+    assert_eq!(built.map(|built| built.chooser).ok(), Some(Chooser::Source));
+
+    bench.change(&[("project.toml", "[[io.buildpacks.group]]\nuri = \"/etc\"\n")]);
+    let (refused, said) = bench.build().await;
+    assert!(refused.is_err() && said.contains("a source cannot name a directory of the node"), "{said}");
+    bench.assert_nothing_left();
+}
+
 /// Index of the node whose network the mirror is tried in: none that serves, and none of other tests.
 const MIRROR_INDEX: u32 = 22;
 
@@ -269,5 +339,60 @@ async fn a_mirror_gives_the_files_that_are_there_and_404_for_all_else() {
     }
     assert_eq!(fact(&said, "held"), "the tool the tool one ", "{said}");
     assert!(!fact(&said, "elsewhere").is_empty(), "{said}");
+    bench.assert_nothing_left();
+}
+
+/// Index of the node whose network submodules are fetched in: none that serves, and none of other tests.
+const SUBMODULES_INDEX: u32 = 23;
+
+#[tokio::test]
+async fn submodules_are_fetched_at_their_commits() {
+    let name = "buildpack_api::submodules_are_fetched_at_their_commits";
+    let pack = [DETECT, ("bin/compile", "#!/bin/sh\nls -A \"$1\" \"$1/vendor/lib\"\n")];
+    let Some(mut bench) = Bench::new(name, &pack, &[("app.txt", "")]).await else { return };
+    let (place, work) = (bench.node.dir.path().join("mirror"), bench.node.dir.path().join("library"));
+    std::fs::create_dir_all(&place).expect("a directory");
+    write_all(&work, &[("first.txt", "first\n")]);
+    git(&work, &["init", "--quiet"]);
+    git(&work, &["add", "-A"]);
+    git(&work, &["commit", "--quiet", "--message", "first"]);
+    let commit = git(&work, &["rev-parse", "HEAD"]);
+    write_all(&work, &[("second.txt", "second\n")]);
+    git(&work, &["add", "-A"]);
+    git(&work, &["commit", "--quiet", "--message", "second"]);
+    git(&place, &["clone", "--quiet", "--bare", work.to_str().expect("text"), "library.git"]);
+    git(&place.join("library.git"), &["update-server-info"]);
+    let modules = "[submodule \"a name\"]\n\tpath = vendor/lib\n\turl = https://git.example/library.git\n";
+    bench.change(&[(".gitmodules", modules), (".dyno-submodules", &format!("{commit} vendor/lib\n"))]);
+    let table = [("https://git.example/".to_owned(), place)];
+    bench.sandboxes.mirror = Arc::new(Mirror::new(&table.into()).expect("a table"));
+    let config = NetworkConfig {
+        index: SUBMODULES_INDEX,
+        base: Ipv4Net::default_of(SUBMODULES_INDEX),
+        resolvers: vec![],
+        egress: vec![],
+        state_file: bench.node.dir.path().join("network.json"),
+    };
+    let network = NodeNetwork::setup(config.clone()).await.expect("a network");
+    bench.sandboxes.network = Some(Arc::new(network));
+    let (built, said) = bench.build().await;
+    bench.change(&[(".dyno-submodules", &format!("{} vendor/lib\n", "1a".repeat(20)))]);
+    let (unknown, told) = bench.build().await;
+    bench.change(&[(".gitmodules", &modules.replace("https://git.example", ".."))]);
+    let (relative, said_of_it) = bench.build().await;
+    bench.sandboxes.network = None;
+    NodeNetwork::teardown(config).await.expect("it is taken down");
+    let built = built.unwrap_or_else(|error| panic!("{error:?}: {said}"));
+    assert!(said.contains(&format!("vendor/lib at {}", &commit[..7])), "{said}");
+    let app = bench.app(&built);
+    assert!(
+        app.join("vendor/lib/first.txt").exists() && !app.join("vendor/lib/second.txt").exists(),
+        "{said}"
+    );
+    for left_out in [".gitmodules", ".dyno-submodules", "vendor/lib/.git"] {
+        assert!(!app.join(left_out).exists(), "{left_out}");
+    }
+    assert!(unknown.is_err() && told.contains("has no commit"), "{told}");
+    assert!(relative.is_err() && said_of_it.contains("write a whole one"), "{said_of_it}");
     bench.assert_nothing_left();
 }

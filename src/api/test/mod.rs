@@ -149,9 +149,31 @@ impl Builder for CountingBuilder {
                 buildpack_description: None,
                 created_at_s: 0,
             };
-            Ok(Built { slug, stack_version: "1".to_owned(), buildpacks: Vec::new() })
+            Ok(Built {
+                slug,
+                stack_version: "1".to_owned(),
+                buildpacks: Vec::new(),
+                chooser: crate::build::Chooser::Detection,
+            })
         }
         .boxed()
+    }
+
+    fn manifest(
+        &self,
+        _: BuildOrder,
+        _: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn test(
+        &self,
+        _: BuildOrder,
+        _: crate::build::TestCommands,
+        _: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
+        Box::pin(async { Ok(0) })
     }
 
     fn check_buildpack(&self, _: &str) -> Result<(), String> {

@@ -12,11 +12,15 @@ use crate::cli::archive::body_of;
 use crate::cli::client::next_chunk;
 use crate::cli::failure::Failure;
 use crate::cli::{Context, output};
-use crate::wire::api::{PushStatus, PushVerdict, VERDICT_MARK};
+use crate::wire::api::{PushStatus, PushVerdict, SUBMODULES_NAME, VERDICT_MARK};
 use crate::wire::hook_text;
 
 /// Branches that are built.
 const DEPLOYED: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
+/// What git calls an entry that is a commit of another repository.
+const SUBMODULE_MODE: &str = "160000 commit ";
+/// The most submodules of a commit.
+const SUBMODULES_MAX: usize = 200;
 /// What git calls the absence of a commit begins and ends with this digit alone.
 const NO_COMMIT_DIGIT: u8 = b'0';
 
@@ -171,13 +175,42 @@ impl Heard {
 
 /// `git archive` of a commit that is still in quarantine: the hook's own environment leads git to it.
 fn archive(commit: &str) -> Result<Child, Failure> {
-    Command::new("git")
-        .args(["archive", "--format=tar", commit])
+    let mut git = Command::new("git");
+    git.args(["archive", "--format=tar"]);
+    let submodules = submodules(commit)?;
+    if !submodules.is_empty() {
+        git.arg(format!("--add-virtual-file={SUBMODULES_NAME}:{submodules}"));
+    }
+    git.arg(commit)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .map_err(Failure::local("run git archive"))
+}
+
+/// The commits that belong where the archive has empty directories: a line for each, with its place.
+fn submodules(commit: &str) -> Result<String, Failure> {
+    let listed = std::process::Command::new("git")
+        .args(["ls-tree", "-r", "-z", "--full-tree", commit])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(Failure::local("run git ls-tree"))?;
+    let list = String::from_utf8_lossy(&listed.stdout);
+    let lines: Vec<_> = list.split('\0').filter_map(submodule).collect();
+    if lines.len() > SUBMODULES_MAX {
+        return Err(Failure::Usage(format!(
+            "A commit with more than {SUBMODULES_MAX} submodules is not built."
+        )));
+    }
+    Ok(lines.concat())
+}
+
+/// A submodule as `git ls-tree` lists it; one whose place is no line of text is left out.
+fn submodule(entry: &str) -> Option<String> {
+    let (about, path) = entry.split_once('\t')?;
+    let commit = about.strip_prefix(SUBMODULE_MODE)?.rsplit(' ').next()?;
+    (!path.contains('\n')).then(|| format!("{commit} {path}\n"))
 }
 
 fn say(line: &str) {
@@ -227,6 +260,15 @@ mod test {
         let mut cut = Heard::default();
         cut.take(&whole[..whole.len() - 1]);
         assert_eq!(cut.status(), None);
+    }
+
+    #[test]
+    fn submodules_are_told_from_files() {
+        let id = "1a".repeat(20);
+        assert_eq!(submodule(&format!("160000 commit {id}\tlib/a b")), Some(format!("{id} lib/a b\n")));
+        assert_eq!(submodule(&format!("100644 blob {id}\tlib/a")), None);
+        assert_eq!(submodule(&format!("160000 commit {id}\ta\nb")), None);
+        assert_eq!(submodule(""), None);
     }
 
     #[test]

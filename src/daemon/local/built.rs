@@ -191,6 +191,7 @@ fn request(node: &Config, place: &Place, stack: &Stack, build: &Build<'_>) -> Bu
         cache: state.join("cache"),
         limits: node.build,
         laps: Laps::default(),
+        tests: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod account;
 mod add_on;
 mod app;
 mod app_feature;
+mod app_setup;
 mod authorization;
 mod build;
 mod catalog;
@@ -25,6 +26,7 @@ mod slug;
 mod sni_endpoint;
 mod source;
 mod stack;
+mod test_run;
 mod truth;
 mod user;
 mod webhook;
@@ -40,6 +42,7 @@ pub use add_on::{
 };
 pub use app::{App, CreateApp, StackBuild, UpdateApp};
 pub use app_feature::{AppFeature, UpdateAppFeature};
+pub use app_setup::{AppSetup, CreateAppSetup, NewAppOfSetup, PostdeployResult, SetupOverrides};
 pub use authorization::{AccessToken, Authorization, CreateAuthorization, REDACTED, UpdateAuthorization};
 pub use build::{
     Build, BuildLine, BuildRef, BuildResult, BuildTiming, BuildpackInstallation, BuildpackRef,
@@ -57,17 +60,18 @@ pub use pipeline::{
     PipelinePromotion, PipelineTransfer, PromotedApp, PromotionSource, PromotionTarget, SetPipeline,
     TransferPipeline, UpdateCoupling,
 };
-pub use push::{PushStatus, PushVerdict, VERDICT_MARK};
+pub use push::{PushStatus, PushVerdict, SUBMODULES_NAME, VERDICT_MARK};
 pub use release::{Artifact, CreateRelease, Release, ReleaseName, SlugRef, UserRef};
 pub use repository::{
     EVENT_HEADER, HUB_SIGNATURE_HEADER, MessageAnswer, PushEvent, Repository, SetRepository, SwitchRepository,
 };
 pub use routing::RoutingSetting;
 pub use scheduler::{CreateJob, Job, JobRun};
-pub use slug::Slug;
+pub use slug::{Slug, SlugBlob};
 pub use sni_endpoint::{CreateSniEndpoint, SniEndpoint, SslCert, UpdateDomain};
 pub use source::{SOURCE_USER_AGENT, Source, SourcePlace};
 pub use stack::Stack;
+pub use test_run::TestVerdict;
 pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
 pub use webhook::{
     DeliveryAttempt, DeliveryPayload, EventPayload, EventRef, PAYLOAD_VERSION, SECRET_HEADER,

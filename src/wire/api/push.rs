@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The file that the hook adds to a commit's archive where the commit has submodules: a line for each, with the commit that belongs
+/// there and the place.
+pub const SUBMODULES_NAME: &str = ".dyno-submodules";
+
 /// Ends the transcript, and the verdict where more text follows.
 pub const VERDICT_MARK: u8 = 0;
 

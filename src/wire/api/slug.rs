@@ -7,9 +7,20 @@ use uuid::Uuid;
 
 use crate::wire::api::Named;
 
-/// A built app. Where it could be fetched is not told: a node hands out no slugs.
+/// Where the archive of a built app is, for whoever may look at the app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlugBlob {
+    /// `get`.
+    pub method: String,
+    /// Where.
+    pub url: String,
+}
+
+/// A built app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slug {
+    /// Its archive.
+    pub blob: SlugBlob,
     /// What the buildpack calls it: `Python`.
     pub buildpack_provided_description: Option<String>,
     /// `SHA256:` and the digest of the archive.

@@ -9,6 +9,8 @@ pub enum Missing {
     App,
     /// An add-on.
     AddOn,
+    /// The setting up of an app.
+    AppSetup,
     /// A data service, as it was named.
     AddOnService(String),
     /// An add-on as an app has it.
@@ -84,6 +86,7 @@ impl Missing {
         match self {
             Self::App => Some("app"),
             Self::AddOn => Some("add_on"),
+            Self::AppSetup => Some("app_setup"),
             Self::AddOnService(_) => Some("addon_service"),
             Self::Attachment => Some("add_on attachment"),
             Self::Authorization => Some("authorization"),
@@ -122,6 +125,7 @@ impl fmt::Display for Missing {
         match self {
             Self::App => f.write_str("Couldn't find that app."),
             Self::AddOn => f.write_str("Couldn't find that add-on."),
+            Self::AppSetup => f.write_str("Couldn't find that app setup."),
             Self::AddOnService(name) => write!(f, "Couldn't find that add-on service ({name})."),
             Self::Attachment => f.write_str("Couldn't find that add-on attachment."),
             Self::Authorization => f.write_str("Couldn't find that authorization."),
