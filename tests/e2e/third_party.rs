@@ -54,7 +54,7 @@ tar -xzf npm-*.tgz --strip-components=1 -C node/lib/node_modules/npm
 ln -s ../lib/node_modules/npm/bin/npm-cli.js node/bin/npm
 ln -s ../lib/node_modules/npm/bin/npx-cli.js node/bin/npx
 chmod +x node/bin/* node/lib/node_modules/npm/bin/*.js
-tar -czf /tmp/node.tar.gz node
+tar -czf /tmp/put-in-place.tgz node
 echo \"       put Node.js 22.20.0 in place\"
 ";
 
@@ -125,7 +125,7 @@ const CASES: &[Case] = &[
     Case {
         name: "nodejs",
         packs: &["heroku-buildpack-inline", "heroku-buildpack-nodejs"],
-        config: &[("NODE_BINARY_URL", "file:///tmp/node.tar.gz")],
+        config: &[("NODE_BINARY_URL", "file:///tmp/put-in-place.tgz")],
         app: || Sketch::of(&example("nodejs"), &[DETECT, ("bin/compile", NODE_COMPILE)]),
         said: &["-----> Node.js app detected", "Installing dependencies", "Pruning devDependencies"],
         answer: ("/", "Hello from Node.js, on dyno web.1"),
