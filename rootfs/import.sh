@@ -25,6 +25,8 @@ mkdir "$jail/dev" "$jail/image"
 : >"$jail/dev/null"
 mount --bind /dev/null "$jail/dev/null"
 mount --bind "$target" "$jail/image"
+# Device nodes of the image are no devices, and its programs gain no rights.
+mount -o remount,bind,nodev,nosuid "$jail/image"
 cat "$authorities" >"$jail/authorities"
 
 # What a layer deletes of those below it (image specification, whiteouts).
@@ -43,18 +45,12 @@ SCRIPT
 cat >"$jail/unpack.sh" <<'SCRIPT'
 "$1" -dc | {
     head -c "$2"
-    [ "$(head -c 1 | wc -c)" = 0 ] || : >/too-large
-} | tar -x -p -f - -C /image --numeric-owner --xattrs --exclude='.wh.*' --warning=no-timestamp || exit 43
+    [ "$(head -c 1 | wc -c)" = 0 ] || exit 42
+} | tar -x -p -f - -C /image --numeric-owner --xattrs --exclude='.wh.*' --warning=no-timestamp
+status=("${PIPESTATUS[@]}")
+[ "${status[1]}" != 42 ] || exit 42
+[ "${status[2]}" = 0 ] || exit 43
 SCRIPT
-while [ $# -gt 0 ]; do
-    chroot "$jail" sh /whiteouts.sh "$1" <"$2"
-    status=0
-    chroot "$jail" sh /unpack.sh "$1" "$max" <"$2" || status=$?
-    [ ! -e "$jail/too-large" ] || exit 42
-    [ "$status" = 0 ] || exit "$status"
-    shift 2
-done
-
 # As a variant that is built here ends: see finish.sh.
 cat >"$jail/finish.sh" <<'SCRIPT'
 set -eu
@@ -78,6 +74,15 @@ fi
 find . -xdev -type f -perm /6000 -exec chmod u-s,g-s {} +
 find . -xdev '(' -type b -o -type c -o -type p -o -type s ')' -delete
 SCRIPT
+# Written before the first layer, and nothing of it can be written from then on: a link in one layer that a path of the next leads
+# through ends in the jail, which holds what is run.
+mount -o remount,ro "$jail"
+
+while [ $# -gt 0 ]; do
+    chroot "$jail" sh /whiteouts.sh "$1" <"$2"
+    chroot "$jail" bash /unpack.sh "$1" "$max" <"$2"
+    shift 2
+done
 chroot "$jail" sh /finish.sh
 umount -R "$jail/image"
 sync -f "$target"

@@ -21,10 +21,10 @@ pub(super) async fn create(
     State(api): State<Api>,
     asked: Asked,
     caller: Caller,
-) -> (StatusCode, Json<Source>) {
-    let url = asked.url(api.node.settings(), &flows::new_source(&api.node, &caller.actor()));
+) -> Result<(StatusCode, Json<Source>), ApiError> {
+    let url = asked.url(api.node.settings(), &flows::new_source(&api.node, &caller.actor())?);
     let source_blob = SourcePlace { get_url: url.clone(), put_url: url };
-    (StatusCode::CREATED, Json(Source { source_blob }))
+    Ok((StatusCode::CREATED, Json(Source { source_blob })))
 }
 
 /// Its content type means nothing: what it is shows when it is unpacked.

@@ -27,6 +27,11 @@ pub(super) fn login(machine: &str) -> Result<Option<Login>, Failure> {
 
 /// Keeps a login for `machine`, in place of the one that there was; every other entry stays as it is.
 pub(super) fn keep(machine: &str, login: &Login) -> Result<(), Failure> {
+    // Such a word would be another entry of the file.
+    let is_word = |word: &str| !word.is_empty() && !word.chars().any(|c| c.is_whitespace() || c.is_control());
+    if !is_word(&login.user) || !is_word(&login.password) {
+        return Err(Failure::Answer("a name or a token that cannot be kept".to_owned()));
+    }
     let path = path()?;
     let mut text = without(&read(&path)?, machine);
     if !text.is_empty() && !text.ends_with('\n') {

@@ -18,9 +18,17 @@ pub(super) fn shown_app(app: &str) -> String {
     format!("{APP_MARK} {app}")
 }
 
-/// Writes data. A reader that has gone away (`| head`) is no failure.
+/// Writes data. A reader that has gone away (`| head`) is no failure. A person at a terminal is shown no control characters, with
+/// which text of others would command the terminal; a program gets what there is.
 pub(super) fn data(text: &str) -> Result<(), Failure> {
-    bytes(text.as_bytes())
+    if tty::stdout_is_terminal() { bytes(shown(text).as_bytes()) } else { bytes(text.as_bytes()) }
+}
+
+/// Text without characters that command a terminal.
+fn shown(text: &str) -> String {
+    let seen =
+        |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(seen).collect()
 }
 
 /// Writes data as it is.
@@ -40,9 +48,9 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     data(&(text + "\n"))
 }
 
-/// Writes to standard error.
+/// Writes to standard error; a person at a terminal as [`data`] does.
 pub(super) fn note(text: &str) {
-    note_bytes(text.as_bytes());
+    if tty::stderr_is_terminal() { note_bytes(shown(text).as_bytes()) } else { note_bytes(text.as_bytes()) }
 }
 
 /// Writes to standard error as it is.

@@ -13,6 +13,7 @@ use crate::flows::caller::{Caller, digest};
 use crate::flows::error::FlowError;
 use crate::flows::logins;
 use crate::store::{NewAuthorization, StoreError};
+use crate::sys::clock;
 use crate::wire::api_errors::{Missing, Refusal};
 
 /// The fewest bytes of a password.
@@ -165,6 +166,7 @@ pub async fn authorize(
     if request.expires_in_s == Some(0) {
         return Err(Refusal::BadRequest("expires_in is a number of seconds above 0.".to_owned()).into());
     }
+    let expires_in_s = ending(caller, request.expires_in_s);
     let token = fresh_token();
     let description = request.description.unwrap_or_else(|| "Long-lived user authorization".to_owned());
     let new = NewAuthorization {
@@ -173,9 +175,25 @@ pub async fn authorize(
         scopes,
         digest: digest(&token),
         hint: hint(&token),
-        expires_in_s: request.expires_in_s,
+        expires_in_s,
     };
     Ok((node.store().add_authorization(new).await?, token))
+}
+
+/// Seconds for which a token that the caller makes is good: never longer than the one that the caller came with.
+fn ending(caller: &Caller, wanted_s: Option<u32>) -> Option<u32> {
+    let end = caller.authorization().and_then(|own| own.expires_at_s);
+    let left = end.map(|end| u32::try_from((end - clock::unix_s()).max(1)).unwrap_or(u32::MAX));
+    match (wanted_s, left) {
+        (Some(wanted), Some(left)) => Some(wanted.min(left)),
+        (wanted, left) => wanted.or(left),
+    }
+}
+
+/// Whether a token that the caller came with ends before this one.
+fn is_outlived(caller: &Caller, by: &Authorization) -> bool {
+    let end = caller.authorization().and_then(|own| own.expires_at_s);
+    end.is_some_and(|end| by.expires_at_s.is_none_or(|other| other > end))
 }
 
 fn fresh_token() -> String {
@@ -199,7 +217,7 @@ fn shown(description: &str) -> String {
 /// The node fails.
 pub async fn authorizations(node: &Node, caller: &Caller) -> Result<Vec<Authorization>, FlowError> {
     let mut all = node.store().authorizations(caller.user()).await?;
-    let now_s = crate::sys::clock::unix_s();
+    let now_s = clock::unix_s();
     all.retain(|authorization| !authorization.is_expired(now_s));
     Ok(all)
 }
@@ -231,9 +249,12 @@ pub async fn revoke(node: &Node, caller: &Caller, key: &str) -> Result<Authoriza
 /// good for stays, and so does its end: a token cannot outlive what it was given.
 ///
 /// # Errors
-/// There is none, it is good for more than the caller's own credentials, or the node fails.
+/// There is none, it is good for more, or for longer, than the caller's own credentials, or the node fails.
 pub async fn rotate(node: &Node, caller: &Caller, key: &str) -> Result<(Authorization, String), FlowError> {
     let found = own(node, caller, key).await?;
+    if is_outlived(caller, &found) {
+        return Err(Refusal::LongerToken.into());
+    }
     let token = fresh_token();
     let rotated = node.store().rotate_authorization(found.id, digest(&token), hint(&token)).await?;
     let rotated = rotated.ok_or(Refusal::NotFound(Missing::Authorization))?;

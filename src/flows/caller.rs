@@ -145,9 +145,17 @@ pub async fn permit(node: &Node, caller: &Caller, app: &App, right: AppRight) ->
 
 /// What `caller` may do with the app, if anything.
 pub(super) async fn right_on(node: &Node, caller: &Caller, app: &App) -> Result<Option<AppRight>, FlowError> {
-    if caller.role == Role::Administrator || app.owner.as_ref() == Some(&caller.user) {
+    match caller.role {
+        Role::Administrator => Ok(Some(AppRight::Manage)),
+        Role::Member => right_of(node, &caller.user, app).await,
+    }
+}
+
+/// What the user of that name may do with the app, if anything; all of it, who administers the node.
+pub(super) async fn right_of(node: &Node, user: &Email, app: &App) -> Result<Option<AppRight>, FlowError> {
+    if app.owner.as_ref() == Some(user) || node.settings().owner == *user {
         return Ok(Some(AppRight::Manage));
     }
-    let shared = node.store().collaborator(app.id, &caller.user).await?;
+    let shared = node.store().collaborator(app.id, user).await?;
     Ok(shared.map(|collaborator| collaborator.right))
 }

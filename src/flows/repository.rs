@@ -16,10 +16,11 @@ use rand::RngCore as _;
 use ring::hmac;
 use uuid::Uuid;
 
-use crate::domain::{App, BuildSource, Deploys, RepositoryLink};
+use crate::domain::{App, AppRight, BuildSource, Deploys, RepositoryLink};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::building::{Building, Order};
+use crate::flows::caller::right_of;
 use crate::flows::clone::{Cloned, clone};
 use crate::flows::error::FlowError;
 use crate::flows::push::{Arrival, Transcript, begin_push, run};
@@ -210,9 +211,21 @@ async fn deploy_all(node: &Node, id: Uuid) -> Result<(), FlowError> {
         if link.asked <= link.done {
             return Ok(());
         }
-        let ended = deploy(node, &app, &link).await;
+        // Who tied the app may have lost the right to since, and with it what the link can do.
+        let ended = if may_deploy(node, &app, &link).await? {
+            deploy(node, &app, &link).await
+        } else {
+            node.store().switch_repository(app.id, Deploys::Off).await?;
+            (None, text::no_right(&link.user))
+        };
         node.store().settle_deploy(id, link.asked, ended).await?;
     }
+}
+
+/// Whether whoever has tied the app to the branch may still do so.
+async fn may_deploy(node: &Node, app: &App, link: &RepositoryLink) -> Result<bool, FlowError> {
+    let Ok(user) = link.user.parse() else { return Ok(false) };
+    Ok(right_of(node, &user, app).await?.is_some_and(|right| right >= AppRight::Operate))
 }
 
 /// Deploys the branch as it is; tells the commit that runs now, if it is another, and what became of it.

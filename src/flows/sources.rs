@@ -24,8 +24,8 @@ pub const RECEIVE_TIMEOUT_S: u64 = 600;
 /// How long a source may be asked for after its name was made, seconds (platform reference 7.3).
 const AGE_MAX_S: u64 = 3600;
 
-/// The most sources of one user; a further one takes the place of the oldest.
-const PER_USER_MAX: usize = 32;
+/// The most sources of one user, those that arrive among them; a further one takes the place of the oldest that does not.
+const PER_USER_MAX: usize = 8;
 
 /// What is before the name of a source in the paths of its URLs.
 const PATH: &str = "/sources/";
@@ -56,19 +56,26 @@ impl Sources {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes a name in, and tells which others are to go for it.
-    fn add(&self, id: Uuid, user: &str) -> Vec<Uuid> {
+    /// Takes a name in, and tells which others are to go for it; `None` when as many of the user's arrive as one may have.
+    fn add(&self, id: Uuid, user: &str) -> Option<Vec<Uuid>> {
         self.with(|all| {
-            let own = all.iter().filter(|(_, entry)| entry.user == user && entry.stage != Stage::Arriving);
-            let mut own: Vec<_> = own.map(|(id, entry)| (entry.since, *id)).collect();
-            own.sort_unstable();
+            let own: Vec<_> = all.iter().filter(|(_, entry)| entry.user == user).collect();
             let excess = (own.len() + 1).saturating_sub(PER_USER_MAX);
-            let gone: Vec<Uuid> = own.into_iter().take(excess).map(|(_, id)| id).collect();
+            let mut idle: Vec<_> = own
+                .into_iter()
+                .filter(|(_, entry)| entry.stage != Stage::Arriving)
+                .map(|(id, entry)| (entry.since, *id))
+                .collect();
+            if excess > idle.len() {
+                return None;
+            }
+            idle.sort_unstable();
+            let gone: Vec<Uuid> = idle.into_iter().take(excess).map(|(_, id)| id).collect();
             for id in &gone {
                 all.remove(id);
             }
             all.insert(id, Entry { user: user.to_owned(), since: Instant::now(), stage: Stage::Named });
-            gone
+            Some(gone)
         })
     }
 
@@ -93,10 +100,13 @@ fn forget(node: &Node, id: Uuid) {
 }
 
 /// Names a source that is to be sent, and the path at which it is sent and fetched.
-#[must_use]
-pub fn new_source(node: &Node, actor: &Actor) -> String {
+///
+/// # Errors
+/// As many sources of the user are on their way as one may have.
+pub fn new_source(node: &Node, actor: &Actor) -> Result<String, FlowError> {
     let id = Uuid::new_v4();
-    for gone in node.sources().add(id, &actor.0) {
+    let gone = node.sources().add(id, &actor.0).ok_or(Refusal::TooManySources { max: PER_USER_MAX })?;
+    for gone in gone {
         forget(node, gone);
     }
     let node = node.clone();
@@ -105,7 +115,7 @@ pub fn new_source(node: &Node, actor: &Actor) -> String {
         tokio::time::sleep(Duration::from_secs(AGE_MAX_S)).await;
         forget(&node, id);
     });
-    format!("{PATH}{id}")
+    Ok(format!("{PATH}{id}"))
 }
 
 /// A source that arrives; one that is not told to be whole is forgotten.
@@ -191,7 +201,7 @@ mod test {
             let mut last = None;
             for user in &users {
                 let id = Uuid::new_v4();
-                for gone in sources.add(id, &user.to_string()) {
+                for gone in sources.add(id, &user.to_string()).unwrap() {
                     prop_assert!(gone != id);
                 }
                 last = Some(id);
@@ -201,6 +211,11 @@ mod test {
                 let kept = sources.with(|all| all.values().filter(|e| e.user == user.to_string()).count());
                 prop_assert_eq!(kept, added.min(PER_USER_MAX));
             }
+            // Those that arrive count, and are not pushed out.
+            let arrive = |entry: &mut Entry| entry.stage = Stage::Arriving;
+            sources.with(|all| all.values_mut().filter(|entry| entry.user == "0").for_each(arrive));
+            let arriving = users.iter().filter(|user| **user == 0).count();
+            prop_assert_eq!(sources.add(Uuid::new_v4(), "0").is_none(), arriving >= PER_USER_MAX);
             prop_assert!(last.is_none_or(|last| sources.with(|all| all.contains_key(&last))));
         }
     }

@@ -1,6 +1,6 @@
 //! Public keys of users.
 
-use crate::domain::SshKey;
+use crate::domain::{Scope, SshKey};
 use crate::flows::Node;
 use crate::flows::caller::Caller;
 use crate::flows::error::FlowError;
@@ -26,8 +26,11 @@ pub async fn ssh_key(node: &Node, caller: &Caller, key: &str) -> Result<SshKey, 
 /// Adds a key to the caller's, from the text of a `.pub` file.
 ///
 /// # Errors
-/// The text is no such key, somebody has it, the caller has as many as one may, or the node fails.
+/// The caller's token is not good for everything, the text is no such key, somebody has it, the caller has as many as one may, or
+/// the node fails.
 pub async fn add_ssh_key(node: &Node, caller: &Caller, text: &str) -> Result<SshKey, FlowError> {
+    // A key is good for everything that git does, and for longer than a token.
+    caller.require_scope(Scope::Global)?;
     let key = text.parse().map_err(Refusal::PublicKey)?;
     Ok(node.store().add_ssh_key(caller.user().clone(), key).await?)
 }

@@ -67,6 +67,9 @@ pub enum Refusal {
     /// A token that would be good for more than the one that asks for it.
     #[error("A token cannot have scopes that the one that makes it lacks.")]
     WiderScopes,
+    /// A token that would be good for longer than the one that asks for it.
+    #[error("A token cannot take the place of one that ends later than itself.")]
+    LongerToken,
     /// No scope.
     #[error("Invalid scope: {0}.")]
     ScopeName(#[source] UnknownScope),
@@ -263,6 +266,12 @@ pub enum Refusal {
     /// No release to roll back to.
     #[error("There is no earlier release to roll back to.")]
     NoRollbackTarget,
+    /// More sources on their way than a user may have.
+    #[error("{max} sources of yours are on their way: wait until one has arrived.")]
+    TooManySources {
+        /// How many.
+        max: usize,
+    },
     /// Two things to make a release of.
     #[error("A release is made of a slug, or of a release to roll back to: name one of them.")]
     ReleaseSource,
@@ -468,6 +477,7 @@ impl Refusal {
             | Self::NotYourPipeline(_)
             | Self::NoPlaceInPipeline(_)
             | Self::Scope(_)
+            | Self::LongerToken
             | Self::WiderScopes => ErrorId::Forbidden,
             Self::TooManyLogins { .. } | Self::RateLimit => ErrorId::RateLimit,
             Self::BodyTooLarge { .. } => ErrorId::TooLarge,
@@ -551,6 +561,7 @@ impl Refusal {
             | Self::SourceSaid { .. }
             | Self::TooManyBuildpacks { .. }
             | Self::Buildpack { .. }
+            | Self::TooManySources { .. }
             | Self::ReleaseSource => ErrorId::InvalidParams,
             Self::BuildRunning(_)
             | Self::BuildOver(_)

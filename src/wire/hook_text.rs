@@ -1,5 +1,6 @@
 //! What a pusher sees before and after the build: what the pre-receive hook itself says (platform reference 3.5, 3.6).
 
+use crate::domain::Bytes;
 use crate::wire::api_errors::ErrorBody;
 
 /// A branch that is stored but not built.
@@ -20,6 +21,15 @@ pub const COMPRESSING_SOURCE: &str = "Compressing source files... done.";
 
 /// The transcript ended after its verdict, in the middle of the release command.
 pub const RELEASE_CUT: &str = " !     The node went away while the release command ran. The push is kept; see `dyno releases` for what became of the release.";
+
+/// The repository would hold more than it may.
+#[must_use]
+pub fn repository_full(max_bytes: u64) -> String {
+    format!(
+        " !     The app's repository would hold more than {}. Delete branches that nobody needs (git push --delete), then push again.",
+        Bytes(max_bytes)
+    )
+}
 
 /// The push was refused before anything was built.
 #[must_use]

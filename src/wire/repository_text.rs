@@ -18,6 +18,12 @@ pub const DEPLOYED: &str = "That commit was deployed last.";
 /// A message that is acted on.
 pub const ASKED: &str = "The branch is being deployed.";
 
+/// Who tied the app to the branch may do that no longer.
+#[must_use]
+pub fn no_right(user: &str) -> String {
+    format!("{user} may not deploy this app any more, so deploys are switched off: connect it anew.")
+}
+
 /// A branch that could not be fetched; `reason` is one clause.
 #[must_use]
 pub fn not_fetched(reason: &str) -> String {

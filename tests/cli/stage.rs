@@ -35,7 +35,8 @@ const PUBLIC_KEY: &str =
 const PIPE_BYTES: usize = 4096;
 
 /// What a dyno says that a file of one line is copied from.
-const COPY: &str = "\ndyno-copy 835d6cf6c9f0682fe9752e5543b91496d9ecba7f156d5ab6f5fed61fcd8879e0\nthe file\n";
+const COPY: &str =
+    "\ndyno-copy 835d6cf6c9f0682fe9752e5543b91496d9ecba7f156d5ab6f5fed61fcd8879e0 9\nthe file\n";
 
 /// Shows what is wanted as if it ran. One-off dynos say a line and end with status 3.
 #[derive(Default)]

@@ -193,10 +193,12 @@ async fn a_tunnel_brings_a_node_near() {
     let known = run(&[program, "auth:whoami"], "").await;
     assert_eq!(out(&known), format!("{FRIEND}\n"), "{}", err(&known));
     assert_eq!(run(&["false"], "").await.status.code(), Some(1), "the command's status is the tunnel's");
-    let taken = std::net::TcpListener::bind(("127.0.0.1", free)).unwrap();
-    let refused = run(&["true"], "").await;
-    assert!(err(&refused).contains("--port names another"), "{}", err(&refused));
-    drop(taken);
+    for address in ["127.0.0.1", "::1"] {
+        let taken = std::net::TcpListener::bind((address, free)).unwrap();
+        let refused = run(&["true"], "").await;
+        assert!(err(&refused).contains("--port names another"), "{address}: {}", err(&refused));
+        drop(taken);
+    }
     let nowhere = dyno(&stage, "http://localhost:1", &["tunnel", "-oProxyCommand=false"], "").await;
     assert_eq!(nowhere.status.code(), Some(2), "{}", err(&nowhere));
 }

@@ -115,6 +115,34 @@ async fn a_push_elsewhere_is_deployed_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_the_right_to_deploy_does_so_by_no_link_either() {
+    let (stage, _, commit) = Stage::with_upstream().await;
+    for args in [
+        &["users:create", "friend@example.com"][..],
+        &["access:add", "friend@example.com", "-a", "example", "-p", "operate"],
+    ] {
+        assert!(stage.dyno(args).await.status.success());
+    }
+    let app = dyno::flows::find(&stage.node, "example").await.unwrap();
+    let friend = dyno::flows::Actor("friend@example.com".to_owned());
+    let upstream = stage.remote("upstream");
+    let link =
+        dyno::flows::connect_repository(&stage.node, &app, (&upstream, "main"), &friend).await.unwrap();
+    let host = Connected {
+        path: format!("/repository-events/{}", link.id),
+        secret: link.secret.reveal().to_owned(),
+    };
+    let removed = stage.dyno(&["access:remove", "friend@example.com", "-a", "example"]).await;
+    assert!(removed.status.success(), "{}", err(&removed));
+    assert_eq!(stage.told(&host, "push", &pushed("main", &commit)).await.0, 202);
+    let found = stage.settled("example").await;
+    assert!(found["outcome"].as_str().unwrap().contains("may not deploy this app any more"), "{found}");
+    assert_eq!(stage.version("example").await, 2);
+    let (status, answer) = stage.told(&host, "push", &pushed("main", &commit)).await;
+    assert!(status == 200 && answer["message"].as_str().unwrap().contains("disabled"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_not_meant_changes_nothing() {
     let (stage, _, commit) = Stage::with_upstream().await;
     let host = stage.connect("example", &stage.remote("upstream"), "main").await;

@@ -211,6 +211,29 @@ fn nothing_is_written_outside_of_the_stack() {
 }
 
 #[test]
+fn nothing_of_an_image_is_run_while_it_is_unpacked() {
+    if !can_run("nothing_of_an_image_is_run_while_it_is_unpacked") {
+        return;
+    }
+    let image = Image::new();
+    // A link of one layer leads out of the image, a path of the next through it to what unpacks the third.
+    fs::create_dir_all(image.at("link")).unwrap();
+    symlink("..", image.at("link/esc")).unwrap();
+    image.pack("link", "link.tgz", &["esc"]);
+    fs::create_dir_all(image.at("scripts/esc")).unwrap();
+    let script = format!("echo run >{}/marker; echo run >/image/marker", image.at("outside").display());
+    for name in ["unpack.sh", "whiteouts.sh", "finish.sh"] {
+        fs::write(image.at("scripts/esc").join(name), &script).unwrap();
+    }
+    image.pack("scripts", "scripts.tgz", &["esc/unpack.sh", "esc/whiteouts.sh", "esc/finish.sh"]);
+    image.lay_out(&["first.tgz", "link.tgz", "scripts.tgz", "second.tgz"]);
+    let refused = image.import_path("layout").unwrap_err().to_string();
+    assert!(refused.contains("cannot be unpacked"), "{refused}");
+    assert_eq!(fs::read_dir(image.at("outside")).unwrap().count(), 0);
+    image.assert_nothing_left();
+}
+
+#[test]
 fn an_image_that_cannot_be_a_stack_is_refused_and_leaves_none() {
     if !can_run("an_image_that_cannot_be_a_stack_is_refused_and_leaves_none") {
         return;

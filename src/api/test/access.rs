@@ -342,6 +342,33 @@ async fn what_expires_is_worth_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_makes_and_takes_over_none_that_ends_later() {
+    let tcp = Tcp::open().await;
+    let lasting = tcp.user("me@home.example", &["global"]).await;
+    let caller = tcp.caller("me@home.example").await;
+    let request = AuthorizationRequest {
+        scopes: vec!["write".to_owned()],
+        expires_in_s: Some(60),
+        ..AuthorizationRequest::default()
+    };
+    let (own, token) = flows::authorize(&tcp.stage.node, &caller, request.clone()).await.unwrap();
+    let later = AuthorizationRequest { expires_in_s: Some(3600), ..request };
+    let (later, _) = flows::authorize(&tcp.stage.node, &caller, later).await.unwrap();
+    let bearer = format!("Bearer {token}");
+    for wanted in [r#"{"scope":["write"]}"#, r#"{"scope":["write"],"expires_in":99999}"#] {
+        let (status, made) = tcp.call("POST", "/oauth/authorizations", &bearer, wanted).await;
+        assert_eq!(status, 201, "{made}");
+        assert!(made["access_token"]["expires_in"].as_i64().is_some_and(|left| left <= 60), "{made}");
+    }
+    let rotate = |id| format!("/oauth/authorizations/{id}/actions/regenerate-tokens");
+    assert_eq!(tcp.call("POST", &rotate(later.id), &bearer, "").await.0, 403);
+    let key = r#"{"public_key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"}"#;
+    assert_eq!(tcp.call("POST", "/account/keys", &bearer, key).await.0, 403, "a key outlives every token");
+    assert_eq!(tcp.call("POST", "/account/keys", &format!("Bearer {lasting}"), key).await.0, 201);
+    assert_eq!(tcp.call("POST", &rotate(own.id), &bearer, "").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_rotated_token_takes_the_place_of_the_old_one_and_ends_when_that_would_have() {
     let tcp = Tcp::open().await;
     tcp.user("me@home.example", &["global"]).await;

@@ -15,12 +15,16 @@ use crate::cli::{Context, output};
 use crate::wire::api::{PushStatus, PushVerdict, SUBMODULES_NAME, VERDICT_MARK};
 use crate::wire::hook_text;
 
+/// The most that a repository holds, bytes: what is pushed and not built stays, and the disk is everybody's. With what is on its way.
+const REPOSITORY_BYTES_MAX: u64 = 4 << 30;
 /// Branches that are built.
 const DEPLOYED: [&str; 2] = ["refs/heads/main", "refs/heads/master"];
 /// What git calls an entry that is a commit of another repository.
 const SUBMODULE_MODE: &str = "160000 commit ";
 /// The most submodules of a commit.
 const SUBMODULES_MAX: usize = 200;
+/// Where a repository keeps what was pushed, and until the hook has ended what is being pushed (git-receive-pack(1), quarantine).
+const OBJECTS: &str = "objects";
 /// What git calls the absence of a commit begins and ends with this digit alone.
 const NO_COMMIT_DIGIT: u8 = b'0';
 
@@ -74,6 +78,11 @@ async fn accept(context: &Context, to: &Pushed, updates: &[Update]) -> bool {
         say(hook_text::DELETE_REFUSED);
         return false;
     }
+    let brings_something = updates.iter().any(|update| !is_nothing(&update.new));
+    if brings_something && bytes_below(Path::new(OBJECTS)) > REPOSITORY_BYTES_MAX {
+        say(&hook_text::repository_full(REPOSITORY_BYTES_MAX));
+        return false;
+    }
     if others.iter().any(|update| update.name.starts_with("refs/heads/") && !is_nothing(&update.new)) {
         say(hook_text::OTHER_BRANCH);
     }
@@ -85,6 +94,17 @@ async fn accept(context: &Context, to: &Pushed, updates: &[Update]) -> bool {
             false
         }
     }
+}
+
+/// Bytes of the files below a directory; what cannot be looked at counts nothing.
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    };
+    entries.map(bytes).sum()
 }
 
 /// Whether the new commit of a deployed branch has become a release.

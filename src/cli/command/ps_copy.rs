@@ -17,14 +17,14 @@ use crate::cli::output;
 use crate::domain::command_line;
 use crate::wire::api::CreateDyno;
 
-/// Tells that the file begins behind the end of this line, after all that profile scripts may say; and the digest of what follows, for
-/// what they say on their other stream may come at any time.
+/// Tells that the file begins behind the end of this line, after all that profile scripts may say; and the digest and the length of what
+/// follows, for what they say on their other stream may come at any time, and a dyno may say more than it should.
 const MARK: &[u8] = b"\ndyno-copy ";
 /// What the mark tells of a file that cannot be read.
 const NONE: &[u8] = b"none";
 /// Runs in the dyno, and is given the file's name.
 const SCRIPT: &str = r#"[ -f "$1" ] && [ -r "$1" ] || { printf '\n%s\n' 'dyno-copy none'; exit 1; }
-sum=$(sha256sum < "$1") && printf '\n%s %s\n' dyno-copy "${sum%% *}" && exec cat < "$1" 2> /dev/null"#;
+sum=$(sha256sum < "$1") && size=$(stat -L -c %s -- "$1") && printf '\n%s %s %s\n' dyno-copy "${sum%% *}" "$size" && exec cat < "$1" 2> /dev/null"#;
 /// Most that profile scripts may say before the file comes, in bytes.
 const HEAD_BYTES_MAX: usize = 1 << 20;
 
@@ -57,7 +57,8 @@ impl Args {
         output::note(&format!("Copying {} from {}... ", self.file, self.dyno));
         let copied = async {
             let (_, connection) = attach(context, &path(&app, &self.dyno), request).await?;
-            let mut copy = Copy { head: Some(Vec::new()), told: Vec::new(), hash: Sha256::new(), file };
+            let mut copy =
+                Copy { head: Some(Vec::new()), told: Vec::new(), left: 0, hash: Sha256::new(), file };
             let status =
                 attached::listen(connection, |bytes| copy.take(bytes).map_err(Failure::local(&attempt)));
             let status = status.await?;
@@ -78,6 +79,8 @@ struct Copy<W> {
     head: Option<Vec<u8>>,
     /// What the mark has told.
     told: Vec<u8>,
+    /// Bytes that are still to come.
+    left: u64,
     hash: Sha256,
     file: W,
 }
@@ -95,13 +98,20 @@ impl<W: Write> Copy<W> {
             let refused = || std::io::Error::other("its profile scripts say too much before the file comes");
             return if is_too_much { Err(refused()) } else { Ok(()) };
         };
-        self.told = head[mark..end].to_vec();
+        let mut told = head[mark..end].splitn(2, |byte| *byte == b' ');
+        self.told = told.next().unwrap_or_default().to_vec();
+        self.left =
+            told.next().and_then(|size| std::str::from_utf8(size).ok()?.parse().ok()).unwrap_or_default();
         let first = head.split_off(end + 1);
         self.head = None;
         self.keep(&first)
     }
 
     fn keep(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| {
+            std::io::Error::other("the dyno sends more than the file holds: does something write to it?")
+        })?;
         self.hash.update(bytes);
         self.file.write_all(bytes)
     }
@@ -127,7 +137,7 @@ mod test {
     fn copied(parts: &[&[u8]], status: u8) -> Result<Vec<u8>, String> {
         let mut kept = Vec::new();
         let mut copy =
-            Copy { head: Some(Vec::new()), told: Vec::new(), hash: Sha256::new(), file: &mut kept };
+            Copy { head: Some(Vec::new()), told: Vec::new(), left: 0, hash: Sha256::new(), file: &mut kept };
         parts.iter().for_each(|part| copy.take(part).unwrap());
         copy.check(ExitCode::from(status), "f").map_err(|failure| failure.to_string())?;
         Ok(kept)
@@ -136,7 +146,7 @@ mod test {
     #[test]
     fn only_what_follows_the_mark_is_kept_and_only_if_it_is_whole() {
         let digest = hex::encode(Sha256::digest(b"a\nb"));
-        let whole = format!("a profile speaks\n\ndyno-copy {digest}\na\nb");
+        let whole = format!("a profile speaks\n\ndyno-copy {digest} 3\na\nb");
         for cut in 0..whole.len() {
             let (one, other) = whole.as_bytes().split_at(cut);
             assert_eq!(copied(&[one, other], 0).unwrap(), b"a\nb");
@@ -144,6 +154,10 @@ mod test {
         for (text, status) in [(whole.as_str(), 1), (&whole[..whole.len() - 1], 0), ("nothing", 0)] {
             assert!(copied(&[text.as_bytes()], status).unwrap_err().contains("repeat"), "{text:?} {status}");
         }
+        let more = format!("\ndyno-copy {digest} 3\na\nb and for ever");
+        let mut copy =
+            Copy { head: Some(Vec::new()), told: Vec::new(), left: 0, hash: Sha256::new(), file: Vec::new() };
+        assert!(copy.take(more.as_bytes()).is_err() && copy.file.is_empty(), "a dyno fills no disk");
         assert!(copied(&[b"\ndyno-copy none\n"], 1).unwrap_err().contains("no file f"));
     }
 }

@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 use crate::cli::Context;
 use crate::cli::command::heroku::exit_code;
@@ -15,6 +19,8 @@ use crate::cli::failure::Failure;
 use crate::cli::host::Host;
 use crate::cli::output;
 
+/// A directory that is its owner's alone.
+const PRIVATE_DIR: u32 = 0o700;
 /// The port of a node unless it was told otherwise.
 const PORT: u16 = 5080;
 /// Between two looks at whether the tunnel is open. They go on for as long as ssh does: it may ask its user things first.
@@ -49,25 +55,24 @@ impl Args {
             return Err(Failure::Usage(format!("{:?} is no destination for ssh.", self.destination)));
         }
         let host = Host::local(self.port);
-        let taken = |source| Failure::Local {
-            attempt: format!("listen on port {} (--port names another)", self.port),
-            source,
-        };
-        drop(TcpListener::bind(("localhost", self.port)).await.map_err(taken)?);
-        let mut ssh = self.ssh().spawn().map_err(Failure::local("run ssh, of the package openssh-client"))?;
+        let listeners = self.listen().await?;
+        let place = Place::new()?;
+        let far = place.0.join("node");
+        let mut ssh =
+            self.ssh(&far).spawn().map_err(Failure::local("run ssh, of the package openssh-client"))?;
         // Ctrl-C is for ssh and for the command; this program waits for what they make of it.
         let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::local("wait for signals"))?;
         tokio::select! {
-            opened = opened(&host) => opened?,
+            () = opened(&far) => {}
             ended = ssh.wait() => return Err(closed(ended)),
         }
+        for listener in listeners {
+            tokio::spawn(lead(listener, far.clone()));
+        }
         let Some((program, args)) = self.command.split_first() else {
-            output::data(&format!("export DYNO_HOST={}\n", host.origin()))?;
-            output::note(&format!(
-                "The node of {} answers at {} until Ctrl-C.\n",
-                self.destination,
-                host.origin()
-            ));
+            let origin = host.origin();
+            output::data(&format!("export DYNO_HOST={origin}\n"))?;
+            output::note(&format!("The node of {} answers at {origin} until Ctrl-C.\n", self.destination));
             return tokio::select! {
                 _ = interrupted.recv() => Ok(ExitCode::SUCCESS),
                 ended = ssh.wait() => Err(closed(ended)),
@@ -77,37 +82,79 @@ impl Args {
         command.args(args).env("DYNO_HOST", host.origin()).env_remove("DYNO_ROOT").env_remove("DYNO_SOCKET");
         let attempt = format!("run {}", program.to_string_lossy());
         let status = command.status().await.map_err(Failure::local(attempt))?;
-        end(ssh).await;
+        // It has nothing to lose, and may have ended by itself.
+        let _ = ssh.kill().await;
         Ok(exit_code(status))
     }
 
-    fn ssh(&self) -> Command {
+    /// Both addresses of this machine's name, before anything leads anywhere: clients try both, and what listens on either is given
+    /// a token. One that the machine does not have is nobody's.
+    async fn listen(&self) -> Result<Vec<TcpListener>, Failure> {
+        let taken = |source| Failure::Local {
+            attempt: format!("listen on port {} (--port names another)", self.port),
+            source,
+        };
+        let mut listeners = Vec::new();
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+            match TcpListener::bind((address, self.port)).await {
+                Ok(listener) => listeners.push(listener),
+                Err(none) if none.kind() == io::ErrorKind::AddrNotAvailable => {}
+                Err(failed) => return Err(taken(failed)),
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn ssh(&self, far: &Path) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.args(["-N", "-T", "-o", "ExitOnForwardFailure=yes"]);
         ssh.args(["-o", &format!("ServerAliveInterval={ALIVE_EVERY_S}")]);
         for option in &self.options {
             ssh.args(["-o", option]);
         }
-        // The stock command tries both addresses of the name, so both are to lead there.
-        ssh.args(["-L", &format!("localhost:{}:127.0.0.1:{}", self.port, self.remote_port)]);
+        ssh.args(["-L", &format!("{}:127.0.0.1:{}", far.display(), self.remote_port)]);
         ssh.args(["--", &self.destination]);
         ssh.stdin(Stdio::null()).kill_on_drop(true);
         ssh
     }
 }
 
-/// Waits until somebody listens at `host`.
-async fn opened(host: &Host) -> Result<(), Failure> {
-    while TcpStream::connect(("localhost", host.port())).await.is_err() {
-        tokio::time::sleep(LOOK_EVERY).await;
+/// A directory that nobody else enters, gone when dropped: in it ssh makes the socket that leads to the node.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("dyno-tunnel-{}", Uuid::new_v4()));
+        let made = std::fs::DirBuilder::new().mode(PRIVATE_DIR).create(&path);
+        made.map_err(Failure::local(format!("make {}", path.display())))?;
+        Ok(Self(path))
     }
-    Ok(())
 }
 
-/// Ends ssh, which has nothing to lose.
-async fn end(mut ssh: Child) {
-    // It may have ended by itself.
-    let _ = ssh.kill().await;
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What is left of it is empty, and in a place that is cleared.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Waits until ssh leads to the node.
+async fn opened(far: &Path) {
+    while UnixStream::connect(far).await.is_err() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Leads every connection on to the node, for as long as the tunnel is open.
+async fn lead(listener: TcpListener, far: PathBuf) {
+    while let Ok((mut near, _)) = listener.accept().await {
+        let far = far.clone();
+        tokio::spawn(async move {
+            let Ok(mut far) = UnixStream::connect(far).await else { return };
+            // Whichever end breaks it has its reason, and the other sees it end.
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
 }
 
 fn closed(ended: io::Result<std::process::ExitStatus>) -> Failure {
