@@ -25,6 +25,8 @@ use crate::router::figures::Figures;
 use crate::router::observe::RouterLog;
 use crate::router::serve::{Shared, serve};
 use crate::router::socket::{Socket, Transport};
+use crate::router::stray::turn_away;
+use crate::router::tls::Shaken;
 
 /// Between two looks for connections to dynos that were not used for long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -290,7 +292,12 @@ async fn connection(
             let shaken = shared.tls.shake(socket, &client, timers.handshake);
             // Who has not come so far when the router ends has asked for nothing yet.
             match shared.closing.run_until_cancelled(shaken).await {
-                Some(Ok(stream)) => Transport::Tls(stream),
+                Some(Ok(Shaken::Agreed(stream))) => Transport::Tls(stream),
+                Some(Ok(Shaken::Stray(socket))) => {
+                    let told = turn_away(socket, timers.linger);
+                    let _gone = shared.closing.run_until_cancelled(told).await;
+                    return;
+                }
                 Some(Err(error)) => {
                     tracing::trace!(%error, peer = %client.address, "a client did not shake hands");
                     return;

@@ -28,6 +28,7 @@ mod reach;
 mod rewrite;
 mod serve;
 mod socket;
+mod stray;
 mod tls;
 mod upgrade;
 mod upload;

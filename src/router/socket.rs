@@ -38,10 +38,17 @@ impl Socket {
         Self { stream, client, timer: None, is_waiting: false }
     }
 
-    /// Waits until the client has sent something, which is left where it is.
-    pub(super) async fn begun(&self) -> io::Result<()> {
+    /// Waits until the client has sent something, which is left where it is, and gives its first byte.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub(super) async fn begun(&self) -> io::Result<u8> {
+        let mut first = [0];
         // To be told that there may be something to read is not enough: that comes too early at times.
-        self.stream.peek(&mut [0]).await.map(drop)
+        match self.stream.peek(&mut first).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(first[0]),
+        }
     }
 
     fn watched<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

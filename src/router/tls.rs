@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use crate::domain::{Certificate, Certificates};
 use crate::router::client::{Client, Secured};
 use crate::router::socket::Socket;
+use crate::router::stray::is_stray;
 use crate::wire::router_line::Encryption;
 
 /// What is spoken inside (RFC 7301), the better one first.
@@ -30,6 +31,14 @@ pub(super) struct Tls {
     acceptor: TlsAcceptor,
     /// Handshakes that may begin.
     free: Semaphore,
+}
+
+/// What came of a client's first bytes.
+pub(super) enum Shaken {
+    /// Both sides have shaken hands.
+    Agreed(Box<TlsStream<Socket>>),
+    /// It speaks plain HTTP.
+    Stray(Socket),
 }
 
 /// The certificates of the last snapshot, made usable as clients ask for them.
@@ -75,19 +84,19 @@ impl Tls {
     ///
     /// # Errors
     /// It took too long, or what the client sent is no handshake, or none that this side agrees to; the client has been told.
-    pub(super) async fn shake(
-        &self,
-        socket: Socket,
-        client: &Client,
-        time: Duration,
-    ) -> io::Result<Box<TlsStream<Socket>>> {
+    pub(super) async fn shake(&self, socket: Socket, client: &Client, time: Duration) -> io::Result<Shaken> {
         let handshake = async {
             // Whoever has sent nothing yet holds no place.
-            socket.begun().await?;
+            if is_stray(socket.begun().await?) {
+                return Ok(Err(socket));
+            }
             let _place = self.free.acquire().await.map_err(io::Error::other)?;
-            self.acceptor.accept(socket).await
+            self.acceptor.accept(socket).await.map(Ok)
         };
-        let stream = timeout(time, handshake).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        let stream = match timeout(time, handshake).await.map_err(|_| io::ErrorKind::TimedOut)?? {
+            Ok(stream) => stream,
+            Err(stray) => return Ok(Shaken::Stray(stray)),
+        };
         let session = stream.get_ref().1;
         client.secures(Secured {
             encryption: match session.protocol_version() {
@@ -96,7 +105,7 @@ impl Tls {
             },
             server_name: session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
         });
-        Ok(Box::new(stream))
+        Ok(Shaken::Agreed(Box::new(stream)))
     }
 }
 

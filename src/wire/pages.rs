@@ -80,6 +80,17 @@ fn attribute(text: &str) -> String {
     text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// The whole answer to plain HTTP where TLS is spoken; `date` is in the form of RFC 9110 section 5.6.7.
+#[must_use]
+pub fn plain_at_tls(date: &str) -> String {
+    const TEXT: &str = "This port takes HTTPS alone: begin the address with https://\n";
+    let (server, length) = (crate::wire::headers::SERVER, TEXT.len());
+    format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+         Server: {server}\r\nConnection: close\r\nDate: {date}\r\n\r\n{TEXT}"
+    )
+}
+
 #[cfg(test)]
 mod test {
     use super::*;

@@ -14,6 +14,7 @@ mod load;
 mod metrics;
 mod routing;
 mod script;
+mod secured;
 #[path = "../support/skip.rs"]
 #[expect(unreachable_pub, reason = "the other binaries that include it export nothing either")]
 mod skip;

@@ -3,7 +3,7 @@
 //! A file in `cases/` holds cases. `## ` begins one with its name. These lines are its script, done in turn:
 //!
 //! ```text
-//! set NAME VALUE       a timer (ms), a limit, or the state of the app
+//! set NAME VALUE       a timer (ms), a limit, the state of the app, or how the client uses TLS
 //! C: TEXT              the client sends a line; `C+ TEXT` the same without its end
 //! D: TEXT              the dyno sends a line, once it has read a head; `D+ TEXT` the same without the line's end
 //! get PATH             the client sends a plain request, the last one of its connection
@@ -19,7 +19,7 @@
 //!
 //! In a text `\r \n \t \0 \\ \xNN` stand for bytes, and `{a*100}` for a hundred times `a`. What follows the script is what was
 //! seen: `client| ` lines as the client got them (`client+ ` the rest without a line end), `dyno| ` the same for the dyno,
-//! `log| ` the router's lines. Values that differ between runs are masked, what is always the same is shortened:
+//! `log| ` the router's lines, and where the client uses TLS `client! ` what both sides agreed on and how the connection ended. Values that differ between runs are masked, what is always the same is shortened:
 //! `{platform}` are the headers that every dyno gets. `UPDATE=1 cargo test --test router` writes that part anew.
 
 use std::fmt::Write as _;
@@ -31,13 +31,15 @@ use dyno::domain::{Affinity, Backend, Route, RouteOptions, WebState};
 use dyno::router::{Connector, LoopbackConnector, RouterConfig};
 use dyno::wire::pages::Page;
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, WriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::client::TlsStream;
 
 use crate::bench::{Bench, backend, dead_port, quick, route};
+use crate::secured::Secured;
 
 /// No case waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -102,7 +104,7 @@ impl File {
 }
 
 fn is_seen(line: &str) -> bool {
-    let word = line.split(['|', '+']).next().unwrap_or_default();
+    let word = line.split(['|', '+', '!']).next().unwrap_or_default();
     let word = word.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ');
     ["client", "dyno", "log"].contains(&word) && line.len() > word.len()
 }
@@ -139,11 +141,40 @@ impl Case {
 
 /// What was read from one connection, and the end that can write.
 struct Wire {
-    writer: Option<OwnedWriteHalf>,
+    writer: Option<Writer>,
     got: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
     /// How far `await` has looked.
     place: usize,
+    /// What became of TLS, where it is used.
+    notes: Option<Notes>,
+}
+
+/// What is told of TLS apart from the bytes in it: how it began, and how it ended.
+type Notes = Arc<Mutex<Vec<String>>>;
+
+enum Writer {
+    Plain(OwnedWriteHalf),
+    Tls(WriteHalf<TlsStream<TcpStream>>),
+}
+
+impl Writer {
+    async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Plain(half) => half.write_all(bytes).await,
+            Self::Tls(half) => {
+                half.write_all(bytes).await?;
+                half.flush().await
+            }
+        }
+    }
+
+    async fn shut(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(half) => half.shutdown().await,
+            Self::Tls(half) => half.shutdown().await,
+        }
+    }
 }
 
 impl Wire {
@@ -151,18 +182,28 @@ impl Wire {
         stream.set_nodelay(true).unwrap();
         let (reader, writer) = stream.into_split();
         let got = Arc::new(Mutex::new(Vec::new()));
-        Self {
-            writer: Some(writer),
-            got: Arc::clone(&got),
-            reader: tokio::spawn(collect(reader, got)),
-            place: 0,
-        }
+        let reader = tokio::spawn(collect(reader, Arc::clone(&got), None));
+        Self { writer: Some(Writer::Plain(writer)), got, reader, place: 0, notes: None }
+    }
+
+    /// One of a client that has asked for TLS.
+    fn secured(shaken: std::io::Result<TlsStream<TcpStream>>) -> Self {
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let notes = Notes::default();
+        notes.lock().unwrap().push(Secured::told(&shaken));
+        let Ok(stream) = shaken else {
+            let reader = tokio::spawn(std::future::ready(()));
+            return Self { writer: None, got, reader, place: 0, notes: Some(notes) };
+        };
+        let (reader, writer) = tokio::io::split(stream);
+        let reader = tokio::spawn(collect(reader, Arc::clone(&got), Some(Arc::clone(&notes))));
+        Self { writer: Some(Writer::Tls(writer)), got, reader, place: 0, notes: Some(notes) }
     }
 
     async fn send(&mut self, bytes: &[u8]) {
         // A peer that has had enough is seen by what it sent.
         if let Some(writer) = &mut self.writer {
-            let _closed = writer.write_all(bytes).await;
+            let _closed = writer.send(bytes).await;
         }
     }
 
@@ -186,10 +227,20 @@ impl Wire {
     }
 }
 
-async fn collect(mut reader: OwnedReadHalf, got: Arc<Mutex<Vec<u8>>>) {
+async fn collect(mut reader: impl AsyncRead + Unpin, got: Arc<Mutex<Vec<u8>>>, notes: Option<Notes>) {
     let mut buffer = vec![0; 64 * 1024];
-    while let Ok(count @ 1..) = reader.read(&mut buffer).await {
-        got.lock().unwrap().extend_from_slice(&buffer[..count]);
+    let ended = loop {
+        match reader.read(&mut buffer).await {
+            Ok(count @ 1..) => got.lock().unwrap().extend_from_slice(&buffer[..count]),
+            Ok(0) => break "close_notify",
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                break "the end without close_notify";
+            }
+            Err(_) => break "cut off",
+        }
+    };
+    if let Some(notes) = notes {
+        notes.lock().unwrap().push(ended.to_owned());
     }
 }
 
@@ -222,6 +273,10 @@ struct Setting {
     web: String,
     route: Route,
     connector: Arc<dyn Connector>,
+    /// How clients use TLS, if they do.
+    secured: Option<Secured>,
+    /// Whether they come in where TLS is spoken without speaking it.
+    is_stray: bool,
 }
 
 impl Setting {
@@ -233,11 +288,15 @@ impl Setting {
         config.timers.connect = Duration::from_secs(5);
         config.timers.client_keep_alive = Duration::from_secs(1);
         config.timers.linger = Duration::from_millis(100);
+        config.timers.handshake = Duration::from_secs(10);
+        config.secure = vec!["127.0.0.1:0".parse().unwrap()];
         let mut setting = Self {
             config,
             web: "up".to_owned(),
             route: route(WebState::Blank),
             connector: Arc::new(LoopbackConnector),
+            secured: None,
+            is_stray: false,
         };
         for line in case.script.iter().filter_map(|line| line.strip_prefix("set ")) {
             let (name, value) = line.split_once(' ').unwrap_or((line, ""));
@@ -269,8 +328,25 @@ impl Setting {
                 self.route.options = RouteOptions { affinity: Affinity::Cookie, ..RouteOptions::default() }
             }
             "silent" => self.connector = Arc::new(Silent),
+            "tls" => self.secured.get_or_insert_default().name = value.to_owned(),
+            "alpn" => {
+                self.secured.get_or_insert_default().protocols = value.split(' ').map(str::to_owned).collect()
+            }
+            "tls_version" => self.secured.get_or_insert_default().version = value.to_owned(),
+            "plain_at_tls" => self.is_stray = true,
             other => panic!("there is no setting {other}"),
         }
+    }
+
+    /// A client's connection.
+    async fn connect(&self, bench: &Bench) -> std::io::Result<Wire> {
+        let is_at_tls = self.is_stray || self.secured.is_some();
+        let address = bench.secure.filter(|_| is_at_tls).unwrap_or(bench.address);
+        let stream = TcpStream::connect(address).await?;
+        Ok(match &self.secured {
+            Some(secured) => Wire::secured(secured.shake(stream).await),
+            None => Wire::new(stream),
+        })
     }
 
     async fn route(&self, web: &str, good: &Backend) -> Route {
@@ -314,6 +390,7 @@ impl Stage {
         let bench =
             Bench::reaching(setting.config.clone(), first.web.clone(), Arc::clone(&setting.connector)).await;
         bench.publish(first);
+        bench.certificates.send_replace(Arc::new(Secured::certificates()));
         let dynos = Wires::default();
         let taken = Arc::clone(&dynos);
         let listening = tokio::spawn(async move {
@@ -321,7 +398,7 @@ impl Stage {
                 taken.lock().await.push(Wire::new(stream));
             }
         });
-        let client = Wire::new(TcpStream::connect(bench.address).await.unwrap());
+        let client = setting.connect(&bench).await.unwrap();
         Self {
             bench,
             clients: vec![client],
@@ -365,17 +442,18 @@ impl Stage {
                 _ => return None,
             },
             ("close", "client") => self.client().close(),
-            ("shut", "client") => self.client().writer.as_mut()?.shutdown().await.ok()?,
+            ("shut", "client") => self.client().writer.as_mut()?.shut().await.ok()?,
             ("close", "dyno") => self.dynos.lock().await.get_mut(self.dyno)?.close(),
             ("reset", "dyno") => {
                 let mut dynos = self.dynos.lock().await;
                 let wire = dynos.get_mut(self.dyno)?;
-                wire.writer.as_ref()?.as_ref().set_zero_linger().ok()?;
+                let Writer::Plain(half) = wire.writer.as_ref()? else { return None };
+                half.as_ref().set_zero_linger().ok()?;
                 wire.close();
             }
             ("next", "client") => {
                 self.rest().await;
-                self.clients.push(Wire::new(TcpStream::connect(self.bench.address).await.ok()?));
+                self.clients.push(self.setting.connect(&self.bench).await.ok()?);
             }
             ("next", "dyno") => self.dyno += 1,
             ("pause", ms) => sleep(Duration::from_millis(ms.parse().ok()?)).await,
@@ -429,6 +507,9 @@ impl Stage {
         let mut seen = Vec::new();
         for (number, client) in self.clients.iter().enumerate() {
             self.show("client", number, &client.got.lock().unwrap(), &mut seen);
+            let who = named("client", number);
+            let notes = client.notes.as_ref().map(|notes| notes.lock().unwrap().clone()).unwrap_or_default();
+            seen.extend(notes.into_iter().map(|note| format!("{who}! {note}")));
         }
         for (number, dyno) in self.dynos.lock().await.iter().enumerate() {
             self.show("dyno", number, &dyno.got.lock().unwrap(), &mut seen);
@@ -441,7 +522,7 @@ impl Stage {
     }
 
     fn show(&self, who: &str, number: usize, got: &[u8], seen: &mut Vec<String>) {
-        let who = if number == 0 { who.to_owned() } else { format!("{who} {}", number + 1) };
+        let who = named(who, number);
         let mut text = got.to_vec();
         for (page, name) in [
             (Page::ApplicationError, "application error"),
@@ -457,7 +538,9 @@ impl Stage {
             lines.push(self.mask_header(&printable(&rest[..end])));
             rest = &rest[end + 2..];
         }
-        let shown = lines.join("\n").replace(PLATFORM, "{platform}");
+        let over_tls = PLATFORM.replace("Proto: http\n", "Proto: https\n");
+        let shown =
+            lines.join("\n").replace(PLATFORM, "{platform}").replace(&over_tls, "{platform over TLS}");
         if !lines.is_empty() {
             seen.extend(shown.split('\n').map(|line| format!("{who}| {line}").trim_end().to_owned()));
         }
@@ -473,11 +556,15 @@ impl Stage {
             "Date" if is_ours => "DATE",
             "X-Request-Id" if is_ours && value.len() == 36 => "ID",
             "X-Request-Start" if is_ours && value.bytes().all(|byte| byte.is_ascii_digit()) => "NOW",
-            "X-Forwarded-Port" if value == self.bench.address.port().to_string() => "PORT",
+            "X-Forwarded-Port" if self.ports().any(|port| port.to_string() == value) => "PORT",
             "Set-Cookie" => return between(line, "Expires=", ";", "DATE"),
             _ => return line.to_owned(),
         };
         format!("{name}: {masked}")
+    }
+
+    fn ports(&self) -> impl Iterator<Item = u16> {
+        [Some(self.bench.address), self.bench.secure].into_iter().flatten().map(|address| address.port())
     }
 
     fn mask_line(&self, line: &str) -> String {
@@ -493,6 +580,10 @@ impl Stage {
 /// What every dyno gets from every client that sends none of it.
 const PLATFORM: &str = "X-Forwarded-For: 127.0.0.1\nX-Forwarded-Proto: http\nX-Forwarded-Port: PORT\n\
                         X-Request-Start: NOW\nX-Request-Id: ID\nVia: 1.1 heroku-router";
+
+fn named(who: &str, number: usize) -> String {
+    if number == 0 { who.to_owned() } else { format!("{who} {}", number + 1) }
+}
 
 fn between(text: &str, before: &str, after: &str, by: &str) -> String {
     let Some(start) = text.find(before).map(|at| at + before.len()) else { return text.to_owned() };
