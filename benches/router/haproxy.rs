@@ -28,7 +28,8 @@ pub fn start(setup: &Setup<'_>) -> Option<Box<dyn Proxy>> {
     let tls = match setup.certificate {
         Some(shown) => {
             std::fs::write(at("pem"), &shown.pem).unwrap();
-            format!("ssl crt {} ssl-min-ver TLSv1.3", at("pem").display())
+            let offered = if setup.http2 { "alpn h2,http/1.1" } else { "" };
+            format!("ssl crt {} ssl-min-ver TLSv1.3 {offered}", at("pem").display())
         }
         None => String::new(),
     };

@@ -1,7 +1,7 @@
-//! Requests by `wrk`, one thread of it, and what it tells.
+//! Requests by `wrk`, or `h2load` where they are HTTP/2, one thread of it, and what it tells.
 
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Sends each request to an app by chance, and at the end says what was, in numbers alone.
@@ -30,6 +30,8 @@ pub struct Load {
     pub keeps: bool,
     pub apps: u32,
     pub secure: bool,
+    /// Requests at once on each connection, of HTTP/2; HTTP/1 where there are none.
+    pub streams: u32,
     pub span: Duration,
 }
 
@@ -46,6 +48,44 @@ pub struct Served {
 impl Load {
     /// Asks until the time is over.
     pub fn run(self) -> Served {
+        if self.streams > 0 { self.run_http2() } else { self.run_http1() }
+    }
+
+    fn run_http2(self) -> Served {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let status = Command::new("h2load")
+            .args(["--threads", "1", "--clients", &self.connections.to_string()])
+            .args(["--max-concurrent-streams", &self.streams.to_string()])
+            .args(["--duration", &self.span.as_secs().to_string()])
+            .arg(format!("--connect-to={}", self.address))
+            .arg(format!("--log-file={}", log.display()))
+            .arg(format!("https://app-0.localhost:{}{}", self.address.port(), self.path))
+            .stdout(Stdio::null())
+            .status()
+            .expect("h2load: --install gets it");
+        assert!(status.success(), "h2load: {status}");
+        // A line a request: when it began, its status, and how long it took, both times in microseconds.
+        let text = std::fs::read_to_string(log).unwrap();
+        let rows: Vec<(i64, u64)> = text
+            .lines()
+            .map(|line| {
+                let mut fields = line.split('\t').skip(1);
+                let mut next = || fields.next().unwrap_or_else(|| panic!("h2load wrote {line:?}"));
+                (next().parse().unwrap(), next().parse().unwrap())
+            })
+            .collect();
+        let is_served = |status: i64| (200..300).contains(&status);
+        let mut times: Vec<u64> =
+            rows.iter().filter(|(status, _)| is_served(*status)).map(|(_, us)| *us).collect();
+        times.sort_unstable();
+        let requests = u64::try_from(times.len()).unwrap();
+        let failed = u64::try_from(rows.len() - times.len()).unwrap();
+        let at = |hundredth: usize| Duration::from_micros(times[(times.len() - 1) * hundredth / 100]);
+        Served { requests, failed, took: self.span, p50: at(50), p99: at(99) }
+    }
+
+    fn run_http1(self) -> Served {
         let dir = tempfile::tempdir().unwrap();
         let script = dir.path().join("load.lua");
         let text = SCRIPT.replace("APPS", &self.apps.to_string()).replace("PATH", self.path);

@@ -50,7 +50,7 @@ struct Arguments {
     /// Which tables
     #[arg(long, value_delimiter = ',', default_values_t = CASES.map(|case| case.name.to_owned()))]
     cases: Vec<String>,
-    /// Install nginx, haproxy and wrk first, from the system's packages
+    /// Install nginx, haproxy, wrk and h2load first, from the system's packages
     #[arg(long)]
     install: bool,
     /// Cargo says so
@@ -73,15 +73,17 @@ struct Case {
     sockets: usize,
     /// Whether clients come by TLS 1.3.
     secure: bool,
+    /// Requests at once on each connection, of HTTP/2; HTTP/1 where there are none.
+    streams: u32,
 }
 
 impl Case {
     const fn plain(name: &'static str, says: &'static str, path: &'static str, connections: u32) -> Self {
-        Self { name, says, path, connections, keeps: true, apps: 1, sockets: 0, secure: false }
+        Self { name, says, path, connections, keeps: true, apps: 1, sockets: 0, secure: false, streams: 0 }
     }
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 10] = [
     Case::plain("small", "small answers over 64 connections", backend::SMALL, 64),
     Case { keeps: false, ..Case::plain("new", "small answers, a connection each", backend::SMALL, 64) },
     Case::plain("100k", "answers of 100 kB over 16 connections", backend::MIDDLE, 16),
@@ -100,6 +102,26 @@ const CASES: [Case; 8] = [
         keeps: false,
         ..Case::plain("handshakes", "small answers, a connection with TLS each", backend::SMALL, 64)
     },
+    Case {
+        secure: true,
+        streams: 10,
+        ..Case::plain(
+            "http2",
+            "small answers by HTTP/2, 10 at once over each of 16 connections",
+            backend::SMALL,
+            16,
+        )
+    },
+    Case {
+        secure: true,
+        streams: 4,
+        ..Case::plain(
+            "http2-100k",
+            "answers of 100 kB by HTTP/2, 4 at once over each of 4 connections",
+            backend::MIDDLE,
+            4,
+        )
+    },
 ];
 
 /// What a contender is to stand in front of.
@@ -112,6 +134,8 @@ struct Setup<'a> {
     dynos: u32,
     /// What is shown to clients, where they come by TLS.
     certificate: Option<&'a Shown>,
+    /// Whether they are offered HTTP/2.
+    http2: bool,
 }
 
 /// A certificate that signs itself.
@@ -166,7 +190,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     if arguments.install {
-        let packages = ["nginx-light", "haproxy", "wrk"];
+        let packages = ["nginx-light", "haproxy", "wrk", "nghttp2-client"];
         let installed = Command::new("apt-get").args(["install", "--yes"]).args(packages).status().unwrap();
         assert!(installed.success(), "apt-get: {installed}");
     }
@@ -223,7 +247,8 @@ fn measure(arguments: &Arguments, case: &Case, backend: &Backend, start: Start) 
     let dynos = if case.sockets == 0 { 1 } else { 10 };
     let shown = case.secure.then(Shown::new);
     let certificate = shown.as_ref();
-    let setup = Setup { backend, listen, workers: arguments.workers, apps: case.apps, dynos, certificate };
+    let (workers, apps, http2) = (arguments.workers, case.apps, case.streams > 0);
+    let setup = Setup { backend, listen, workers, apps, dynos, certificate, http2 };
     let proxy = start(&setup)?;
     until("the proxy listens", || {
         assert!(proxy.pids().into_iter().all(is_alive), "the proxy has ended");
@@ -237,6 +262,7 @@ fn measure(arguments: &Arguments, case: &Case, backend: &Backend, start: Start) 
         keeps: case.keeps,
         apps: case.apps,
         secure: case.secure,
+        streams: case.streams,
         span: Duration::from_secs(arguments.seconds),
     };
     // The first requests find nothing ready: connections to the backend, pages of memory.

@@ -27,7 +27,8 @@ pub fn start(setup: &Setup<'_>) -> Option<Box<dyn Proxy>> {
         Some(shown) => {
             std::fs::write(&pem, &shown.pem).unwrap();
             let pem = pem.display();
-            ("ssl", format!("ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.3;"))
+            let protocols = if setup.http2 { "ssl http2" } else { "ssl" };
+            (protocols, format!("ssl_certificate {pem}; ssl_certificate_key {pem}; ssl_protocols TLSv1.3;"))
         }
         None => ("", String::new()),
     };

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use dyno::daemon::router::{ROLE, RouterRole};
 use dyno::domain::{
-    AppId, Backend, Certificate, Certificates, DynoId, NetnsAddress, Route, RouteOptions, RouteTable,
+    AppId, Backend, Certificate, Certificates, DynoId, Http2, NetnsAddress, Route, RouteOptions, RouteTable,
     SecretKey, WebState,
 };
 use dyno::router::apart::{ProcessConfig, RemoteRouter, Told};
@@ -119,7 +119,10 @@ fn table(setup: &Setup<'_>) -> RouteTable {
             maintenance_page: None,
             error_page: None,
             web: WebState::Up(dynos.clone()),
-            options: RouteOptions::default(),
+            options: RouteOptions {
+                http2: if setup.http2 { Http2::Always } else { Http2::Never },
+                ..RouteOptions::default()
+            },
         };
         table.routes.insert(host(app).parse().unwrap(), Arc::new(route));
     }

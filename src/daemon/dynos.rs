@@ -251,7 +251,7 @@ fn exit(watch: ExitWatch) -> OneOffExit {
 
 /// What the supervisor needs to know of what an app has chosen.
 fn preferences(features: &Features, routing: Routing) -> Preferences {
-    let Routing { first_byte, rolling, choice, readiness } = routing;
+    let Routing { first_byte, rolling, choice, readiness, http2, dyno_protocol } = routing;
     let affinity = if features.has(Feature::HttpSessionAffinity) { Affinity::Cookie } else { Affinity::Off };
     Preferences {
         handover: if features.has(Feature::Preboot) { Handover::Overlap } else { Handover::AtOnce },
@@ -260,7 +260,7 @@ fn preferences(features: &Features, routing: Routing) -> Preferences {
         } else {
             RuntimeMetrics::Off
         },
-        routing: RouteOptions { affinity, choice, first_byte, rolling },
+        routing: RouteOptions { affinity, choice, first_byte, rolling, http2, dyno_protocol },
         readiness,
     }
 }

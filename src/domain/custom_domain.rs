@@ -70,6 +70,12 @@ impl CustomDomain {
     }
 }
 
+/// Whether a name, in lower case and without a final dot, is one that apps are given.
+#[must_use]
+pub fn is_given(name: &str) -> bool {
+    name.rsplit_once('.').map_or(name, |(_, last)| last) == GIVEN
+}
+
 #[cfg(test)]
 mod test {
     use super::*;

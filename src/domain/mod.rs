@@ -48,7 +48,7 @@ pub use certificate::{Certificate, Certificates, SecretKey};
 pub use command_line::command_line;
 pub use config_vars::{ConfigVars, ConfigVarsError};
 pub use cron::{CronError, CronExpression};
-pub use custom_domain::{CustomDomain, CustomDomainError, EndpointRef};
+pub use custom_domain::{CustomDomain, CustomDomainError, EndpointRef, is_given};
 pub use drain::{Drain, DrainId, DrainUrl, DrainUrlError, Transport, Verification};
 pub use dyno::{DynoId, DynoName, DynoNameError, DynoState};
 pub use feature::{Feature, FeatureRow, Features, Switch, UnknownFeature};
@@ -65,7 +65,9 @@ pub use process_type::{ProcessType, ProcessTypeError};
 pub use reachable::is_public;
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
 pub use repository::{Branch, BranchError, Deploys, RepositoryLink, RepositoryUrl, RepositoryUrlError};
-pub use route_table::{Affinity, Backend, Choice, NetnsAddress, Route, RouteOptions, RouteTable, WebState};
+pub use route_table::{
+    Affinity, Backend, Choice, DynoProtocol, Http2, NetnsAddress, Route, RouteOptions, RouteTable, WebState,
+};
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
 pub use service::{Credentials, Plan, Service, ServiceCommands};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};

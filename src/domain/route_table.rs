@@ -46,6 +46,32 @@ pub struct RouteOptions {
     pub first_byte: Option<Duration>,
     /// How long either side may be silent later on; the router's own time where none is given.
     pub rolling: Option<Duration>,
+    /// For which of its names clients may speak HTTP/2.
+    pub http2: Http2,
+    /// What its dynos are spoken to in.
+    pub dyno_protocol: DynoProtocol,
+}
+
+/// For which of an app's names clients may speak HTTP/2, where they speak TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http2 {
+    /// For its own, not for the one that it is given.
+    #[default]
+    OwnDomains,
+    /// For all.
+    Always,
+    /// For none.
+    Never,
+}
+
+/// What an app's dynos are spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DynoProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, from the first byte on (RFC 9113 section 3.3): as servers of gRPC expect it.
+    Http2,
 }
 
 /// Which of several web dynos is asked.

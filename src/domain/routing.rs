@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::domain::Choice;
+use crate::domain::{Choice, DynoProtocol, Http2};
 
 /// The word for what holds unless an app has chosen.
 const DEFAULT: &str = "default";
@@ -26,6 +26,10 @@ pub struct Routing {
     pub choice: Choice,
     /// What a web dyno must answer before it counts as up; to listen is enough where none is given.
     pub readiness: Option<ReadinessPath>,
+    /// For which names clients may speak HTTP/2.
+    pub http2: Http2,
+    /// What web dynos are spoken to in.
+    pub dyno_protocol: DynoProtocol,
 }
 
 /// One row of the table.
@@ -52,6 +56,10 @@ pub enum RoutingSetting {
     LeastConnections,
     /// [`Routing::readiness`].
     Readiness,
+    /// [`Routing::http2`].
+    Http2,
+    /// [`Routing::dyno_protocol`].
+    DynoHttp2,
 }
 
 /// A path that a web dyno is asked for before it counts as up; with a query, if any.
@@ -70,6 +78,9 @@ pub enum RoutingError {
     /// Neither on nor off.
     #[error("{0} takes on, off or default")]
     Switch(&'static str),
+    /// Neither on nor off, nor the default.
+    #[error("{0} takes on, off or {1}")]
+    Names(&'static str, &'static str),
     /// No path.
     #[error("{0} takes a path of at most {PATH_BYTES_MAX} bytes such as /health, or off")]
     Path(&'static str),
@@ -103,6 +114,18 @@ impl RoutingSetting {
             name: "readiness",
             default: "off",
             description: "A path that must answer 2xx or 3xx before a web dyno counts as up",
+        },
+        RoutingRow {
+            setting: Self::Http2,
+            name: "http2",
+            default: "own-domains",
+            description: "Whether clients may speak HTTP/2 under TLS: for own domains, for all names, or off",
+        },
+        RoutingRow {
+            setting: Self::DynoHttp2,
+            name: "dyno-http2",
+            default: "off",
+            description: "Whether web dynos are spoken to in HTTP/2 without TLS, as gRPC wants it",
         },
     ];
 
@@ -147,6 +170,21 @@ impl Routing {
                 }
             }
             RoutingSetting::Readiness => self.readiness = chosen.map(|text| path(row, text)).transpose()?,
+            RoutingSetting::Http2 => {
+                self.http2 = match chosen {
+                    None => Http2::OwnDomains,
+                    Some("on") => Http2::Always,
+                    Some("off") => Http2::Never,
+                    Some(_) => return Err(RoutingError::Names(row.name, row.default)),
+                }
+            }
+            RoutingSetting::DynoHttp2 => {
+                self.dyno_protocol = match value {
+                    "on" => DynoProtocol::Http2,
+                    "off" => DynoProtocol::Http1,
+                    _ => return Err(RoutingError::Switch(row.name)),
+                }
+            }
         }
         Ok(())
     }
@@ -163,6 +201,15 @@ impl Routing {
                 Choice::LeastConnections => Some("on".to_owned()),
             },
             RoutingSetting::Readiness => self.readiness.as_ref().map(ToString::to_string),
+            RoutingSetting::Http2 => match self.http2 {
+                Http2::OwnDomains => None,
+                Http2::Always => Some("on".to_owned()),
+                Http2::Never => Some("off".to_owned()),
+            },
+            RoutingSetting::DynoHttp2 => match self.dyno_protocol {
+                DynoProtocol::Http1 => None,
+                DynoProtocol::Http2 => Some("on".to_owned()),
+            },
         }
     }
 }
@@ -217,6 +264,9 @@ mod test {
             ("rolling", "1s", "1s"),
             ("least-connections", "on", "on"),
             ("readiness", "/health?deep=1", "/health?deep=1"),
+            ("http2", "on", "on"),
+            ("http2", "off", "off"),
+            ("dyno-http2", "on", "on"),
         ] {
             let setting: RoutingSetting = name.parse().unwrap();
             let routing = set(name, value).unwrap();
@@ -252,6 +302,8 @@ mod test {
             ("rolling", "s"),
             ("rolling", "99999999999999999999999"),
             ("least-connections", "yes"),
+            ("http2", "yes"),
+            ("dyno-http2", "h2c"),
             ("readiness", "health"),
             ("readiness", "/a b"),
             ("readiness", "/a\r\nX: y"),

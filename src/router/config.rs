@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::domain::RouteOptions;
+use crate::router::frames::FrameRate;
 
 /// The port the router listens on unless told otherwise.
 const PORT: u16 = 8080;
@@ -77,6 +78,24 @@ pub struct Limits {
     pub answer_header_line_bytes: usize,
     /// Unused connections that are kept for one dyno.
     pub kept_per_dyno: usize,
+    /// Requests at once on one connection of HTTP/2.
+    pub streams: u32,
+    /// Bytes of a request's whole head under HTTP/2, as RFC 9113 section 6.5.2 counts them.
+    pub stream_head_bytes: u32,
+    /// Bytes that may be under way to us and taken by nobody yet: of a stream, and of a connection of HTTP/2.
+    pub window_bytes: u32,
+    /// Bytes of an answer that wait in one stream of HTTP/2 for their client.
+    pub stream_send_bytes: usize,
+    /// Bytes of an answer that go to a stream of HTTP/2 at once.
+    pub stream_piece_bytes: usize,
+    /// Streams of one connection that are taken back before they were seen.
+    pub unseen_resets: usize,
+    /// Streams of one connection that end because of what the client sends is no HTTP/2.
+    pub stream_errors: usize,
+    /// Streams that a client takes back (CVE-2023-44487).
+    pub stream_resets: FrameRate,
+    /// Frames of HTTP/2 that carry nothing.
+    pub idle_frames: FrameRate,
 }
 
 impl Default for RouterConfig {
@@ -129,6 +148,15 @@ impl Default for Limits {
             cookie_line_bytes: 8192,
             answer_header_line_bytes: 512 * 1024,
             kept_per_dyno: 256,
+            streams: 100,
+            stream_head_bytes: 64 * 1024,
+            window_bytes: 256 * 1024,
+            stream_send_bytes: 64 * 1024,
+            stream_piece_bytes: 16 * 1024,
+            unseen_resets: 20,
+            stream_errors: 100,
+            stream_resets: FrameRate { burst: 200, per_s: 20 },
+            idle_frames: FrameRate { burst: 1000, per_s: 100 },
         }
     }
 }

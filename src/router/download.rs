@@ -13,7 +13,8 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use crate::router::observe::Observation;
 use crate::router::pool::DynoConnection;
 use crate::router::serve::Shared;
-use crate::router::upload::Progress;
+use crate::router::streams::Stream;
+use crate::router::upload::{Progress, Trailers};
 use crate::wire::codes::Code;
 use crate::wire::router_line::{Socket, Trouble};
 
@@ -36,6 +37,11 @@ pub(super) struct Download {
     idle: Duration,
     last: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    trailers: Trailers,
+    /// Where it goes, if the client speaks HTTP/2.
+    stream: Option<Arc<Stream>>,
+    /// What came from the dyno and has not gone there yet; without a stream all goes at once.
+    rest: Bytes,
 }
 
 /// What lasts as long as an answer.
@@ -48,13 +54,16 @@ pub(super) struct Open {
     pub(super) observation: Observation,
     /// How long the dyno may be silent.
     pub(super) idle: Duration,
+    /// Whether fields after the body go on.
+    pub(super) trailers: Trailers,
 }
 
 impl Download {
     /// Begins to relay `body`.
     pub(super) fn begin(shared: Arc<Shared>, body: Incoming, open: Open) -> Self {
-        let idle = open.idle;
-        let mut download = Self { shared, body, open: Some(open), idle, last: Instant::now(), timer: None };
+        let (idle, trailers, stream) = (open.idle, open.trailers, open.observation.stream().cloned());
+        let (open, last, rest) = (Some(open), Instant::now(), Bytes::new());
+        let mut download = Self { shared, body, open, idle, last, timer: None, trailers, stream, rest };
         // A server asks an empty body for nothing, so the end is seen here or not at all.
         if download.body.is_end_stream() {
             download.completes();
@@ -64,29 +73,42 @@ impl Download {
 
     /// Whether nothing more comes.
     pub(super) fn is_over(&self) -> bool {
-        self.open.is_none() && self.body.is_end_stream()
+        self.open.is_none() && self.rest.is_empty() && self.body.is_end_stream()
     }
 
     /// How much is to come.
     pub(super) fn size_hint(&self) -> SizeHint {
+        // Asked before anything has come.
         self.body.size_hint()
     }
 
     /// As [`Body::poll_frame`].
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) if frame.is_data() => {
-                self.last = Instant::now();
-                if let (Some(open), Some(data)) = (&mut self.open, frame.data_ref()) {
-                    open.observation.sends(data.len());
-                }
-                if self.body.is_end_stream() {
-                    self.completes();
-                }
-                Poll::Ready(Some(Ok(frame)))
+        if let Some(stream) = &self.stream {
+            stream.is_asked();
+            if !self.rest.is_empty() {
+                return self.gives();
             }
-            // Trailers live for one hop, as `Trailer` does.
-            Poll::Ready(Some(Ok(_)) | None) => {
+        }
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.last = Instant::now();
+                match (frame.into_data(), self.trailers) {
+                    (Ok(data), _) => {
+                        self.rest = data;
+                        self.gives()
+                    }
+                    (Err(frame), Trailers::GoOn) => {
+                        self.completes();
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    (Err(_), Trailers::StayBehind) => {
+                        self.completes();
+                        Poll::Ready(None)
+                    }
+                }
+            }
+            Poll::Ready(None) => {
                 self.completes();
                 Poll::Ready(None)
             }
@@ -96,6 +118,24 @@ impl Download {
             }
             Poll::Pending => self.poll_timer(cx),
         }
+    }
+
+    /// What is there goes on: all of it, or as much as a stream takes at once, so that little waits for a client that takes nothing.
+    fn gives(&mut self) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
+        let data = match &self.stream {
+            None => std::mem::take(&mut self.rest),
+            Some(stream) => {
+                stream.gives();
+                self.rest.split_to(self.rest.len().min(self.shared.config.limits.stream_piece_bytes))
+            }
+        };
+        if let Some(open) = &mut self.open {
+            open.observation.sends(data.len());
+        }
+        if self.rest.is_empty() && self.body.is_end_stream() {
+            self.completes();
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {

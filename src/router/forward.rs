@@ -8,12 +8,13 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
-use crate::domain::{Backend, Choice, DynoId};
+use crate::domain::{Backend, Choice, DynoId, DynoProtocol};
 use crate::router::answer::Failure;
 use crate::router::config::{Limits, Timers};
 use crate::router::observe::Observation;
 use crate::router::pool::DynoConnection;
 use crate::router::reach::{Kept, Unreached, reach};
+use crate::router::rewrite;
 use crate::router::serve::Shared;
 use crate::router::upload::{Progress, RequestBody, Stand, UploadError};
 use crate::router::validate::Wish;
@@ -46,6 +47,8 @@ pub(super) struct Ask {
     pub(super) choice: Choice,
     /// How long things may take for this app.
     pub(super) timers: Timers,
+    /// What its dynos are spoken to in.
+    pub(super) protocol: DynoProtocol,
 }
 
 /// Why there is no answer.
@@ -73,7 +76,8 @@ pub(super) async fn forward(
         };
         observation.reached(&reached.backend.dyno, reached.connect, reached.in_hand);
         let mut connection = reached.connection;
-        let answer = connection.sender.try_send_request(*request);
+        let shaped = rewrite::for_dyno(*request, connection.protocol);
+        let answer = connection.sender.send(shaped);
         match first_byte(answer, progress.as_deref(), ask.timers.first_byte).await {
             Ok(Ok(response)) => {
                 judge(&response, ask.wish, &shared.config.limits).map_err(ForwardError::Failed)?;

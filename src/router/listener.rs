@@ -22,11 +22,12 @@ use crate::router::client::{Client, ClientIo};
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
 use crate::router::figures::Figures;
+use crate::router::http2;
 use crate::router::observe::RouterLog;
 use crate::router::serve::{Shared, serve};
 use crate::router::socket::{Socket, Transport};
 use crate::router::stray::turn_away;
-use crate::router::tls::Shaken;
+use crate::router::tls::{Shaken, Spoken};
 
 /// Between two looks for connections to dynos that were not used for long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -292,7 +293,10 @@ async fn connection(
             let shaken = shared.tls.shake(socket, &client, timers.handshake);
             // Who has not come so far when the router ends has asked for nothing yet.
             match shared.closing.run_until_cancelled(shaken).await {
-                Some(Ok(Shaken::Agreed(stream))) => Transport::Tls(stream),
+                Some(Ok(Shaken::Agreed(stream, Spoken::Http1))) => Transport::Tls(stream),
+                Some(Ok(Shaken::Agreed(stream, Spoken::Http2))) => {
+                    return http2::speak(shared, client, Transport::Tls(stream)).await;
+                }
                 Some(Ok(Shaken::Stray(socket))) => {
                     let told = turn_away(socket, timers.linger);
                     let _gone = shared.closing.run_until_cancelled(told).await;

@@ -2,12 +2,23 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Certificates, Route, RouteTable};
+use crate::domain::{Certificates, Http2, Route, RouteTable, is_given};
 
 /// The app that answers for `host` (lower case, without port and dot), if there is one.
 pub(super) fn lookup(table: &RouteTable, host: &str) -> Option<Arc<Route>> {
     let wildcard = || table.wildcards.get(host.split_once('.').filter(|(label, _)| !label.is_empty())?.1);
     table.routes.get(host).or_else(wildcard).cloned()
+}
+
+/// Whether a client that asks for the certificate of `asked` (lower case, without a final dot) may speak HTTP/2. That is
+/// agreed on before any host is named: the app that has the name decides.
+pub(super) fn speaks_http2(table: &RouteTable, asked: Option<&str>) -> bool {
+    let Some(asked) = asked else { return false };
+    lookup(table, asked).is_some_and(|route| match route.options.http2 {
+        Http2::OwnDomains => !is_given(asked),
+        Http2::Always => true,
+        Http2::Never => false,
+    })
 }
 
 /// Whether a client that asked for the certificate of `asked` sends a request for a `host` that has another one: what it was
@@ -73,6 +84,23 @@ mod test {
         ] {
             assert_eq!(is_misdirected(&all, asked, host), is_wrong, "{asked:?} {host}");
         }
+    }
+
+    #[test]
+    fn the_app_of_the_name_says_whether_http2_is_spoken() {
+        let of = |http2| {
+            let options = RouteOptions { http2, ..RouteOptions::default() };
+            let route = Arc::new(Route { options, ..Route::clone(&route("example")) });
+            let mut table = RouteTable::default();
+            table.routes.insert("example.localhost".parse().unwrap(), Arc::clone(&route));
+            table.wildcards.insert("example.com".parse().unwrap(), route);
+            ["example.localhost", "www.example.com", "unknown.test"]
+                .map(|name| speaks_http2(&table, Some(name)))
+        };
+        assert_eq!(of(Http2::OwnDomains), [false, true, false]);
+        assert_eq!(of(Http2::Always), [true, true, false]);
+        assert_eq!(of(Http2::Never), [false; 3]);
+        assert!(!speaks_http2(&RouteTable::default(), None));
     }
 
     #[test]

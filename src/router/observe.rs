@@ -16,6 +16,7 @@ use crate::domain::{AppId, DynoName};
 use crate::router::client::Client;
 use crate::router::counters::{AppFigures, Entered, InHand};
 use crate::router::serve::Shared;
+use crate::router::streams::Stream;
 use crate::wire::codes::Code;
 use crate::wire::router_line::{Protocol, RouterLine, Socket, Trouble};
 
@@ -37,6 +38,8 @@ pub(super) struct Observation {
     bytes: u64,
     trouble: Option<Trouble>,
     end: End,
+    /// What it came in by, of a client that speaks HTTP/2.
+    stream: Option<Arc<Stream>>,
 }
 
 /// What the line tells of the request itself.
@@ -47,6 +50,8 @@ pub(super) struct Head {
     pub(super) request_id: HeaderValue,
     pub(super) fwd: HeaderValue,
     pub(super) version: Version,
+    /// Who asks, where that may be told.
+    pub(super) agent: Option<HeaderValue>,
 }
 
 struct Reached {
@@ -77,6 +82,7 @@ impl Observation {
             bytes: 0,
             trouble: None,
             end: End::Open,
+            stream: Stream::current(),
         }
     }
 
@@ -88,6 +94,16 @@ impl Observation {
     /// Whose request it is.
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The version of HTTP that the client speaks.
+    pub(super) fn version(&self) -> Version {
+        self.head.version
+    }
+
+    /// What it came in by, of a client that speaks HTTP/2.
+    pub(super) fn stream(&self) -> Option<&Arc<Stream>> {
+        self.stream.as_ref()
     }
 
     /// Requests in flight for the app, this one included.
@@ -129,7 +145,7 @@ impl Observation {
             Code::H99.into()
         } else if self.shared.is_forced.load(Ordering::Relaxed) {
             Code::H24.into()
-        } else if self.client.is_stalled() {
+        } else if self.client.is_stalled() || self.stream.as_ref().is_some_and(|stream| stream.is_stalled()) {
             Trouble { sock: Some(Socket::Client), ..Code::H28.into() }
         } else {
             Trouble { sock: Some(Socket::Client), ..Code::H27.into() }
@@ -153,6 +169,7 @@ impl Observation {
     fn line(&self) -> RouterLine<'_> {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let reached = self.reached.as_ref();
+        let is_reuse = self.trouble.is_some_and(|trouble| trouble.code == Code::H31);
         RouterLine {
             trouble: self.trouble,
             method: self.head.method.as_str(),
@@ -165,8 +182,13 @@ impl Observation {
             service_ms: reached.map(|reached| millis(reached.since.elapsed())),
             status: self.status,
             bytes: reached.map(|_| self.bytes),
-            protocol: if self.head.version == Version::HTTP_10 { Protocol::Http10 } else { Protocol::Http11 },
+            protocol: match self.head.version {
+                Version::HTTP_10 => Protocol::Http10,
+                Version::HTTP_2 => Protocol::Http2,
+                _ => Protocol::Http11,
+            },
             encryption: self.client.encryption(),
+            agent: self.head.agent.as_ref().filter(|_| is_reuse).map(text),
         }
     }
 }

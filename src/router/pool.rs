@@ -3,13 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::sync::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-use crate::domain::DynoId;
+use crate::domain::{DynoId, DynoProtocol};
 use crate::router::config::Limits;
 use crate::router::counters::lock;
 use crate::router::upload::RequestBody;
@@ -18,28 +20,89 @@ use crate::router::upload::RequestBody;
 #[derive(Debug)]
 pub(super) struct DynoConnection {
     /// Where requests are sent.
-    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) sender: Sender,
     /// Which dyno it leads to.
     pub(super) dyno: DynoId,
+    /// What is spoken.
+    pub(super) protocol: DynoProtocol,
     task: AbortHandle,
 }
 
+/// Where requests to a dyno are sent, one after the other in either protocol: what is broken off is broken off with its connection.
+#[derive(Debug)]
+pub(super) enum Sender {
+    /// HTTP/1.1.
+    Http1(http1::SendRequest<RequestBody>),
+    /// HTTP/2.
+    Http2(http2::SendRequest<RequestBody>),
+}
+
+impl Sender {
+    /// Sends a request; gives it back where no byte of it has gone.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(sender) => sender.try_send_request(request).await,
+        }
+    }
+
+    /// Whether the connection is over.
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender) => sender.is_closed(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender) => sender.is_ready(),
+        }
+    }
+}
+
 impl DynoConnection {
-    /// Speaks HTTP/1.1 over `stream`.
+    /// Speaks `protocol` over `stream`.
     ///
     /// # Errors
-    /// The handshake fails; HTTP/1 has none, so it does not.
-    pub(super) async fn open(stream: TcpStream, dyno: DynoId, limits: &Limits) -> hyper::Result<Self> {
-        let (sender, connection) = Builder::new()
-            // Apps see the names as Go's router writes them.
-            .title_case_headers(true)
-            .max_headers(limits.headers)
-            .max_buf_size(limits.answer_header_line_bytes + limits.answer_header_line_bytes / 2)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        // Ends with the connection; its errors reach whoever waits for the answer.
-        let task = tokio::spawn(async move { drop(connection.with_upgrades().await) });
-        Ok(Self { sender, dyno, task: task.abort_handle() })
+    /// The handshake fails: the dyno closes. HTTP/1 has none.
+    pub(super) async fn open(
+        stream: TcpStream,
+        dyno: DynoId,
+        protocol: DynoProtocol,
+        limits: &Limits,
+    ) -> hyper::Result<Self> {
+        let head_bytes_max = limits.answer_header_line_bytes + limits.answer_header_line_bytes / 2;
+        let io = TokioIo::new(stream);
+        // Either task ends with the connection; its errors reach whoever waits for the answer.
+        let (sender, task) = match protocol {
+            DynoProtocol::Http1 => {
+                let (sender, connection) = http1::Builder::new()
+                    // Apps see the names as Go's router writes them.
+                    .title_case_headers(true)
+                    .max_headers(limits.headers)
+                    .max_buf_size(head_bytes_max)
+                    .handshake(io)
+                    .await?;
+                let task = tokio::spawn(async move { drop(connection.with_upgrades().await) });
+                (Sender::Http1(sender), task)
+            }
+            DynoProtocol::Http2 => {
+                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                    .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX))
+                    .initial_stream_window_size(limits.window_bytes)
+                    .initial_connection_window_size(limits.window_bytes)
+                    .max_send_buf_size(limits.stream_send_bytes)
+                    .handshake(io)
+                    .await?;
+                (Sender::Http2(sender), tokio::spawn(async move { drop(connection.await) }))
+            }
+        };
+        Ok(Self { sender, dyno, protocol, task: task.abort_handle() })
     }
 }
 
@@ -62,13 +125,14 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// The connection to `dyno` that was used last, if one is usable.
-    pub(super) fn take(&self, dyno: &DynoId) -> Option<DynoConnection> {
+    /// The connection to `dyno` by `protocol` that was used last, if one is usable.
+    pub(super) fn take(&self, dyno: &DynoId, protocol: DynoProtocol) -> Option<DynoConnection> {
         let mut dynos = lock(&self.dynos);
         let kept = dynos.get_mut(dyno)?;
         kept.retain(|kept| !kept.connection.sender.is_closed());
         // One that was only just given back may still be busy with the end of its answer.
-        let place = kept.iter().rposition(|kept| kept.connection.sender.is_ready())?;
+        let is_fit = |kept: &Kept| kept.connection.protocol == protocol && kept.connection.sender.is_ready();
+        let place = kept.iter().rposition(is_fit)?;
         Some(kept.swap_remove(place).connection)
     }
 

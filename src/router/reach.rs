@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use crate::domain::{Backend, Choice, DynoId};
+use crate::domain::{Backend, Choice, DynoId, DynoProtocol};
 use crate::router::counters::InHand;
 use crate::router::forward::Ask;
 use crate::router::pick::pick;
@@ -57,11 +57,11 @@ pub(super) async fn reach<'a>(
         let now = Instant::now();
         let Some((backend, in_hand)) = choose(shared, backends, ask, &tried) else { break };
         if kept == Kept::Welcome
-            && let Some(connection) = shared.pool.take(&backend.id)
+            && let Some(connection) = shared.pool.take(&backend.id, ask.protocol)
         {
             return Ok(Reached { backend, connection, connect: Duration::ZERO, in_hand });
         }
-        match connect(shared, backend).await {
+        match connect(shared, backend, ask.protocol).await {
             Ok(connection) => return Ok(Reached { backend, connection, connect: now.elapsed(), in_hand }),
             Err(error) => {
                 tracing::debug!(dyno = %backend.dyno, %error, "cannot reach a dyno");
@@ -101,10 +101,10 @@ fn choose<'a>(
     }
 }
 
-async fn connect(shared: &Shared, backend: &Backend) -> io::Result<DynoConnection> {
+async fn connect(shared: &Shared, backend: &Backend, protocol: DynoProtocol) -> io::Result<DynoConnection> {
     let limit = shared.config.timers.connect;
     let stream =
         timeout(limit, shared.connector.connect(backend)).await.map_err(|_| io::ErrorKind::TimedOut)??;
     stream.set_nodelay(true)?;
-    DynoConnection::open(stream, backend.id, &shared.config.limits).await.map_err(io::Error::other)
+    DynoConnection::open(stream, backend.id, protocol, &shared.config.limits).await.map_err(io::Error::other)
 }

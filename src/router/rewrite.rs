@@ -4,12 +4,15 @@
 use std::time::SystemTime;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, response};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, response};
+use hyper::body::Body;
 
+use crate::domain::DynoProtocol;
 use crate::router::client::Client;
 use crate::router::validate::Wish;
 use crate::wire::headers;
@@ -74,25 +77,24 @@ pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &St
     put.insert(&X_FORWARDED_PORT, client.told_port.clone());
     put.insert(&X_REQUEST_START, value(&since.as_millis().to_string()));
     put.insert(&X_REQUEST_ID, stamp.request_id.clone());
-    put.append(VIA, HeaderValue::from_static(headers::VIA));
-    // A dyno reads the origin form; an absolute target has named the host (RFC 9112 section 3.2.2).
-    if let Some(authority) = parts.uri.authority() {
-        parts.headers.insert(HOST, value(authority.as_str()));
-        let target = parts.uri.path_and_query().cloned();
-        parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    put.append(VIA, via(parts.version));
+    if parts.version == Version::HTTP_2 {
+        join_cookies(put);
     }
+    // A dyno reads the origin form; an absolute target has named the host.
+    name_host(parts);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
 }
 
 /// Makes a dyno's answer one to a client. `Date` is put in by the server where it is missing.
-pub(super) fn answer(parts: &mut response::Parts) {
+pub(super) fn answer(parts: &mut response::Parts, client: Version) {
     // Chunks win over a length (RFC 9112 section 6.3), which would cut the answer off.
     if parts.headers.contains_key(TRANSFER_ENCODING) {
         parts.headers.remove(CONTENT_LENGTH);
     }
     remove_hops(&mut parts.headers);
-    stamp_answer(parts);
+    stamp_answer(parts, client);
 }
 
 /// As [`answer`], for an answer that turns the connection into a tunnel.
@@ -102,16 +104,76 @@ pub(super) fn switched(parts: &mut response::Parts) {
     if let Some(protocol) = protocol {
         upgrade(&mut parts.headers, protocol);
     }
-    stamp_answer(parts);
+    stamp_answer(parts, Version::HTTP_11);
 }
 
-fn stamp_answer(parts: &mut response::Parts) {
+fn stamp_answer(parts: &mut response::Parts, client: Version) {
     // The version is each hop's own; the server lowers it for a client that speaks HTTP/1.0.
     parts.version = Version::HTTP_11;
     let put = &mut parts.headers;
-    put.append(VIA, HeaderValue::from_static(headers::VIA));
+    put.append(VIA, via(client));
     if !put.contains_key(SERVER) {
         put.insert(SERVER, HeaderValue::from_static(headers::SERVER));
+    }
+}
+
+/// Puts a request into the form that a dyno's protocol asks for, whichever it has been in.
+pub(super) fn for_dyno<B: Body>(request: Request<B>, protocol: DynoProtocol) -> Request<B> {
+    let (mut parts, body) = request.into_parts();
+    match protocol {
+        DynoProtocol::Http1 => {
+            name_host(&mut parts);
+            parts.headers.remove(TE);
+            parts.version = Version::HTTP_11;
+            if body.size_hint().exact().is_none() {
+                // Said aloud, since a GET's body would be left out otherwise.
+                parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
+        DynoProtocol::Http2 => {
+            parts.headers.remove(TRANSFER_ENCODING);
+            // Trailers are taken, and servers of gRPC want that said.
+            parts.headers.insert(TE, HeaderValue::from_static(headers::TRAILERS));
+            parts.version = Version::HTTP_2;
+            if let Some(host) = parts.headers.remove(HOST) {
+                let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+                let named =
+                    Uri::builder().scheme(Scheme::HTTP).authority(host.as_bytes()).path_and_query(path);
+                // What has led to an app is a name.
+                parts.uri = named.build().unwrap_or(parts.uri);
+            }
+        }
+    }
+    Request::from_parts(parts, body)
+}
+
+/// Our entry in `Via`, to either side: the version that the client speaks.
+fn via(client: Version) -> HeaderValue {
+    HeaderValue::from_static(if client == Version::HTTP_2 { headers::VIA_HTTP2 } else { headers::VIA })
+}
+
+/// HTTP/2 cuts cookies in pieces, which no server of HTTP/1 knows (RFC 9113 section 8.2.3). Several lines of a client of HTTP/1 are
+/// none of ours to join.
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut all = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (all.next(), all.next()) else { return };
+    let joined = [first, second]
+        .into_iter()
+        .chain(all)
+        .map(HeaderValue::as_bytes)
+        .collect::<Vec<_>>()
+        .join(&b"; "[..]);
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Names the host in a field of its own in place of a whole address (RFC 9112 section 3.2.2).
+fn name_host(parts: &mut Parts) {
+    if let Some(authority) = parts.uri.authority() {
+        parts.headers.insert(HOST, value(authority.as_str()));
+        let target = parts.uri.path_and_query().cloned();
+        parts.uri = target.map_or_else(|| Uri::from_static("/"), Uri::from);
     }
 }
 
@@ -267,8 +329,38 @@ mod test {
         let builder =
             http::Response::builder().header("content-length", "2").header("transfer-encoding", "chunked");
         let (mut parts, ()) = builder.body(()).unwrap().into_parts();
-        answer(&mut parts);
+        answer(&mut parts, Version::HTTP_11);
         assert!(!parts.headers.contains_key("content-length"));
+    }
+
+    #[test]
+    fn pieces_of_cookies_are_one_line_again() {
+        let cut = || Request::builder().uri("https://a/").header("cookie", "a=1").header("cookie", "b=2");
+        let (_, headers) = forwarded(cut().version(Version::HTTP_2), Wish::Answer);
+        let all: Vec<_> = headers.get_all("cookie").iter().collect();
+        assert_eq!(all, ["a=1; b=2"]);
+        assert_eq!(&headers["via"], "2.0 heroku-router");
+        let (_, headers) = forwarded(cut(), Wish::Answer);
+        assert_eq!(headers.get_all("cookie").iter().count(), 2, "HTTP/1 cuts nothing");
+    }
+
+    #[test]
+    fn a_request_takes_the_form_of_either_protocol_and_back() {
+        let body = || http_body_util::Full::new(bytes::Bytes::from_static(b"x"));
+        let given = Request::builder().uri("/a?b").header("host", "example.com:1").body(body()).unwrap();
+        let two = for_dyno(for_dyno(given, DynoProtocol::Http2), DynoProtocol::Http2);
+        assert_eq!(two.uri(), "http://example.com:1/a?b");
+        assert_eq!(
+            (two.version(), &two.headers()["te"]),
+            (Version::HTTP_2, &HeaderValue::from_static("trailers"))
+        );
+        assert!(!two.headers().contains_key("host"));
+        let one = for_dyno(two, DynoProtocol::Http1);
+        assert_eq!(
+            (one.uri().to_string(), &one.headers()["host"]),
+            ("/a?b".to_owned(), &HeaderValue::from_static("example.com:1"))
+        );
+        assert_eq!((one.version(), one.headers().len()), (Version::HTTP_11, 1));
     }
 
     #[test]

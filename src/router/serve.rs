@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use http::header::{CONNECTION, HOST, SET_COOKIE, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::{Body, Incoming};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, SET_COOKIE, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::rustls;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{Affinity, Certificates, DynoId, Route, RouteTable};
+use crate::domain::{Affinity, Certificates, DynoId, DynoProtocol, Route, RouteTable};
 use crate::router::admit::{Admission, admit};
 use crate::router::affinity;
 use crate::router::answer::{AnswerBody, Failure, failed};
@@ -32,7 +32,7 @@ use crate::router::reach::Unreached;
 use crate::router::rewrite::{self, Stamp};
 use crate::router::tls::Tls;
 use crate::router::upgrade::{TunnelEnds, tunnel};
-use crate::router::upload::RequestBody;
+use crate::router::upload::{RequestBody, Trailers};
 use crate::router::validate::{Valid, Wish, validate};
 use crate::wire::codes::Code;
 
@@ -75,8 +75,8 @@ impl Shared {
         let limits = config.limits;
         let common = Self {
             config,
+            tls: Arc::new(Tls::new(table.clone(), certificates.clone(), limits.handshakes)?),
             table,
-            tls: Arc::new(Tls::new(certificates.clone(), limits.handshakes)?),
             certificates,
             log,
             connector,
@@ -127,11 +127,13 @@ pub(super) async fn serve(
     let head = Head {
         method: request.method().clone(),
         uri: request.uri().clone(),
-        host: request.headers().get(HOST).cloned(),
+        host: named_host(&request),
+        agent: request.headers().get(USER_AGENT).filter(|_| request.version() == Version::HTTP_2).cloned(),
         request_id: rewrite::request_id(request.headers()),
         fwd: rewrite::forwarded_for(request.headers(), &client),
         version: request.version(),
     };
+    let (version, is_head) = (head.version, head.method == Method::HEAD);
     let (mut parts, body) = request.into_parts();
     let mut route = None;
     let judged = validate(&parts, &shared.config.limits);
@@ -149,16 +151,18 @@ pub(super) async fn serve(
         }
     };
     let body = RequestBody::new(body, shared.config.timers.idle);
-    if body.size_hint().exact().is_none() {
-        // Said aloud, since a GET's body would be left out otherwise.
-        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     let request = Box::new(Request::from_parts(parts, body));
     let finishing = shared.finishing.clone();
     let mut answer = match dispatch(&shared, &valid, request, &mut route, &mut observation).await {
         Ok(forwarded) => answer(shared, forwarded, on_upgrade, observation),
         Err(failure) => failed(failure, route.as_deref(), observation),
     };
+    if version == Version::HTTP_2 {
+        if is_head {
+            answer = without_page(answer);
+        }
+        return Ok(answer);
+    }
     if finishing.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         // Told beforehand, not cut off afterwards: a client that sends its next request at this moment would lose it.
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -182,7 +186,8 @@ async fn dispatch(
     let mut route = lookup(&shared.table.borrow(), &valid.host).ok_or(Failure::UnknownHost)?;
     observation.belongs_to(route.app);
     if is_misdirected(&shared.certificates.borrow(), observation.client().server_name(), &valid.host) {
-        return Err(Failure::Refused(Code::H32));
+        let is_reuse = observation.version() == Version::HTTP_2;
+        return Err(Failure::Refused(if is_reuse { Code::H31 } else { Code::H32 }));
     }
     let wanted = affinity::wanted(request.headers());
     let ask = |route: &Route| Ask {
@@ -190,6 +195,8 @@ async fn dispatch(
         dyno: wanted.filter(|_| route.options.affinity == Affinity::Cookie),
         choice: route.options.choice,
         timers: shared.config.timers.of(&route.options),
+        // No other protocol can be switched to over HTTP/2.
+        protocol: if valid.wish == Wish::Upgrade { DynoProtocol::Http1 } else { route.options.dyno_protocol },
     };
     let mut wait = None;
     loop {
@@ -197,6 +204,7 @@ async fn dispatch(
         let ask = ask(&route);
         observation.client().may_stall(ask.timers.idle);
         request.body_mut().may_idle(ask.timers.idle);
+        request.body_mut().brings_trailers(trailers(observation.version(), ask.protocol));
         let at_last = match admit(&route, observation.in_flight(), shared.config.limits.in_flight_per_dyno) {
             Admission::Refuse(code) => return Err(Failure::Refused(code)),
             Admission::Hold => Failure::BootTimeout,
@@ -214,6 +222,31 @@ async fn dispatch(
         wait.get_or_insert_with(|| Wait::begin(shared)).change(shared, at_last).await?;
         route = lookup(&shared.table.borrow(), &valid.host).ok_or(Failure::UnknownHost)?;
     }
+}
+
+/// Whether trailers go on: where both sides speak HTTP/2, as gRPC wants it. Elsewhere they live for one hop, as the platform has it.
+fn trailers(client: Version, dyno: DynoProtocol) -> Trailers {
+    match (client, dyno) {
+        (Version::HTTP_2, DynoProtocol::Http2) => Trailers::GoOn,
+        _ => Trailers::StayBehind,
+    }
+}
+
+/// The host as the client names it; HTTP/2 has a field of its own for it (RFC 9113 section 8.3.1).
+fn named_host(request: &Request<Incoming>) -> Option<HeaderValue> {
+    let authority = request.uri().authority().filter(|_| request.version() == Version::HTTP_2);
+    let named = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    named.or_else(|| request.headers().get(HOST).cloned())
+}
+
+/// To a request for the head alone nothing is sent but that, which HTTP/1's server sees to by itself.
+fn without_page(answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    let (mut parts, mut body) = answer.into_parts();
+    if let AnswerBody::Page(Some(page)) = &body {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(page.len()));
+        body = AnswerBody::Page(None);
+    }
+    Response::from_parts(parts, body)
 }
 
 /// Where the app asks for it, the answer leads the client back to the dyno it is from.
@@ -264,6 +297,7 @@ fn answer(
     mut observation: Observation,
 ) -> Response<AnswerBody> {
     let Forwarded { mut response, connection, progress, timers, dyno: _ } = forwarded;
+    let version = observation.version();
     observation.answers(response.status().as_u16());
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (response.status(), on_upgrade) {
         let ends = TunnelEnds { client, dyno: hyper::upgrade::on(&mut response), connection };
@@ -274,12 +308,13 @@ fn answer(
         return Response::from_parts(parts, AnswerBody::Page(None));
     }
     let (mut parts, body) = response.into_parts();
-    rewrite::answer(&mut parts);
+    rewrite::answer(&mut parts, version);
     if progress.as_ref().is_some_and(|progress| !progress.is_done()) {
         // Answered before all was read: the rest of the upload is not waited for.
         parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let download =
-        Download::begin(shared, body, Open { connection, progress, observation, idle: timers.idle });
+    let trailers = trailers(version, connection.protocol);
+    let open = Open { connection, progress, observation, idle: timers.idle, trailers };
+    let download = Download::begin(shared, body, open);
     Response::from_parts(parts, AnswerBody::Relay(Box::new(download)))
 }

@@ -8,35 +8,50 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::ring::{self, Ticketer};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ProtocolVersion, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use crate::domain::{Certificate, Certificates};
+use crate::domain::{Certificate, Certificates, RouteTable};
 use crate::router::client::{Client, Secured};
+use crate::router::lookup::speaks_http2;
 use crate::router::socket::Socket;
 use crate::router::stray::is_stray;
 use crate::wire::router_line::Encryption;
 
 /// What is spoken inside (RFC 7301), the better one first.
-const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+const PROTOCOLS: [&[u8]; 3] = [HTTP2, b"http/1.1", b"http/1.0"];
+/// The first of them, which not all apps have.
+const HTTP2: &[u8] = b"h2";
 
 /// Shakes hands with clients.
 pub(super) struct Tls {
-    acceptor: TlsAcceptor,
+    table: watch::Receiver<Arc<RouteTable>>,
+    /// For names that have HTTP/2, and for those that have not.
+    http2: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
     /// Handshakes that may begin.
     free: Semaphore,
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    /// HTTP/1.1, or 1.0.
+    Http1,
+    /// HTTP/2.
+    Http2,
 }
 
 /// What came of a client's first bytes.
 pub(super) enum Shaken {
     /// Both sides have shaken hands.
-    Agreed(Box<TlsStream<Socket>>),
+    Agreed(Box<TlsStream<Socket>>, Spoken),
     /// It speaks plain HTTP.
     Stray(Socket),
 }
@@ -66,6 +81,7 @@ impl Tls {
     /// # Errors
     /// The kernel gives no random numbers.
     pub(super) fn new(
+        table: watch::Receiver<Arc<RouteTable>>,
         certificates: watch::Receiver<Arc<Certificates>>,
         handshakes_max: usize,
     ) -> Result<Self, rustls::Error> {
@@ -77,7 +93,10 @@ impl Tls {
             .with_cert_resolver(Arc::new(showcase));
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.ticketer = Ticketer::new()?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), free: Semaphore::new(handshakes_max) })
+        let mut http1 = config.clone();
+        http1.alpn_protocols.retain(|protocol| protocol != HTTP2);
+        let (http2, http1) = (Arc::new(config), Arc::new(http1));
+        Ok(Self { table, http2, http1, free: Semaphore::new(handshakes_max) })
     }
 
     /// Shakes hands with a client, and notes what came of it.
@@ -91,7 +110,11 @@ impl Tls {
                 return Ok(Err(socket));
             }
             let _place = self.free.acquire().await.map_err(io::Error::other)?;
-            self.acceptor.accept(socket).await.map(Ok)
+            let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            let asked = begun.client_hello().server_name().map(lower);
+            let is_http2 = speaks_http2(&self.table.borrow(), asked.as_deref());
+            let config = if is_http2 { &self.http2 } else { &self.http1 };
+            begun.into_stream(Arc::clone(config)).await.map(Ok)
         };
         let stream = match timeout(time, handshake).await.map_err(|_| io::ErrorKind::TimedOut)?? {
             Ok(stream) => stream,
@@ -103,10 +126,15 @@ impl Tls {
                 Some(ProtocolVersion::TLSv1_2) => Encryption::Tls12,
                 _ => Encryption::Tls13,
             },
-            server_name: session.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
+            server_name: session.server_name().map(lower),
         });
-        Ok(Shaken::Agreed(Box::new(stream)))
+        let spoken = if session.alpn_protocol() == Some(HTTP2) { Spoken::Http2 } else { Spoken::Http1 };
+        Ok(Shaken::Agreed(Box::new(stream), spoken))
     }
+}
+
+fn lower(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
 }
 
 // === impl Showcase ===

@@ -84,6 +84,16 @@ pub(super) struct Upload {
     idle: Duration,
     last: Instant,
     timer: Option<Pin<Box<Sleep>>>,
+    trailers: Trailers,
+}
+
+/// What becomes of the fields after a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trailers {
+    /// They are passed on.
+    GoOn,
+    /// They live for one hop, as `Trailer` does.
+    StayBehind,
 }
 
 impl RequestBody {
@@ -94,13 +104,27 @@ impl RequestBody {
         }
         let now = Instant::now();
         let progress = Arc::new(Progress(Mutex::new(Stand::DynoOwes(now))));
-        Self::Upload(Box::new(Upload { body, progress, idle, last: now, timer: None }))
+        Self::Upload(Box::new(Upload {
+            body,
+            progress,
+            idle,
+            last: now,
+            timer: None,
+            trailers: Trailers::StayBehind,
+        }))
     }
 
     /// How long the client may be silent, from now on.
     pub(super) fn may_idle(&mut self, idle: Duration) {
         if let Self::Upload(upload) = self {
             upload.idle = idle;
+        }
+    }
+
+    /// Whether fields after it go on.
+    pub(super) fn brings_trailers(&mut self, trailers: Trailers) {
+        if let Self::Upload(upload) = self {
+            upload.trailers = trailers;
         }
     }
 
@@ -132,7 +156,10 @@ impl Upload {
                 self.progress.set(owed(self.last));
                 Poll::Ready(Some(Ok(frame)))
             }
-            // Trailers live for one hop, as `Trailer` does.
+            Poll::Ready(Some(Ok(frame))) if self.trailers == Trailers::GoOn => {
+                self.ends(Stand::Done(Instant::now()));
+                Poll::Ready(Some(Ok(frame)))
+            }
             Poll::Ready(Some(Ok(_)) | None) => {
                 self.ends(Stand::Done(Instant::now()));
                 Poll::Ready(None)

@@ -72,7 +72,7 @@ fn within_limits(parts: &Parts, limits: &Limits) -> Result<(), Failure> {
         name_bytes > limits.header_name_bytes
             || name_bytes + value.len() + HEADER_LINE_REST_BYTES > limits.header_line_bytes
     };
-    if parts.headers.iter().any(is_over) {
+    if parts.headers.len() > limits.headers || parts.headers.iter().any(is_over) {
         return Err(Failure::Malformed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
     Ok(())
@@ -106,9 +106,18 @@ fn host(parts: &Parts) -> Result<String, Failure> {
     let named = match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => return Err(malformed),
         (Some(only), None) => only.to_str().map_err(|_| malformed)?,
+        (None, _) if parts.version == Version::HTTP_2 && parts.uri.authority().is_some() => "",
         (None, _) if parts.version >= Version::HTTP_11 => return Err(malformed),
         (None, _) => "",
     };
+    if parts.version == Version::HTTP_2
+        && let Some(authority) = parts.uri.authority()
+        && (authority.as_str().contains('@')
+            || (!named.is_empty() && !authority.as_str().eq_ignore_ascii_case(named)))
+    {
+        // Two hosts for one request, or a user's name in it (RFC 9113 section 8.3.1).
+        return Err(malformed);
+    }
     let named = parts.uri.authority().map_or(named, |authority| authority.as_str());
     let without_port = match named.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -153,6 +162,34 @@ mod test {
         let absolute = judge(|r| r.uri("http://b.localhost:1/x").header("host", "a.localhost"));
         assert_eq!(absolute.unwrap().host, "b.localhost");
         assert_eq!(judge(|r| r.version(Version::HTTP_10)).unwrap().host, "");
+    }
+
+    #[test]
+    fn http2_names_the_host_in_its_own_way_and_once() {
+        let ask = |uri: &'static str, host: Option<&'static str>| {
+            judge(|r| {
+                let r = r.version(Version::HTTP_2).uri(uri);
+                match host {
+                    Some(host) => r.header("host", host),
+                    None => r,
+                }
+            })
+        };
+        for (uri, host) in [
+            ("https://a.localhost/", None),
+            ("https://A.localhost:443/", Some("a.localhost:443")),
+            ("/", Some("a.localhost")),
+        ] {
+            assert_eq!(ask(uri, host).unwrap().host, "a.localhost", "{uri} {host:?}");
+        }
+        for (uri, host) in [
+            ("https://a.localhost/", Some("b.localhost")),
+            ("https://a.localhost/", Some("a.localhost:1")),
+            ("https://x@a.localhost/", None),
+            ("/", None),
+        ] {
+            assert_eq!(ask(uri, host), malformed(400), "{uri} {host:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn request(code: Code) -> LogLine {
         bytes: None,
         protocol: Protocol::Http11,
         encryption: Encryption::Plain,
+        agent: None,
     };
     LogLine::router(instant(), line)
 }

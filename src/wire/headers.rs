@@ -17,6 +17,10 @@ pub const PROXY_CONNECTION: &str = "proxy-connection";
 
 /// Our entry in `Via`.
 pub const VIA: &str = "1.1 heroku-router";
+/// As [`VIA`], where the client speaks HTTP/2.
+pub const VIA_HTTP2: &str = "2.0 heroku-router";
+/// The one value of `TE` that HTTP/2 knows (RFC 9113 section 8.2.2).
+pub const TRAILERS: &str = "trailers";
 /// `Server` of answers that bring none.
 pub const SERVER: &str = "Heroku";
 /// `User-Agent` of what asks a web dyno whether it is ready.

@@ -53,6 +53,8 @@ pub enum Protocol {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2.
+    Http2,
 }
 
 /// The encryption of the client's connection.
@@ -106,6 +108,8 @@ pub struct RouterLine<'a> {
     pub protocol: Protocol,
     /// How the client's connection is encrypted.
     pub encryption: Encryption,
+    /// `User-Agent` as sent, where it is told: of a client that used a connection for the wrong host.
+    pub agent: Option<Cow<'a, str>>,
 }
 
 impl fmt::Display for RouterLine<'_> {
@@ -135,8 +139,15 @@ impl fmt::Display for RouterLine<'_> {
         let protocol = match self.protocol {
             Protocol::Http10 => "http1.0",
             Protocol::Http11 => "http1.1",
+            Protocol::Http2 => "http2.0",
         };
-        write!(f, " protocol={protocol} {}", self.encryption.fields())
+        write!(f, " protocol={protocol} {}", self.encryption.fields())?;
+        if let Some(agent) = &self.agent {
+            f.write_str(" agent=\"")?;
+            write_quoted(f, cut(agent))?;
+            f.write_str("\"")?;
+        }
+        Ok(())
     }
 }
 
@@ -215,6 +226,7 @@ mod test {
             bytes: Some(13),
             protocol: Protocol::Http11,
             encryption: Encryption::Plain,
+            agent: None,
         }
     }
 
@@ -267,8 +279,27 @@ mod test {
             status: 495,
             ..crashed.clone()
         };
-        let all =
-            [served(), timeout, crashed, maintained, left, broken, large, expecting, encrypted, elsewhere];
+        let reused = RouterLine {
+            trouble: Some(Code::H31.into()),
+            encryption: Encryption::Tls13,
+            protocol: Protocol::Http2,
+            status: 421,
+            agent: Some("curl/8 \"x\"".into()),
+            ..crashed.clone()
+        };
+        let all = [
+            served(),
+            timeout,
+            crashed,
+            maintained,
+            left,
+            broken,
+            large,
+            expecting,
+            encrypted,
+            elsewhere,
+            reused,
+        ];
         insta::assert_snapshot!(all.map(|line| line.to_string()).join("\n"), @r#"
         at=info method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=200 bytes=13 protocol=http1.1 tls=false
         at=error code=H12 desc="Request timeout" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=0ms service=30000ms status=503 bytes=0 protocol=http1.1 tls=false
@@ -280,6 +311,7 @@ mod test {
         at=error code=H26 desc="Request Error" cause="unsupported expect header value" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=417 bytes=13 protocol=http1.0 tls=false
         at=info method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno=web.1 connect=1ms service=18ms status=200 bytes=13 protocol=http1.1 tls=true tls_version=tls1.3
         at=error code=H32 desc="TLS Certificate Mismatch" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno= connect= service= status=495 bytes= protocol=http1.1 tls=true tls_version=tls1.2
+        at=error code=H31 desc="Misdirected Request" method=GET path="/a?b=1" host=example.com request_id=8601b555-6a83-4c12-8269-97c8e32cdb22 fwd="204.204.204.204" dyno= connect= service= status=421 bytes= protocol=http2.0 tls=true tls_version=tls1.3 agent="curl/8 \"x\""
         "#);
     }
 

@@ -8,6 +8,7 @@ mod conformance;
 mod connections;
 mod forwarding;
 mod fuzz;
+mod http2;
 #[path = "../support/load.rs"]
 #[expect(unreachable_pub, reason = "the other binaries that include it export nothing either")]
 mod load;

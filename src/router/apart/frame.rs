@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{
-    Affinity, AppId, Backend, Certificates, Choice, DynoId, NetnsAddress, Route, RouteOptions, RouteTable,
-    WebState,
+    Affinity, AppId, Backend, Certificates, Choice, DynoId, DynoProtocol, Http2, NetnsAddress, Route,
+    RouteOptions, RouteTable, WebState,
 };
 use crate::router::apart::certificates::CertificatesRecord;
 use crate::sys::message::{self, Channel, Packet};
@@ -116,6 +116,11 @@ struct RouteRecord {
     /// Milliseconds.
     first_byte_ms: Option<u64>,
     rolling_ms: Option<u64>,
+    /// For all names or for none; builds that know of no HTTP/2 leave it out, as for own domains.
+    #[serde(default)]
+    http2: Option<bool>,
+    #[serde(default)]
+    dyno_http2: bool,
     web: WebRecord,
 }
 
@@ -229,6 +234,12 @@ impl RouteRecord {
             },
             first_byte_ms: options.first_byte.map(millis),
             rolling_ms: options.rolling.map(millis),
+            http2: match options.http2 {
+                Http2::OwnDomains => None,
+                Http2::Always => Some(true),
+                Http2::Never => Some(false),
+            },
+            dyno_http2: options.dyno_protocol == DynoProtocol::Http2,
             web: match &route.web {
                 WebState::Blank => WebRecord::Blank,
                 WebState::NoneWanted => WebRecord::NoneWanted,
@@ -267,6 +278,12 @@ impl RouteRecord {
                 },
                 first_byte: self.first_byte_ms.map(Duration::from_millis),
                 rolling: self.rolling_ms.map(Duration::from_millis),
+                http2: match self.http2 {
+                    None => Http2::OwnDomains,
+                    Some(true) => Http2::Always,
+                    Some(false) => Http2::Never,
+                },
+                dyno_protocol: if self.dyno_http2 { DynoProtocol::Http2 } else { DynoProtocol::Http1 },
             },
         })
     }
@@ -407,6 +424,8 @@ mod test {
                 choice: Choice::LeastConnections,
                 first_byte: Some(Duration::from_secs(60)),
                 rolling: Some(Duration::from_secs(3600)),
+                http2: if name == "one" { Http2::Always } else { Http2::Never },
+                dyno_protocol: DynoProtocol::Http2,
             },
         };
         let mut table = RouteTable::default();
