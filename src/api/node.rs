@@ -24,8 +24,8 @@ pub(super) async fn show(State(api): State<Api>) -> Json<Value> {
 }
 
 pub(super) async fn metrics(State(api): State<Api>) -> ([(http::HeaderName, &'static str); 1], String) {
-    let apps = (api.figures)().await;
-    ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], metrics::Text(&apps).to_string())
+    let traffic = (api.figures)().await;
+    ([(CONTENT_TYPE, metrics::MEDIA_TYPE)], metrics::Text(&traffic).to_string())
 }
 
 /// Stops every dyno and the node, and leaves nothing behind. The answer comes before the end; the end is the process's.

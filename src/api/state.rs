@@ -13,13 +13,13 @@ use crate::api::rate::Buckets;
 use crate::api::rendezvous::Guests;
 use crate::domain::App;
 use crate::flows::{self, Node};
-use crate::wire::metrics::AppTraffic;
+use crate::wire::metrics::Traffic;
 
 /// How the node is asked to go: the sender's value becomes true.
 pub type ShutdownSignal = watch::Sender<bool>;
 
 /// Where the router's figures come from.
-pub type FiguresSource = Arc<dyn Fn() -> BoxFuture<'static, Vec<AppTraffic>> + Send + Sync>;
+pub type FiguresSource = Arc<dyn Fn() -> BoxFuture<'static, Traffic> + Send + Sync>;
 
 /// What handlers work with; clones share it.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Api {
             buckets: Arc::default(),
             authority: None,
             shutdown: Arc::new(shutdown),
-            figures: Arc::new(|| Box::pin(std::future::ready(Vec::new()))),
+            figures: Arc::new(|| Box::pin(std::future::ready(Traffic::default()))),
             closing: CancellationToken::new(),
         }
     }

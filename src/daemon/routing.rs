@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use crate::domain::{Certificates, RouteTable};
 use crate::logs::LogService;
 use crate::router::apart::{Greeting, ProcessConfig, RemoteRouter, Standing, Told};
 use crate::wire::logline::LogLine;
-use crate::wire::metrics::AppTraffic;
+use crate::wire::metrics::{AppTraffic, Losses, Traffic};
 
 /// Where, below the run directory, the links of routers are.
 const LINKS_DIR: &str = "routers";
@@ -58,6 +59,8 @@ struct Routers {
     logs: LogService,
     snapshots: Snapshots,
     followed: Mutex<HashMap<PathBuf, Arc<Followed>>>,
+    /// Lines that routers lost since they started, of all that were followed.
+    lost_lines: AtomicU64,
     /// A router has gone.
     gone: Notify,
     runtime: Handle,
@@ -162,6 +165,7 @@ impl Routing {
             logs,
             snapshots,
             followed: Mutex::default(),
+            lost_lines: AtomicU64::new(0),
             gone: Notify::new(),
             runtime: Handle::current(),
         });
@@ -308,6 +312,7 @@ impl Routers {
                     }
                     if lost > lost_before {
                         let more = lost - lost_before;
+                        self.lost_lines.fetch_add(more, Ordering::Relaxed);
                         tracing::warn!(lines = more, "lines of the router were lost while nobody took them");
                         lost_before = lost;
                     }
@@ -375,8 +380,8 @@ impl Routers {
         Err(DaemonError::RouterStart { said: last })
     }
 
-    /// The figures of all routers that are there, those of one app together.
-    async fn figures(&self) -> Vec<AppTraffic> {
+    /// The figures of all routers that are there, those of one app together, and what is missing.
+    async fn figures(&self) -> Traffic {
         let followed: Vec<_> = self.followed().values().cloned().collect();
         let mut answers = Vec::new();
         for one in &followed {
@@ -386,10 +391,14 @@ impl Routers {
                 answers.push(answer);
             }
         }
+        let mut silent = u64::try_from(followed.len() - answers.len()).unwrap_or(u64::MAX);
         let mut all = BTreeMap::new();
         for answer in answers {
             // One that is silent or has gone tells nothing.
-            let Ok(Ok(figures)) = tokio::time::timeout(FIGURES_TIMEOUT, answer).await else { continue };
+            let Ok(Ok(figures)) = tokio::time::timeout(FIGURES_TIMEOUT, answer).await else {
+                silent += 1;
+                continue;
+            };
             for traffic in figures {
                 match all.get_mut(&traffic.app) {
                     None => drop(all.insert(traffic.app.clone(), traffic)),
@@ -397,7 +406,8 @@ impl Routers {
                 }
             }
         }
-        all.into_values().collect()
+        let losses = Losses { lines: self.lost_lines.load(Ordering::Relaxed), silent };
+        Traffic { apps: all.into_values().collect(), losses }
     }
 
     fn followed(&self) -> MutexGuard<'_, HashMap<PathBuf, Arc<Followed>>> {

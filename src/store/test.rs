@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::domain::{
     App, AppId, AppName, BuildPhase, BuildSource, BuildStatus, Bytes, ConfigVars, Drain, DynoId, DynoSize,
-    Formation, FormationEntry, Job, Overlap, PhaseTime, ProcessType, ReleaseStatus, RunState, Slug,
-    SlugDigest, StackName, Version,
+    Formation, FormationEntry, Job, Overlap, PhaseTime, ProcessType, ReleaseStatus, Routing, RoutingSetting,
+    RunState, Slug, SlugDigest, StackName, Version,
 };
 use crate::store::{
     AppChange, BuildEnd, NewApp, NewBuild, NewJob, NewRelease, NewRun, PhaseEnd, Store, StoreError,
@@ -430,4 +430,39 @@ async fn jobs_and_the_bounded_record_of_their_runs_are_kept() {
         store.add_job(new("@daily")).await.unwrap();
     }
     assert!(matches!(store.add_job(new("@daily")).await, Err(StoreError::TooManyJobs)));
+}
+
+#[tokio::test]
+async fn how_requests_are_led_is_kept_changed_whole_and_removed_with_its_app() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("example")).await.unwrap();
+    let other = store.create_app(new_app("other")).await.unwrap();
+    assert_eq!(store.routing(app.id).await.unwrap(), Routing::default());
+    let chosen = |all: &[(RoutingSetting, &str)]| {
+        let mut routing = Routing::default();
+        for (setting, value) in all {
+            routing.set(*setting, value).unwrap();
+        }
+        routing
+    };
+    let all = chosen(&[
+        (RoutingSetting::FirstByte, "60s"),
+        (RoutingSetting::Rolling, "3600s"),
+        (RoutingSetting::LeastConnections, "on"),
+        (RoutingSetting::Readiness, "/health?deep=1"),
+        (RoutingSetting::Http2, "off"),
+        (RoutingSetting::DynoHttp2, "on"),
+    ]);
+    assert_eq!(RoutingSetting::TABLE.iter().filter(|row| all.chosen(row.setting).is_none()).count(), 0);
+    store.set_routing(app.id, all.clone()).await.unwrap();
+    let again = Store::open(&dir.path().join("state.db")).unwrap();
+    assert_eq!(again.routing(app.id).await.unwrap(), all);
+    assert_eq!(again.routing(other.id).await.unwrap(), Routing::default(), "it is the app's alone");
+    let fewer = chosen(&[(RoutingSetting::Rolling, "1s")]);
+    again.set_routing(app.id, fewer.clone()).await.unwrap();
+    assert_eq!(again.routing(app.id).await.unwrap(), fewer, "what is not chosen any more is gone");
+    again.destroy_app(app.id).await.unwrap();
+    assert_eq!(again.routing(app.id).await.unwrap(), Routing::default());
+    assert!(matches!(again.set_routing(app.id, all).await, Err(StoreError::NoSuchApp(_))));
 }

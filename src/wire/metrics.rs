@@ -115,12 +115,36 @@ impl Durations {
     }
 }
 
+/// What has been lost of what routers had to tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Lines of requests that never came to their app's log: nobody had taken the router's lines for long.
+    pub lines: u64,
+    /// Routers that did not say in time what they have counted: the figures are without theirs.
+    pub silent: u64,
+}
+
+/// What routers have counted, and what is missing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// By app.
+    pub apps: Vec<AppTraffic>,
+    /// What is missing.
+    pub losses: Losses,
+}
+
 /// The text, made when it is written.
-pub struct Text<'a>(pub &'a [AppTraffic]);
+pub struct Text<'a>(pub &'a Traffic);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let apps = self.0;
+        let Traffic { apps, losses } = self.0;
+        let lines = "Lines of requests that were lost on their way from the router to the logs.";
+        head(f, "dyno_router_lost_lines_total", "counter", lines)?;
+        writeln!(f, "dyno_router_lost_lines_total {}", losses.lines)?;
+        let silent = "Routers that did not say what they have counted: the figures here are without theirs.";
+        head(f, "dyno_router_silent", "gauge", silent)?;
+        writeln!(f, "dyno_router_silent {}", losses.silent)?;
         head(f, "dyno_router_requests_total", "counter", "Requests that are over, by the status sent.")?;
         for app in apps {
             for (status, count) in &app.statuses {
@@ -216,7 +240,8 @@ mod test {
             connect: Durations::default(),
             service: Durations::default(),
         };
-        let text = Text(&[traffic]).to_string();
+        let losses = Losses { lines: 7, silent: 1 };
+        let text = Text(&Traffic { apps: vec![traffic], losses }).to_string();
         let (shown, rest) = text.split_once("# HELP dyno_router_connect_seconds").unwrap();
         insta::assert_snapshot!(shown);
         assert!(rest.ends_with("dyno_router_service_seconds_count{app=\"example\"} 0\n"));

@@ -18,6 +18,7 @@ mod local;
 mod one_off;
 mod operations;
 mod pushes;
+mod readiness;
 mod release_phase;
 mod reproducible;
 mod router;

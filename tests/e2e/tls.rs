@@ -130,6 +130,16 @@ fn brought(node: &TestNode, port: u16) {
         assert!(added.contains(told), "{told}: {added}");
     }
     eventually("it is shown", || text(&visit(&file("first.crt"))) == "ok");
+    let spoken = || {
+        let asked = ["--resolve", &resolve, "-o", "/dev/null", "-w", "%{http_version}", &url];
+        text(&curl(&[&["--cacert", &file("first.crt")], &asked[..]].concat()))
+    };
+    assert_eq!(spoken(), "2", "an app's own domain has HTTP/2");
+    eventually("its line tells", || {
+        node.ok(&["logs", "-a", "echo", "-n", "100"]).contains("protocol=http2.0")
+    });
+    node.ok(&["routing", "http2=off", "-a", "echo"]);
+    eventually("it is not offered any more", || spoken() == "1.1");
     let domains = node.ok(&["domains", "--json", "-a", "echo"]);
     let listed: serde_json::Value = serde_json::from_str(&domains).unwrap();
     let name = listed[1]["sni_endpoint"]["name"].as_str().unwrap().to_owned();
