@@ -28,6 +28,7 @@ use crate::router::serve::{Shared, serve};
 use crate::router::socket::{Socket, Transport};
 use crate::router::stray::turn_away;
 use crate::router::tls::{Shaken, Spoken};
+use crate::sys::socket::send_at_once;
 
 /// Between two looks for connections to dynos that were not used for long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -260,11 +261,14 @@ async fn sweep(shared: Arc<Shared>) {
 
 /// A connection is taken only when there is a slot for it: the others wait in the kernel's queue, at no cost to us.
 async fn accept(shared: Arc<Shared>, listener: TcpListener, door: Door) {
+    if let Err(error) = send_at_once(&listener) {
+        tracing::warn!(%error, "answers may wait for a moment in the kernel");
+    }
+    let port = listener.local_addr().map_or(0, |address| address.port());
     loop {
         let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let port = stream.local_addr().map_or(0, |address| address.port());
                 let client = Arc::new(Client::new(peer.ip(), port, shared.config.timers.idle));
                 shared.tasks.spawn(connection(Arc::clone(&shared), (stream, door), client, slot));
             }
@@ -282,9 +286,6 @@ async fn connection(
     client: Arc<Client>,
     _slot: OwnedSemaphorePermit,
 ) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
     let (limits, timers) = (shared.config.limits, shared.config.timers);
     let socket = Socket::new(stream, Arc::clone(&client));
     let transport = match door {

@@ -75,7 +75,7 @@ pub(super) fn request(parts: &mut Parts, client: &Client, wish: Wish, stamp: &St
     put.insert(&X_FORWARDED_FOR, stamp.fwd.clone());
     put.insert(&X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
     put.insert(&X_FORWARDED_PORT, client.told_port.clone());
-    put.insert(&X_REQUEST_START, value(&since.as_millis().to_string()));
+    put.insert(&X_REQUEST_START, HeaderValue::from(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
     put.insert(&X_REQUEST_ID, stamp.request_id.clone());
     put.append(VIA, via(parts.version));
     if parts.version == Version::HTTP_2 {

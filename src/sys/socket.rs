@@ -29,12 +29,33 @@ pub fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener
     Ok(listener)
 }
 
+/// Has what is written to connections go at once and not wait for more to be written (tcp(7), `TCP_NODELAY`): those that `listener`
+/// takes from now on have it from there, without a call for each.
+///
+/// # Errors
+/// The kernel's errno; what is no TCP socket has no such option.
+pub fn send_at_once(listener: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)
+}
+
 #[cfg(test)]
 mod test {
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+
+    #[test]
+    fn connections_have_it_from_their_listener_that_nothing_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = || {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            listener.accept().unwrap().0.nodelay().unwrap()
+        };
+        assert!(!taken());
+        send_at_once(&listener).unwrap();
+        assert!(taken());
+    }
 
     #[test]
     fn what_the_other_end_has_taken_is_acknowledged_and_what_it_cannot_take_is_not() {
