@@ -80,7 +80,11 @@ pub(super) async fn show_of_app(
 }
 
 /// An add-on by its own app; what others have attached is not theirs to change.
-async fn own(api: &Api, caller: &Caller, (key, name): (&str, &str)) -> Result<flows::AddOnView, ApiError> {
+pub(super) async fn own(
+    api: &Api,
+    caller: &Caller,
+    (key, name): (&str, &str),
+) -> Result<flows::AddOnView, ApiError> {
     let app = api.app(key).await?;
     let found = flows::add_on(&api.node, caller, name, Some(&app)).await?;
     if found.app.id == app.id { Ok(found) } else { Err(Refusal::NotFound(Missing::AddOn).into()) }

@@ -6,6 +6,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONNECTION, UPGRADE};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
@@ -30,9 +31,7 @@ pub(super) async fn open(
     Path((key, id)): Path<(String, String)>,
     mut request: Request,
 ) -> Result<Response, ApiError> {
-    if request.headers().get(UPGRADE).is_none_or(|value| value != PROTOCOL) {
-        return Err(Refusal::UpgradeRequired.into());
-    }
+    is_asked(request.headers())?;
     let app = api.app(&key).await?;
     let id = id
         .parse()
@@ -40,7 +39,21 @@ pub(super) async fn open(
         .map_err(|_| Refusal::NotFound(Missing::Dyno(id.chars().take(36).collect())))?;
     let upgrade = hyper::upgrade::on(&mut request);
     let streams = flows::attach(&api.node, &app, id).await?;
-    // Ends with the connection or the dyno, whichever is first; a client that never upgrades counts as gone.
+    Ok(switch(upgrade, streams))
+}
+
+/// Whether a client asks for what [`switch`] does.
+pub(super) fn is_asked(headers: &http::HeaderMap) -> Result<(), Refusal> {
+    if headers.get(UPGRADE).is_some_and(|value| value == PROTOCOL) {
+        Ok(())
+    } else {
+        Err(Refusal::UpgradeRequired)
+    }
+}
+
+/// Answers that the connection speaks frames from now on, and has it do so.
+pub(super) fn switch(upgrade: OnUpgrade, streams: Streams) -> Response {
+    // Ends with the connection or the process, whichever is first; a client that never upgrades counts as gone.
     tokio::spawn(async move {
         match upgrade.await {
             Ok(connection) => bridge(TokioIo::new(connection), streams).await,
@@ -48,7 +61,7 @@ pub(super) async fn open(
         }
     });
     let headers = [(CONNECTION, "upgrade"), (UPGRADE, PROTOCOL)];
-    Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 async fn hang_up(control: &mpsc::Sender<Control>) {

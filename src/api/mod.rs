@@ -21,6 +21,7 @@ mod catalog;
 mod change;
 mod collaborators;
 mod config_vars;
+mod data_services;
 mod describe;
 mod domains;
 mod dynos;
@@ -52,6 +53,7 @@ mod state;
 #[cfg(test)]
 mod test;
 mod test_runs;
+mod transfers;
 mod users;
 mod view;
 mod view_add_ons;

@@ -12,9 +12,9 @@ use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
-    catalog, collaborators, config_vars, domains, dynos, error, etag, formation, keys, log_drains,
-    log_sessions, node, pipelines, promotions, pushes, rate, releases, repositories, routing, scheduler,
-    slugs, sni_endpoints, sources, test_runs, users, webhooks,
+    catalog, collaborators, config_vars, data_services, domains, dynos, error, etag, formation, keys,
+    log_drains, log_sessions, node, pipelines, promotions, pushes, rate, releases, repositories, routing,
+    scheduler, slugs, sni_endpoints, sources, test_runs, transfers, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 
@@ -68,6 +68,7 @@ pub fn table() -> Vec<Route> {
         of_builds(),
         of_repositories(),
         of_add_ons(),
+        of_data_services(),
         of_certificates(),
         of_running_apps(),
         of_jobs(),
@@ -125,6 +126,8 @@ fn of_the_node() -> Vec<Route> {
         row(Method::GET, "/metrics", Node, node::metrics),
         row(Method::GET, "/node", Node, node::show),
         row(Method::POST, "/node/actions/shutdown", Node, node::shutdown),
+        row(Method::GET, "/node/removed-addons", Node, data_services::list_removed),
+        row(Method::POST, "/node/removed-addons/{id}/actions/bring-back", Node, data_services::bring_back),
         row(Method::GET, "/node/users", Node, users::list),
         row(Method::POST, "/node/users", Node, users::create),
         row(Method::PATCH, "/node/users/{user}", Node, users::update),
@@ -293,7 +296,7 @@ fn of_pipelines() -> Vec<Route> {
 }
 
 fn of_add_ons() -> Vec<Route> {
-    use Need::{App, Common};
+    use Need::{App, Common, Config};
     vec![
         row(Method::GET, "/addon-services", Common, add_ons::services),
         row(Method::GET, "/addon-services/{service}", Common, add_ons::show_service),
@@ -306,6 +309,15 @@ fn of_add_ons() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/addons/{addon}", App(View), add_ons::show_of_app),
         row(Method::PATCH, "/apps/{app}/addons/{addon}", App(Operate), add_ons::update),
         row(Method::DELETE, "/apps/{app}/addons/{addon}", App(Manage), add_ons::destroy),
+        row(Method::POST, "/apps/{app}/addons/{addon}/acts/{act}", Config(Operate), data_services::act),
+        row(Method::GET, "/apps/{app}/addons/{addon}/info", Config(Operate), data_services::info),
+        row(Method::POST, "/apps/{app}/addons/{addon}/actions/reset", App(Operate), data_services::reset),
+        row(
+            Method::POST,
+            "/apps/{app}/addons/{addon}/actions/rotate-password",
+            Config(Operate),
+            data_services::rotate,
+        ),
         row(Method::GET, "/apps/{app}/addon-attachments", App(View), add_ons::list_attachments_of_app),
         row(Method::GET, "/apps/{app}/addon-attachments/{name}", App(View), add_ons::show_attachment_of_app),
         row(Method::GET, "/addon-attachments", Common, add_ons::list_attachments),
@@ -314,6 +326,82 @@ fn of_add_ons() -> Vec<Route> {
         row(Method::DELETE, "/addon-attachments/{attachment}", Common, add_ons::destroy_attachment),
         row(Method::POST, "/actions/addons/resolve", Common, add_ons::resolve),
         row(Method::POST, "/actions/addon-attachments/resolve", Common, add_ons::resolve_attachment),
+    ]
+}
+
+/// The platform's data API, as far as its clients ask for it. Who may do what in a database is decided by its app.
+fn of_data_services() -> Vec<Route> {
+    use Need::{App, Common, Config, Nothing};
+    vec![
+        row(Method::GET, "/client/v11/apps/{app}/transfers", App(Operate), transfers::list),
+        row(Method::GET, "/client/v11/apps/{app}/transfers/{transfer}", App(Operate), transfers::show),
+        row(Method::DELETE, "/client/v11/apps/{app}/transfers/{transfer}", App(Operate), transfers::destroy),
+        row(
+            Method::POST,
+            "/client/v11/apps/{app}/transfers/{transfer}/actions/cancel",
+            App(Operate),
+            transfers::cancel,
+        ),
+        row(
+            Method::POST,
+            "/client/v11/apps/{app}/transfers/{transfer}/actions/verify",
+            App(Operate),
+            transfers::verify,
+        ),
+        row(
+            Method::POST,
+            "/client/v11/apps/{app}/transfers/{transfer}/actions/public-url",
+            Config(Operate),
+            transfers::public_url,
+        ),
+        row(Method::GET, "/client/v11/databases/{addon}", Common, data_services::show),
+        row(Method::GET, "/client/v11/databases/{addon}/wait_status", Common, data_services::wait_status),
+        row(Method::PUT, "/client/v11/databases/{addon}/reset", Common, data_services::reset_database),
+        row(Method::POST, "/client/v11/databases/{addon}/backups", Common, transfers::capture),
+        row(Method::POST, "/client/v11/databases/{addon}/restores", Common, transfers::restore),
+        row(Method::POST, "/client/v11/databases/{addon}/transfers", Common, transfers::copy),
+        row(Method::GET, "/client/v11/databases/{addon}/transfer-schedules", Common, transfers::schedules),
+        row(Method::POST, "/client/v11/databases/{addon}/transfer-schedules", Common, transfers::schedule),
+        row(
+            Method::DELETE,
+            "/client/v11/databases/{addon}/transfer-schedules/{schedule}",
+            Common,
+            transfers::unschedule,
+        ),
+        row(
+            Method::POST,
+            "/client/v11/databases/{addon}/connection_reset",
+            Common,
+            data_services::reset_connections,
+        ),
+        row(Method::GET, "/postgres/v0/databases/{addon}/credentials", Common, data_services::credentials),
+        row(
+            Method::GET,
+            "/postgres/v0/databases/{addon}/credentials/{name}",
+            Common,
+            data_services::show_credential,
+        ),
+        row(
+            Method::POST,
+            "/postgres/v0/databases/{addon}/credentials/{name}/credentials_rotation",
+            Common,
+            data_services::rotate_credential,
+        ),
+        row(
+            Method::POST,
+            "/postgres/v0/databases/{addon}/credentials_rotation",
+            Common,
+            data_services::rotate_all,
+        ),
+        row(
+            Method::POST,
+            "/redis/v0/databases/{addon}/credentials_rotation",
+            Common,
+            data_services::rotate_all,
+        ),
+        row(Method::GET, "/redis/v0/databases/{addon}", Common, data_services::show),
+        row(Method::GET, "/redis/v0/databases/{addon}/wait", Common, data_services::wait_status),
+        row(Method::GET, "/backup-files/{name}", Nothing, transfers::file),
     ]
 }
 

@@ -1,11 +1,17 @@
 //! From add-ons to the shapes of `wire::api`.
 
 use crate::api::view::app_ref;
-use crate::domain::{self, Service};
+use crate::domain::{self, Service, TransferKind, TransferState};
+use crate::flows::ports::RemovedData;
 use crate::flows::{AddOnView, AttachmentView};
 use crate::wire::api::{
-    AddOn, AddOnService, AttachedAddOn, Attachment, BillingEntity, Named, Plan, Price, stable_id, timestamp,
+    AddOn, AddOnService, AttachedAddOn, Attachment, BackupSchedule, BillingEntity, DataTransfer, Named, Plan,
+    Price, RemovedAddOn, ServiceFact, ServiceInfo, TransferCause, TransferLine, TransferOptions, stable_id,
+    timestamp,
 };
+
+/// What the addresses of backups begin with; their identity follows.
+pub(super) const BACKUP_URL: &str = "dyno-backup:";
 
 /// Nothing is billed.
 fn free() -> Price {
@@ -38,7 +44,10 @@ pub(super) fn plan(service: &Service, plan: &domain::Plan) -> Plan {
         addon_service: Named::stable("addon-service", &service.name),
         created_at: timestamp(0),
         default: service.plans.first() == Some(plan),
-        description: format!("{} of memory, {} connections", plan.memory, plan.connections),
+        description: format!(
+            "{} of memory, {} of disk, {} connections",
+            plan.memory, plan.disk, plan.connections
+        ),
         human_name: plan.description.clone(),
         id: stable_id("plan", &name),
         installable_inside_private_network: true,
@@ -77,6 +86,90 @@ pub(super) fn add_on(view: &AddOnView) -> AddOn {
         state: if add_on.provisioned { "provisioned" } else { "provisioning" }.to_owned(),
         updated_at: timestamp(add_on.updated_at_s),
         web_url: None,
+    }
+}
+
+/// What a service tells of itself, between what the node knows of it. Values of one name stand together.
+pub(super) fn service_info(
+    view: &AddOnView,
+    told: Vec<(String, String)>,
+    resource_url: String,
+) -> ServiceInfo {
+    let state = if view.add_on.provisioned { "Available" } else { "Preparing" };
+    let memory = view.memory.map(|memory| ("Memory Used".to_owned(), memory.to_string()));
+    let first = [("Plan", view.plan.description.clone()), ("Status", state.to_owned())];
+    let last = [("Created", timestamp(view.add_on.created_at_s))];
+    let named = |(name, value): (&str, String)| (name.to_owned(), value);
+    let facts = first.into_iter().map(named).chain(told).chain(memory).chain(last.into_iter().map(named));
+    let mut info: Vec<ServiceFact> = Vec::new();
+    for (name, value) in facts {
+        match info.iter_mut().find(|fact| fact.name == name) {
+            Some(fact) => fact.values.push(value),
+            None => info.push(ServiceFact { name, values: vec![value] }),
+        }
+    }
+    ServiceInfo {
+        addon_id: view.add_on.id,
+        info,
+        name: view.add_on.name.to_string(),
+        plan: view.plan.name.clone(),
+        resource_url,
+        prefer_native_tls: false,
+    }
+}
+
+/// A backup, or what was made from one.
+pub(super) fn transfer(transfer: &domain::Transfer) -> DataTransfer {
+    let at = |state: TransferState| transfer.finished_at_s.filter(|_| transfer.state == state).map(timestamp);
+    let file = |is_file: bool, other: &str| if is_file { "gof3r".to_owned() } else { other.to_owned() };
+    let lines = transfer.message.iter().map(|message| TransferLine {
+        created_at: timestamp(transfer.finished_at_s.unwrap_or(transfer.created_at_s)),
+        message: message.clone(),
+    });
+    let is_scheduled = transfer.cause == domain::TransferCause::Schedule;
+    DataTransfer {
+        canceled_at: at(TransferState::Cancelled),
+        created_at: timestamp(transfer.created_at_s),
+        digest: transfer.digest.clone(),
+        finished_at: transfer.finished_at_s.map(timestamp),
+        from_name: transfer.from.clone(),
+        from_type: file(transfer.kind == TransferKind::Restore, "pg_dump"),
+        logs: lines.collect(),
+        name: transfer.name().to_string(),
+        num: transfer.number,
+        options: TransferOptions {},
+        processed_bytes: transfer.bytes,
+        schedule: is_scheduled.then_some(TransferCause { uuid: transfer.add_on }),
+        source_bytes: transfer.bytes,
+        started_at: timestamp(transfer.created_at_s),
+        succeeded: (transfer.state != TransferState::Running)
+            .then_some(transfer.state == TransferState::Succeeded),
+        to_name: transfer.to.clone(),
+        to_type: file(transfer.kind == TransferKind::Backup, "pg_restore"),
+        to_url: (transfer.kind == TransferKind::Backup).then(|| format!("{BACKUP_URL}{}", transfer.id)),
+        updated_at: timestamp(transfer.finished_at_s.unwrap_or(transfer.created_at_s)),
+        uuid: transfer.id,
+        verified_at: transfer.verified.as_ref().map(|verified| timestamp(verified.at_s)),
+        verify_fault: transfer.verified.as_ref().and_then(|verified| verified.fault.clone()),
+        warnings: 0,
+    }
+}
+
+/// When backups are taken.
+pub(super) fn schedule(schedule: domain::BackupSchedule) -> BackupSchedule {
+    let domain::BackupSchedule { id, name, hour, zone, add_on: _, looked_at_s: _ } = schedule;
+    BackupSchedule { hour, name, timezone: zone, uuid: id }
+}
+
+/// Data of an add-on that was destroyed.
+pub(super) fn removed(data: RemovedData) -> RemovedAddOn {
+    let RemovedData { id, name, service, plan, removed_at_s, kept_until_s } = data;
+    RemovedAddOn {
+        id,
+        kept_until: timestamp(kept_until_s),
+        name,
+        plan: format!("{service}:{plan}"),
+        removed_at: timestamp(removed_at_s),
     }
 }
 

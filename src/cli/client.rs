@@ -180,7 +180,23 @@ impl Client {
 
     /// Attaches to a one-off dyno: the connection then speaks frames.
     pub(super) async fn attach(&self, path: &str) -> Result<TokioIo<Upgraded>, Failure> {
-        let mut request = self.request(Method::GET, path_of(path))?;
+        self.switched(self.request(Method::GET, path_of(path))?).await
+    }
+
+    /// Has something done by a command that this is then attached to: the connection speaks frames.
+    pub(super) async fn attach_to(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<TokioIo<Upgraded>, Failure> {
+        let body = serde_json::to_vec(body).map_err(|failed| Failure::Answer(failed.to_string()))?;
+        let mut request = self.request(Method::POST, path)?;
+        request.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        *request.body_mut() = whole(body.into());
+        self.switched(request).await
+    }
+
+    async fn switched(&self, mut request: Request<RequestBody>) -> Result<TokioIo<Upgraded>, Failure> {
         let headers = request.headers_mut();
         headers.insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, http::HeaderValue::from_static(attach::PROTOCOL));

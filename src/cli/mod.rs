@@ -162,6 +162,74 @@ enum Command {
     AddonsDestroy(command::addons::DestroyArgs),
     #[command(name = "addons:wait")]
     AddonsWait(command::addons::WaitArgs),
+    #[command(name = "addons:run")]
+    AddonsRun(command::addons::RunArgs),
+    #[command(name = "addons:removed")]
+    AddonsRemoved(command::addons_removed::Args),
+    #[command(name = "addons:bring-back")]
+    AddonsBringBack(command::addons_removed::BringBackArgs),
+    #[command(name = "pg", visible_alias = "pg:info")]
+    Pg(command::pg::InfoArgs),
+    #[command(name = "pg:psql", visible_alias = "psql")]
+    PgPsql(command::pg::PsqlArgs),
+    #[command(name = "pg:stand-in", hide = true)]
+    PgStandIn(command::heroku_psql::Args),
+    #[command(name = "pg:ps")]
+    PgPs(command::pg::PsArgs),
+    #[command(name = "pg:kill")]
+    PgKill(command::pg::KillArgs),
+    #[command(name = "pg:killall")]
+    PgKillall(command::pg::KillallArgs),
+    #[command(name = "pg:diagnose")]
+    PgDiagnose(command::pg::DiagnoseArgs),
+    #[command(name = "pg:wait")]
+    PgWait(command::pg::WaitArgs),
+    #[command(name = "pg:promote")]
+    PgPromote(command::pg::PromoteArgs),
+    #[command(name = "pg:reset")]
+    PgReset(command::pg::ResetArgs),
+    #[command(name = "pg:credentials")]
+    PgCredentials(command::pg::CredentialsArgs),
+    #[command(name = "pg:credentials:url")]
+    PgCredentialsUrl(command::pg::CredentialsUrlArgs),
+    #[command(name = "pg:credentials:rotate")]
+    PgCredentialsRotate(command::pg::CredentialsRotateArgs),
+    #[command(name = "pg:backups")]
+    PgBackups(command::pg_backups::Args),
+    #[command(name = "pg:backups:capture")]
+    PgBackupsCapture(command::pg_backups::CaptureArgs),
+    #[command(name = "pg:backups:info")]
+    PgBackupsInfo(command::pg_backups::InfoArgs),
+    #[command(name = "pg:backups:url")]
+    PgBackupsUrl(command::pg_backups::UrlArgs),
+    #[command(name = "pg:backups:download")]
+    PgBackupsDownload(command::pg_backups::DownloadArgs),
+    #[command(name = "pg:backups:restore")]
+    PgBackupsRestore(command::pg_backups::RestoreArgs),
+    #[command(name = "pg:backups:verify")]
+    PgBackupsVerify(command::pg_backups::VerifyArgs),
+    #[command(name = "pg:backups:delete")]
+    PgBackupsDelete(command::pg_backups::DeleteArgs),
+    #[command(name = "pg:backups:cancel")]
+    PgBackupsCancel(command::pg_backups::CancelArgs),
+    #[command(name = "pg:backups:schedule")]
+    PgBackupsSchedule(command::pg_backups::ScheduleArgs),
+    #[command(name = "pg:backups:unschedule")]
+    PgBackupsUnschedule(command::pg_backups::UnscheduleArgs),
+    #[command(name = "pg:backups:schedules")]
+    PgBackupsSchedules(command::pg_backups::SchedulesArgs),
+    #[command(name = "pg:copy")]
+    PgCopy(command::pg_backups::CopyArgs),
+    #[command(name = "redis", visible_alias = "redis:info")]
+    Redis(command::redis::InfoArgs),
+    #[command(name = "redis:cli")]
+    RedisCli(command::redis::CliArgs),
+    #[command(name = "redis:credentials")]
+    RedisCredentials(command::redis::CredentialsArgs),
+    #[command(name = "redis:promote")]
+    RedisPromote(command::redis::PromoteArgs),
+    #[command(name = "redis:wait")]
+    RedisWait(command::redis::WaitArgs),
     #[command(name = "pipelines")]
     Pipelines(command::pipelines::Args),
     #[command(name = "pipelines:create")]
@@ -465,6 +533,40 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::AddonsRename(args) => args.run(&context).await.map(done),
         Command::AddonsDestroy(args) => args.run(&context).await.map(done),
         Command::AddonsWait(args) => args.run(&context).await.map(done),
+        Command::AddonsRun(args) => args.run(&context).await,
+        Command::AddonsRemoved(args) => args.run(&context).await.map(done),
+        Command::AddonsBringBack(args) => args.run(&context).await.map(done),
+        Command::Pg(args) => args.run(&context).await.map(done),
+        Command::PgPsql(args) => args.run(&context).await,
+        Command::PgStandIn(args) => args.run(&context).await,
+        Command::PgPs(args) => args.run(&context).await,
+        Command::PgKill(args) => args.run(&context).await,
+        Command::PgKillall(args) => args.run(&context).await,
+        Command::PgDiagnose(args) => args.run(&context).await,
+        Command::PgWait(args) => args.run(&context).await.map(done),
+        Command::PgPromote(args) => args.run(&context).await.map(done),
+        Command::PgReset(args) => args.run(&context).await.map(done),
+        Command::PgCredentials(args) => args.run(&context).await.map(done),
+        Command::PgCredentialsUrl(args) => args.run(&context).await.map(done),
+        Command::PgCredentialsRotate(args) => args.run(&context).await.map(done),
+        Command::PgBackups(args) => args.run(&context).await.map(done),
+        Command::PgBackupsCapture(args) => args.run(&context).await.map(done),
+        Command::PgBackupsInfo(args) => args.run(&context).await.map(done),
+        Command::PgBackupsUrl(args) => args.run(&context).await.map(done),
+        Command::PgBackupsDownload(args) => args.run(&context).await.map(done),
+        Command::PgBackupsRestore(args) => args.run(&context).await.map(done),
+        Command::PgBackupsVerify(args) => args.run(&context).await.map(done),
+        Command::PgBackupsDelete(args) => args.run(&context).await.map(done),
+        Command::PgBackupsCancel(args) => args.run(&context).await.map(done),
+        Command::PgBackupsSchedule(args) => args.run(&context).await.map(done),
+        Command::PgBackupsUnschedule(args) => args.run(&context).await.map(done),
+        Command::PgBackupsSchedules(args) => args.run(&context).await.map(done),
+        Command::PgCopy(args) => args.run(&context).await.map(done),
+        Command::Redis(args) => args.run(&context).await.map(done),
+        Command::RedisCli(args) => args.run(&context).await,
+        Command::RedisCredentials(args) => args.run(&context).await.map(done),
+        Command::RedisPromote(args) => args.run(&context).await.map(done),
+        Command::RedisWait(args) => args.run(&context).await.map(done),
         Command::Pipelines(args) => args.run(&context).await.map(done),
         Command::PipelinesCreate(args) => args.run(&context).await.map(done),
         Command::PipelinesInfo(args) => args.run(&context).await.map(done),

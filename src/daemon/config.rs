@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,9 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::build::{BuildLimits, Mirror, MirrorError};
-use crate::domain::{Bytes, DynoSize, Email, EmailError, Formation, SizeLimits, Sizes, StackName};
+use crate::domain::{
+    BackupsKept, Bytes, DynoSize, Email, EmailError, Formation, SizeLimits, Sizes, StackName,
+};
 use crate::flows::{Quotas, Reach};
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
@@ -110,6 +112,7 @@ struct File {
     build: BuildSection,
     dynos: DynosSection,
     releases: ReleasesSection,
+    backups: BackupsSection,
     webhooks: WebhooksSection,
     sources: SourcesSection,
     sizes: BTreeMap<String, SizeSection>,
@@ -226,6 +229,25 @@ struct ReleasesSection {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct BackupsSection {
+    /// The most backups of an add-on.
+    kept: Option<NonZeroUsize>,
+    /// Days after which one goes that is not the newest.
+    kept_days: Option<NonZeroU32>,
+}
+
+impl BackupsSection {
+    fn kept(&self) -> BackupsKept {
+        let usual = BackupsKept::default();
+        BackupsKept {
+            count: self.kept.map_or(usual.count, NonZeroUsize::get),
+            days: self.kept_days.map_or(usual.days, NonZeroU32::get),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct WebhooksSection {
     /// Whether webhooks of apps may lead to any address, those of the node and its networks among them.
     private_networks: bool,
@@ -277,6 +299,8 @@ pub struct Config {
     pub runtime_metrics: RuntimeMetrics,
     /// The longest a release command may run, seconds.
     pub release_timeout_s: u64,
+    /// How long backups of add-ons are kept.
+    pub backups: BackupsKept,
     /// To where webhooks of apps may lead.
     pub webhooks: Reach,
     /// From where sources of builds are fetched.
@@ -424,6 +448,7 @@ impl Config {
                 RuntimeMetrics::Off
             },
             release_timeout_s: file.releases.command_timeout_s.map_or(RELEASE_TIMEOUT_S, NonZeroU64::get),
+            backups: file.backups.kept(),
             webhooks: if file.webhooks.private_networks { Reach::Any } else { Reach::Public },
             sources: if file.sources.private_networks { Reach::Any } else { Reach::Public },
             sizes: sizes(&file.sizes)?,

@@ -208,6 +208,8 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     tokio::spawn(flows::keep_schedule(node.clone()));
     // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::keep_retention(node.clone()));
+    // Ends with the process; what it was taking has failed then, and is taken anew when it is due.
+    tokio::spawn(flows::keep_backups(node.clone()));
     // It ends with the runtime: what it does is recorded step by step.
     tokio::spawn(flows::deliver_webhooks(node.clone(), Arc::new(Tls::new(Trust::Host)), config.webhooks));
     // It ends with the runtime: what is not told then was not kept.
@@ -272,6 +274,7 @@ fn settings(config: &Config) -> Settings {
             dynos_per_app_max: config.dynos_per_app_max,
             memory: promised(config),
             builds_at_once: config.builds_at_once,
+            backups: config.backups,
         },
     }
 }

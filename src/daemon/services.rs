@@ -8,18 +8,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::daemon::Config;
+use crate::daemon::{Config, streams};
 use crate::domain::{AddOn, AppId, Bytes, StackName};
-use crate::flows::ports::{DataServices, ServicesError};
+use crate::flows::ports::{Act, Connection, DataServices, RemovedData, ServicesError, Streams, Work};
+use crate::runtime::StdioKind;
 use crate::runtime::slots::Slot;
 use crate::stack::{self, Silent, Stack};
-use crate::supervisor::service::{Attached, ServiceSpec, Services};
+use crate::supervisor::engine::Visiting;
+use crate::supervisor::service::{self, ActError, Attached, ServiceSpec, Services};
 use crate::sys::{clock, fs};
 
 /// How long data of a destroyed add-on is kept, seconds: seven days.
 const KEPT_S: u64 = 7 * 24 * 60 * 60;
+/// How long a service may take to answer that was made for a backup to be tried out, seconds.
+const TRY_TIMEOUT_S: u64 = 120;
 /// What stands between the identity of a service that was put away and when that was.
 const AWAY_MARK: char = '@';
 
@@ -30,6 +35,8 @@ pub(super) struct SupervisedServices {
     stack: StackName,
     /// Slots held for services that are not kept yet.
     held: Mutex<BTreeMap<u32, Slot>>,
+    /// Services that were made for backups to be tried out.
+    tried: Mutex<BTreeSet<Uuid>>,
 }
 
 /// Where the directories of services are.
@@ -44,7 +51,11 @@ fn away_dir(lib_dir: &Path) -> PathBuf {
 impl SupervisedServices {
     pub(super) fn new(services: Services, config: &Config) -> Self {
         let (lib_dir, stack) = (config.lib_dir.clone(), config.stack.clone());
-        Self { services, lib_dir, stack, held: Mutex::default() }
+        Self { services, lib_dir, stack, held: Mutex::default(), tried: Mutex::default() }
+    }
+
+    fn tried(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<u32, Slot>> {
@@ -72,9 +83,36 @@ impl SupervisedServices {
             plan,
             password: add_on.password.reveal().to_owned(),
             slot: add_on.slot,
+            generation: add_on.generation,
             layers: stack.run_layers(),
             env: stack.env,
         })
+    }
+
+    /// Starts a command in a service; nothing where it does not answer.
+    async fn enter(&self, id: Uuid, act: Act, stdio: StdioKind) -> Result<Option<Visiting>, ServicesError> {
+        let Act { name, script, args, env } = act;
+        match self.services.act(id, service::Act { script, args, env, stdio }).await {
+            Ok(visiting) => Ok(Some(visiting)),
+            Err(ActError::Away) => Ok(None),
+            Err(error) => Err(ServicesError(format!("cannot do {name} in {id}: {}", chain(&error)))),
+        }
+    }
+
+    /// Writes what the data of a service is of, for the time when its record is gone.
+    fn label(&self, add_on: &AddOn) -> io::Result<()> {
+        let AddOn { id, name, service, plan, .. } = add_on;
+        let card = Card { name: name.to_string(), service: service.clone(), plan: plan.clone() };
+        let dir = volumes_dir(&self.lib_dir);
+        std::fs::create_dir_all(&dir)?;
+        fs::write_atomically(&dir.join(card_name(&id.to_string())), &serde_json::to_vec(&card)?)
+    }
+
+    /// What the data of a service is of that was put away, from beside it, or from where it was when that was cut off.
+    fn card(&self, id: Uuid, beside: &Path) -> Option<Card> {
+        let before = volumes_dir(&self.lib_dir).join(card_name(&id.to_string()));
+        let read = [beside, before.as_path()].into_iter().find_map(|path| std::fs::read(path).ok())?;
+        serde_json::from_slice(&read).ok()
     }
 
     fn put_away_volume(&self, id: Uuid) -> io::Result<()> {
@@ -84,7 +122,12 @@ impl SupervisedServices {
         }
         std::fs::create_dir_all(&away)?;
         let now_s = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        std::fs::rename(&volume, away.join(format!("{id}{AWAY_MARK}{now_s}")))?;
+        let name = format!("{id}{AWAY_MARK}{now_s}");
+        std::fs::rename(&volume, away.join(&name))?;
+        let card = volumes_dir(&self.lib_dir).join(card_name(&id.to_string()));
+        if card.exists() {
+            std::fs::rename(card, away.join(card_name(&name)))?;
+        }
         fs::sync_dir(&away)
     }
 }
@@ -109,6 +152,9 @@ impl DataServices for SupervisedServices {
     fn keep(&self, add_on: AddOn) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async move {
             let (id, slot) = (add_on.id, add_on.slot);
+            self.label(&add_on).map_err(|error| {
+                ServicesError(format!("cannot label the data of {}: {error}", add_on.name))
+            })?;
             let spec = self.spec(add_on).await?;
             let stopped = self.services.stop(id).await;
             let slot = stopped.or_else(|| self.held().remove(&slot));
@@ -146,8 +192,9 @@ impl DataServices for SupervisedServices {
         })
     }
 
-    fn clear_others(&self, wanted: BTreeSet<Uuid>) -> BoxFuture<'_, Result<(), ServicesError>> {
+    fn clear_others(&self, mut wanted: BTreeSet<Uuid>) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async move {
+            wanted.extend(self.tried().iter());
             self.services.clear_others(&wanted).await;
             for id in names(&volumes_dir(&self.lib_dir), |name| name.parse::<Uuid>().ok()) {
                 if !wanted.contains(&id) {
@@ -156,6 +203,39 @@ impl DataServices for SupervisedServices {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn removed(&self) -> Vec<RemovedData> {
+        let away = away_dir(&self.lib_dir);
+        let mut all = names(&away, |name| {
+            let (id, since) = name.split_once(AWAY_MARK)?;
+            let (id, since) = (id.parse::<Uuid>().ok()?, since.parse::<i64>().ok()?);
+            let Card { name, service, plan } = self.card(id, &away.join(card_name(name)))?;
+            let kept_until_s = since.saturating_add(i64::try_from(KEPT_S).unwrap_or(i64::MAX));
+            Some(RemovedData { id, name, service, plan, removed_at_s: since, kept_until_s })
+        });
+        all.sort_by_key(|removed| std::cmp::Reverse(removed.removed_at_s));
+        all
+    }
+
+    fn bring_back(&self, from: Uuid, to: Uuid) -> BoxFuture<'_, Result<bool, ServicesError>> {
+        Box::pin(async move {
+            let away = away_dir(&self.lib_dir);
+            let found = names(&away, |name| {
+                let (id, since) = name.split_once(AWAY_MARK)?;
+                (id == from.to_string() && since.parse::<u64>().is_ok()).then(|| name.to_owned())
+            });
+            let Some(name) = found.into_iter().next() else { return Ok(false) };
+            let volume = self.services.volume(to);
+            let moved = std::fs::rename(away.join(&name), &volume).and_then(|()| {
+                fs::sync_dir(&away)?;
+                volume.parent().map_or(Ok(()), fs::sync_dir)
+            });
+            moved.map_err(|error| ServicesError(format!("cannot bring the data of {from} back: {error}")))?;
+            // What it was is written anew when it is kept.
+            let _none_or_left_over = std::fs::remove_file(away.join(card_name(&name)));
+            Ok(true)
         })
     }
 
@@ -174,14 +254,96 @@ impl DataServices for SupervisedServices {
         })
     }
 
+    fn act(
+        &self,
+        id: Uuid,
+        act: Act,
+        connection: Connection,
+    ) -> BoxFuture<'_, Result<Option<Streams>, ServicesError>> {
+        let stdio = match connection {
+            Connection::Terminal { rows, cols } => StdioKind::Terminal { rows, cols },
+            Connection::Pipes | Connection::Log => StdioKind::Pipes,
+        };
+        Box::pin(async move {
+            let Some(visiting) = self.enter(id, act, stdio).await? else { return Ok(None) };
+            streams::join_visit(visiting).map_err(unwatched)
+        })
+    }
+
+    fn work(&self, id: Uuid, act: Act) -> BoxFuture<'_, Result<Option<Work>, ServicesError>> {
+        Box::pin(async move {
+            let Some(visiting) = self.enter(id, act, StdioKind::Pipes).await? else { return Ok(None) };
+            streams::apart(visiting).map_err(unwatched)
+        })
+    }
+
+    fn try_out(&self, like: AddOn) -> BoxFuture<'_, Result<Uuid, ServicesError>> {
+        Box::pin(async move {
+            let none = || ServicesError("the node runs as many containers as it can".to_owned());
+            let slot = self.services.new_slot().ok_or_else(none)?;
+            let id = Uuid::new_v4();
+            let spec = self.spec(AddOn { id, slot: slot.number(), ..like }).await?;
+            self.tried().insert(id);
+            self.services.keep(spec, slot);
+            let ready = self.services.until_ready(id);
+            match tokio::time::timeout(Duration::from_secs(TRY_TIMEOUT_S), ready).await {
+                Ok(true) => Ok(id),
+                Ok(false) | Err(_) => {
+                    self.discard(id).await?;
+                    let reason = "a service that was made for a backup to be tried out does not answer";
+                    Err(ServicesError(reason.to_owned()))
+                }
+            }
+        })
+    }
+
+    fn discard(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>> {
+        Box::pin(async move {
+            drop(self.services.stop(id).await);
+            let volume = self.services.volume(id);
+            let removed = tokio::task::spawn_blocking(move || fs::remove_tree(&volume)).await;
+            self.tried().remove(&id);
+            match removed {
+                Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(ServicesError(format!("cannot remove the data of {id}: {error}")))
+                }
+                Ok(_) | Err(_) => Ok(()),
+            }
+        })
+    }
+
     fn memory(&self, id: Uuid) -> Option<Bytes> {
         self.services.memory(id)
     }
 }
 
+/// An error and what it was caused by, outermost first.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    std::iter::once(error).chain(causes).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn unwatched(error: io::Error) -> ServicesError {
+    ServicesError(format!("cannot watch the streams of a command in a data service: {error}"))
+}
+
+/// What data is of, beside it on disk.
+#[derive(Debug, Serialize, Deserialize)]
+struct Card {
+    name: String,
+    service: String,
+    plan: String,
+}
+
+/// The name of the file beside a directory of data.
+fn card_name(of: &str) -> String {
+    format!("{of}.json")
+}
+
 /// Whether what was put away under that name has been kept long enough. Other names are not ours to judge.
 fn is_over(name: &str, now: SystemTime) -> bool {
-    let since = name.split_once(AWAY_MARK).and_then(|(_, since)| since.parse().ok()).map(Duration::from_secs);
+    let since = name.trim_end_matches(".json").split_once(AWAY_MARK);
+    let since = since.and_then(|(_, since)| since.parse().ok()).map(Duration::from_secs);
     let age = since.and_then(|since| now.duration_since(UNIX_EPOCH + since).ok());
     age.is_some_and(|age| age.as_secs() >= KEPT_S)
 }
@@ -200,7 +362,7 @@ mod test {
     fn data_is_kept_for_seven_days_and_other_files_for_ever() {
         let at = |s| UNIX_EPOCH + Duration::from_secs(s);
         assert!(!is_over("00ff@1000", at(1000 + KEPT_S - 1)));
-        assert!(is_over("00ff@1000", at(1000 + KEPT_S)));
+        assert!(is_over("00ff@1000", at(1000 + KEPT_S)) && is_over("00ff@1000.json", at(1000 + KEPT_S)));
         assert!(!is_over("notes", at(u32::MAX.into())) && !is_over("00ff@x", at(u32::MAX.into())));
         assert!(!is_over("00ff@1000", at(0)), "a clock that was set back removes nothing");
     }

@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use futures_util::future::BoxFuture;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
-use crate::flows::ports::{Control, Streams};
-use crate::supervisor::engine::{Signal, Streams as Ends, Visiting};
+use crate::flows::ports::{Control, Streams, Work};
+use crate::supervisor::engine::{Signal, Streams as Ends, Visiting, Visitor};
 use crate::supervisor::{Attached, ExitWatch};
 use crate::sys::terminal;
 
@@ -63,6 +64,26 @@ pub(super) fn join(attached: Attached, exit: ExitWatch) -> io::Result<Option<Str
 pub(super) fn join_visit(visiting: Visiting) -> io::Result<Option<Streams>> {
     let Visiting { streams, hold } = visiting;
     let Some(Near { input, output, window }) = near(streams)? else { return Ok(None) };
+    let (control, exit) = held(hold, window);
+    Ok(Some(Streams { input, output, control, exit }))
+}
+
+/// The same for a command in a service, with what it says of itself apart; none for one without pipes.
+///
+/// # Errors
+/// As `join`.
+pub(super) fn apart(visiting: Visiting) -> io::Result<Option<Work>> {
+    let Visiting { streams, hold } = visiting;
+    let Ends::Pipes { stdin, stdout, stderr } = streams else { return Ok(None) };
+    let input = Box::new(pipe::Sender::from_owned_fd(stdin)?);
+    let output = Box::new(pipe::Receiver::from_owned_fd(stdout)?);
+    let errors = Box::new(pipe::Receiver::from_owned_fd(stderr)?);
+    let (control, exit) = held(hold, None);
+    Ok(Some(Work { input, output, errors, control, exit }))
+}
+
+/// Carries out what a client asks besides sending bytes, and tells the command's end.
+fn held(hold: Arc<dyn Visitor>, window: Option<Terminal>) -> (mpsc::Sender<Control>, BoxFuture<'static, u8>) {
     let (control, mut requests) = mpsc::channel(CONTROL_QUEUE);
     let held = Arc::clone(&hold);
     // Ends, and so hangs up, when the client asks for it or has dropped its sender.
@@ -76,8 +97,7 @@ pub(super) fn join_visit(visiting: Visiting) -> io::Result<Option<Streams>> {
         }
         held.hang_up();
     });
-    let exit = Box::pin(async move { hold.ended().await });
-    Ok(Some(Streams { input, output, control, exit }))
+    (control, Box::pin(async move { hold.ended().await }))
 }
 
 /// The near ends, ready for use.

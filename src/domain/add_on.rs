@@ -25,6 +25,8 @@ pub struct AddOn {
     pub password: Secret,
     /// The slot of its container.
     pub slot: u32,
+    /// How often what it runs under was changed: a container of an earlier one is started anew.
+    pub generation: u32,
     /// Whether it has answered once, and its apps know of it.
     pub provisioned: bool,
     /// Unix time of its making, seconds.

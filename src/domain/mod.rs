@@ -34,6 +34,7 @@ mod sni_endpoint;
 mod source;
 mod ssh_key;
 mod stack;
+mod transfer;
 mod webhook;
 
 pub use access::{
@@ -69,12 +70,16 @@ pub use route_table::{
     Affinity, Backend, Choice, DynoProtocol, Http2, NetnsAddress, Route, RouteOptions, RouteTable, WebState,
 };
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
-pub use service::{Credentials, Plan, Service, ServiceCommands};
+pub use service::{Credentials, Plan, Service, ServiceCommands, is_full};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing};
 pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError, StackVersion};
+pub use transfer::{
+    BackupSchedule, BackupsKept, Transfer, TransferCause, TransferKind, TransferName, TransferState,
+    UnknownTransferWord, Verified, outlived,
+};
 pub use webhook::{
     Action, Attempt, Delivery, DeliveryStatus, Entity, Level, Secret, SecretError, UnknownDeliveryStatus,
     UnknownEntity, UnknownLevel, Webhook, WebhookEvent, WebhookUrl, WebhookUrlError,

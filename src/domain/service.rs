@@ -1,5 +1,7 @@
 //! A data service that apps may have as an add-on: what it is made of, how it is run, what it gives.
 
+use std::collections::BTreeMap;
+
 use crate::domain::Bytes;
 
 /// A data service.
@@ -21,6 +23,8 @@ pub struct Service {
     pub url: String,
     /// How it is run.
     pub commands: ServiceCommands,
+    /// What may be done in it while it runs, by name: commands for bash, with `common` before each.
+    pub acts: BTreeMap<String, String>,
     /// What it may use, the default first.
     pub plans: Vec<Plan>,
 }
@@ -28,12 +32,26 @@ pub struct Service {
 /// Commands of a service, for bash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceCommands {
-    /// Fills an empty `/data`.
+    /// Stands before each command that runs beside the server: functions, and where its programs are.
+    pub common: String,
+    /// Fills an empty `/srv`.
     pub init: String,
+    /// Makes `$PASSWORD` the password of clients, before the server is started; run where it was another at the last start.
+    pub password: Option<String>,
     /// Becomes the server.
     pub start: String,
     /// Succeeds once the server answers.
     pub check: String,
+    /// Writes all there is to its output, as of one moment.
+    pub backup: Option<String>,
+    /// Puts what `backup` has written, and is its input, in the place of what there is.
+    pub restore: Option<String>,
+    /// Empties it.
+    pub reset: Option<String>,
+    /// Refuses writes from now on: there is too much of it.
+    pub full: Option<String>,
+    /// Takes writes again; run at starts too, when nothing was refused.
+    pub freed: Option<String>,
 }
 
 /// What a service may use.
@@ -45,8 +63,17 @@ pub struct Plan {
     pub description: String,
     /// Its memory.
     pub memory: Bytes,
+    /// What its data may take of the disk before writes are refused.
+    pub disk: Bytes,
     /// Clients at one time.
     pub connections: u32,
+}
+
+/// Whether writes are refused of data that takes `used` bytes: more than the plan's, until it is a tenth less.
+#[must_use]
+pub fn is_full(was_full: bool, used: Bytes, limit: Bytes) -> bool {
+    let bound = if was_full { limit.0 / 10 * 9 } else { limit.0 };
+    used.0 > bound
 }
 
 /// Who reaches a service, and where.
@@ -98,5 +125,17 @@ impl Service {
             ("{database}", of.database),
         ];
         values.iter().fold(self.url.clone(), |text, (name, value)| text.replace(name, value))
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn writes_are_taken_again_when_there_is_room_to_speak_of() {
+        let limit = Bytes(1000);
+        assert!(!is_full(false, Bytes(1000), limit) && is_full(false, Bytes(1001), limit));
+        assert!(is_full(true, Bytes(901), limit) && !is_full(true, Bytes(900), limit));
     }
 }

@@ -65,6 +65,7 @@ impl From<StoreError> for FlowError {
             StoreError::TooManyAddOns => AddOnRefusal::TooManyAddOns.into(),
             StoreError::AttachmentTaken(name) => AddOnRefusal::AttachmentTaken(name.to_string()).into(),
             StoreError::TooManyAttachments => AddOnRefusal::TooManyAttachments.into(),
+            StoreError::TooManyTransfers => AddOnRefusal::TooManyTransfers.into(),
             StoreError::TooManyWebhooks => Refusal::TooManyWebhooks.into(),
             StoreError::ShuttingDown => Refusal::Closing.into(),
             StoreError::NoSuchRelease { .. }

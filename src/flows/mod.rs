@@ -65,9 +65,13 @@ pub use accounts::{
     describe, log_in, remove_user, revoke, rotate, set_password, user_names, users,
 };
 pub use add_ons::{
-    AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, AttachmentView, Others, add_on, add_on_services,
-    add_ons, app_add_ons, app_attachments, attach_add_on, attachment, attachments, change_add_on,
-    create_add_on, destroy_add_on, detach_add_on,
+    ActRequest, AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, AttachmentView, CLIENT, Others, add_on,
+    add_on_info, add_on_key, add_on_services, add_on_url, add_ons, app_add_ons, app_attachments,
+    attach_add_on, attachment, attachments, backup_link, backup_of_id, backup_schedules, begin_act,
+    bring_back_add_on, cancel_transfer, capture_backup, change_add_on, copy_add_on, create_add_on,
+    data_transfer, data_transfers, delete_transfer, destroy_add_on, detach_add_on, end_connections,
+    keep_backups, linked_backup, linked_transfer, removed_data, reset_add_on, restore_backup,
+    rotate_password, schedule_backups, unschedule_backups, verify_backup,
 };
 pub use announce::{Describe, Subject, announce};
 pub use app_setups::{AppSetupRequest, app_setup, build_status, set_up};

@@ -7,8 +7,10 @@ use std::time::SystemTime;
 use tokio::sync::{Notify, watch};
 
 use crate::domain::{
-    App, AppId, AppName, Certificates, CustomDomain, Email, Formation, NodeMemory, Sizes, StackName,
+    App, AppId, AppName, BackupsKept, Certificates, CustomDomain, Email, Formation, NodeMemory, Sizes,
+    StackName,
 };
+use crate::flows::add_ons::{Links, Transfers};
 use crate::flows::announce::{Describe, Subject};
 use crate::flows::attach::Waiting;
 use crate::flows::authority::Authority;
@@ -64,6 +66,8 @@ pub struct Quotas {
     pub memory: Option<NodeMemory>,
     /// The most builds at once; others wait for their turn.
     pub builds_at_once: usize,
+    /// How long backups of add-ons are kept.
+    pub backups: BackupsKept,
 }
 
 impl Quotas {
@@ -78,6 +82,7 @@ impl Default for Quotas {
             dynos_per_app_max: Formation::DYNOS_MAX,
             memory: None,
             builds_at_once: Self::BUILDS_AT_ONCE,
+            backups: BackupsKept::default(),
         }
     }
 }
@@ -132,6 +137,12 @@ impl Settings {
     #[must_use]
     pub fn slugs_dir(&self) -> PathBuf {
         self.lib_dir.join("slugs")
+    }
+
+    /// Files of backups, one each.
+    #[must_use]
+    pub fn backups_dir(&self) -> PathBuf {
+        self.lib_dir.join("backups")
     }
 
     /// The folder of build transcripts.
@@ -192,6 +203,8 @@ struct Inner {
     locks: Locks,
     waiting: Waiting,
     visits: Visits,
+    transfers: Transfers,
+    links: Links,
     phases: Phases,
     builds: Builds,
     sources: Sources,
@@ -224,6 +237,8 @@ impl Node {
             locks,
             waiting: Waiting::default(),
             visits: Visits::default(),
+            transfers: Transfers::default(),
+            links: Links::default(),
             phases: Phases::default(),
             builds: Builds::default(),
             sources: Sources::default(),
@@ -292,6 +307,14 @@ impl Node {
 
     pub(super) fn visits(&self) -> &Visits {
         &self.0.visits
+    }
+
+    pub(super) fn transfers(&self) -> &Transfers {
+        &self.0.transfers
+    }
+
+    pub(super) fn links(&self) -> &Links {
+        &self.0.links
     }
 
     pub(super) fn waiting(&self) -> &Waiting {

@@ -223,6 +223,50 @@ pub trait Dynos: Send + Sync {
     fn deaths(&self, app: AppId, name: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>>;
 }
 
+/// A command of a service beside its server.
+#[derive(Clone)]
+pub struct Act {
+    /// What it is called.
+    pub name: String,
+    /// For bash.
+    pub script: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What it is told besides what the service is.
+    pub env: BTreeMap<String, String>,
+}
+
+/// A command of a service whose output is not mixed with what it says of itself. It ends when `control` is let go.
+pub struct Work {
+    /// What it reads.
+    pub input: Box<dyn AsyncWrite + Send + Unpin>,
+    /// What it writes.
+    pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// What it says of itself.
+    pub errors: Box<dyn AsyncRead + Send + Unpin>,
+    /// The hold on it.
+    pub control: mpsc::Sender<Control>,
+    /// The shell's exit status, once it has ended.
+    pub exit: BoxFuture<'static, u8>,
+}
+
+/// Data of a service whose add-on is no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovedData {
+    /// The identity of its add-on.
+    pub id: Uuid,
+    /// The name of its add-on.
+    pub name: String,
+    /// The name of its service.
+    pub service: String,
+    /// The name of its plan.
+    pub plan: String,
+    /// Unix time of its removal, seconds.
+    pub removed_at_s: i64,
+    /// Unix time until which it is kept, seconds.
+    pub kept_until_s: i64,
+}
+
 /// The services fail; the text says what was tried.
 #[derive(Debug, Error)]
 #[error("{0}")]
@@ -247,8 +291,25 @@ pub trait DataServices: Send + Sync {
     fn open(&self, ways: BTreeMap<AppId, Vec<AddOn>>) -> BoxFuture<'_, Result<(), ServicesError>>;
     /// Ends what runs of services that nobody has, and puts their data away; to be called once all others are kept or claimed.
     fn clear_others(&self, wanted: BTreeSet<Uuid>) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Data that was put away and is still there, newest first.
+    fn removed(&self) -> Vec<RemovedData>;
+    /// Has data that was put away be that of a service which does not run yet; `false` where there is none any more.
+    fn bring_back(&self, from: Uuid, to: Uuid) -> BoxFuture<'_, Result<bool, ServicesError>>;
     /// Removes data that was put away long enough ago.
     fn sweep(&self) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Runs a command in it, attached to; nothing where it does not answer at the moment.
+    fn act(
+        &self,
+        id: Uuid,
+        act: Act,
+        connection: Connection,
+    ) -> BoxFuture<'_, Result<Option<Streams>, ServicesError>>;
+    /// Runs a command in it with its streams apart; nothing where it does not answer at the moment.
+    fn work(&self, id: Uuid, act: Act) -> BoxFuture<'_, Result<Option<Work>, ServicesError>>;
+    /// Starts a service like this one, empty and reached by nobody, that is there until it is let go; returns when it answers.
+    fn try_out(&self, like: AddOn) -> BoxFuture<'_, Result<Uuid, ServicesError>>;
+    /// Ends such a service, and removes its data.
+    fn discard(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>>;
     /// The memory that it uses now.
     fn memory(&self, id: Uuid) -> Option<Bytes>;
 }
@@ -256,7 +317,8 @@ pub trait DataServices: Send + Sync {
 /// Services of no world: every one answers at once. For tests, which need neither root nor a kernel with it.
 #[derive(Debug, Default)]
 pub struct PretendedServices {
-    kept: std::sync::Mutex<BTreeSet<Uuid>>,
+    kept: std::sync::Mutex<BTreeMap<Uuid, AddOn>>,
+    removed: std::sync::Mutex<BTreeMap<Uuid, RemovedData>>,
     ways: std::sync::Mutex<BTreeMap<AppId, Vec<AddOn>>>,
     slots: std::sync::atomic::AtomicU32,
 }
@@ -271,7 +333,22 @@ impl PretendedServices {
     /// What runs.
     #[must_use]
     pub fn kept(&self) -> BTreeSet<Uuid> {
-        pretended(&self.kept).clone()
+        pretended(&self.kept).keys().copied().collect()
+    }
+}
+
+/// Says what is asked, and ends well.
+fn pretended_work(act: &Act) -> Work {
+    let said = format!("Asked: {}\n", [std::slice::from_ref(&act.name), &act.args].concat().join(" "));
+    let (control, mut asked) = mpsc::channel(1);
+    // Ends when it is let go.
+    tokio::spawn(async move { while asked.recv().await.is_some() {} });
+    Work {
+        input: Box::new(tokio::io::sink()),
+        output: Box::new(std::io::Cursor::new(said.into_bytes())),
+        errors: Box::new(tokio::io::empty()),
+        control,
+        exit: Box::pin(async { 0 }),
     }
 }
 
@@ -293,17 +370,21 @@ impl DataServices for PretendedServices {
     fn give_back(&self, _: u32) {}
 
     fn keep(&self, add_on: AddOn) -> BoxFuture<'_, Result<(), ServicesError>> {
-        pretended(&self.kept).insert(add_on.id);
+        pretended(&self.kept).insert(add_on.id, add_on);
         Box::pin(async { Ok(()) })
     }
 
     fn until_ready(&self, id: Uuid) -> BoxFuture<'_, bool> {
-        let is_kept = pretended(&self.kept).contains(&id);
+        let is_kept = pretended(&self.kept).contains_key(&id);
         Box::pin(async move { is_kept })
     }
 
     fn put_away(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>> {
-        pretended(&self.kept).remove(&id);
+        if let Some(AddOn { name, service, plan, .. }) = pretended(&self.kept).remove(&id) {
+            let (name, removed_at_s, kept_until_s) = (name.to_string(), 0, 0);
+            let removed = RemovedData { id, name, service, plan, removed_at_s, kept_until_s };
+            pretended(&self.removed).insert(id, removed);
+        }
         Box::pin(async { Ok(()) })
     }
 
@@ -313,11 +394,40 @@ impl DataServices for PretendedServices {
     }
 
     fn clear_others(&self, wanted: BTreeSet<Uuid>) -> BoxFuture<'_, Result<(), ServicesError>> {
-        pretended(&self.kept).retain(|id| wanted.contains(id));
+        pretended(&self.kept).retain(|id, _| wanted.contains(id));
         Box::pin(async { Ok(()) })
     }
 
+    fn removed(&self) -> Vec<RemovedData> {
+        let removed = pretended(&self.removed).clone();
+        removed.into_values().collect()
+    }
+
+    fn bring_back(&self, from: Uuid, _: Uuid) -> BoxFuture<'_, Result<bool, ServicesError>> {
+        let was_there = pretended(&self.removed).remove(&from).is_some();
+        Box::pin(async move { Ok(was_there) })
+    }
+
     fn sweep(&self) -> BoxFuture<'_, Result<(), ServicesError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn act(&self, _: Uuid, act: Act, _: Connection) -> BoxFuture<'_, Result<Option<Streams>, ServicesError>> {
+        Box::pin(async move {
+            let Work { input, output, control, exit, errors: _ } = pretended_work(&act);
+            Ok(Some(Streams { input, output, control, exit }))
+        })
+    }
+
+    fn work(&self, _: Uuid, act: Act) -> BoxFuture<'_, Result<Option<Work>, ServicesError>> {
+        Box::pin(async move { Ok(Some(pretended_work(&act))) })
+    }
+
+    fn try_out(&self, _: AddOn) -> BoxFuture<'_, Result<Uuid, ServicesError>> {
+        Box::pin(async { Ok(Uuid::new_v4()) })
+    }
+
+    fn discard(&self, _: Uuid) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -46,6 +46,7 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
         node.showcase().note(app, node.brought(app).await?);
     }
     node.showcase().publish();
+    add_ons::take_up_transfers(node).await?;
     add_ons::take_up(node).await?;
     take_up(node, &apps, desired).await?;
     for app in &apps {
@@ -68,7 +69,10 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     remove(&settings.sources_dir());
     std::fs::create_dir_all(settings.sources_dir())
         .map_err(FlowError::fault("make the folder of sources"))?;
+    add_ons::sweep_files(node).await?;
     repository::take_up(node).await?;
+    // Releases of its own: they wait for the commands of others, which this start does not.
+    tokio::spawn(add_ons::settle(node.clone()));
     Ok(apps.len())
 }
 

@@ -28,6 +28,8 @@ struct File {
     port: u16,
     config: Config,
     commands: Commands,
+    #[serde(default)]
+    acts: BTreeMap<String, String>,
     plans: BTreeMap<String, PlanLimits>,
 }
 
@@ -41,9 +43,17 @@ struct Config {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Commands {
+    #[serde(default)]
+    common: String,
     init: String,
+    password: Option<String>,
     start: String,
     check: String,
+    backup: Option<String>,
+    restore: Option<String>,
+    reset: Option<String>,
+    full: Option<String>,
+    freed: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +61,7 @@ struct Commands {
 struct PlanLimits {
     description: String,
     memory_mib: u64,
+    disk_mib: u64,
     connections: u32,
 }
 
@@ -92,7 +103,8 @@ fn parse(folder: &str, text: &str) -> Result<Service, String> {
     if file.name != folder {
         return Err(format!("it calls itself `{}`", file.name));
     }
-    for name in [&file.name].into_iter().chain(&file.aliases).chain(file.plans.keys()) {
+    for name in [&file.name].into_iter().chain(&file.aliases).chain(file.plans.keys()).chain(file.acts.keys())
+    {
         if !is_word(name, |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
             return Err(format!("`{name}` is not made of small letters, digits and dashes"));
         }
@@ -110,7 +122,11 @@ fn parse(folder: &str, text: &str) -> Result<Service, String> {
         return Err("port 0 is none".to_owned());
     }
     let plans = plans(file.plans)?;
-    let Commands { init, start, check } = file.commands;
+    if file.commands.backup.is_some() != file.commands.restore.is_some() {
+        return Err("one of backup and restore is of no use without the other".to_owned());
+    }
+    let Commands { common, init, password, start, check, backup, restore, reset, full, freed } =
+        file.commands;
     Ok(Service {
         name: file.name,
         aliases: file.aliases,
@@ -119,7 +135,19 @@ fn parse(folder: &str, text: &str) -> Result<Service, String> {
         port: file.port,
         attachment,
         url,
-        commands: ServiceCommands { init, start, check },
+        commands: ServiceCommands {
+            common,
+            init,
+            password,
+            start,
+            check,
+            backup,
+            restore,
+            reset,
+            full,
+            freed,
+        },
+        acts: file.acts,
         plans,
     })
 }
@@ -127,11 +155,17 @@ fn parse(folder: &str, text: &str) -> Result<Service, String> {
 /// The plans, the smallest first: it is the default.
 fn plans(read: BTreeMap<String, PlanLimits>) -> Result<Vec<Plan>, String> {
     let mut plans = Vec::new();
-    for (name, PlanLimits { description, memory_mib, connections }) in read {
-        if memory_mib == 0 || connections == 0 {
-            return Err(format!("plan {name} leaves no memory, or nobody in"));
+    for (name, PlanLimits { description, memory_mib, disk_mib, connections }) in read {
+        if memory_mib == 0 || disk_mib == 0 || connections == 0 {
+            return Err(format!("plan {name} leaves no memory or disk, or nobody in"));
         }
-        plans.push(Plan { name, description, memory: Bytes::mib(memory_mib), connections });
+        plans.push(Plan {
+            name,
+            description,
+            memory: Bytes::mib(memory_mib),
+            disk: Bytes::mib(disk_mib),
+            connections,
+        });
     }
     plans.sort_by_key(|plan| plan.memory);
     if plans.is_empty() { Err("it has no plan".to_owned()) } else { Ok(plans) }
@@ -187,5 +221,7 @@ mod test {
         assert!(refused("{password}", "{secret}").contains("{secret}"));
         assert!(refused("\"REDIS\"", "\"a b\"").contains("a b"));
         assert!(refused("memory-mib = 64", "memory-mib = 0").contains("mini"));
+        assert!(refused("[acts]", "[acts]\n\"a b\" = \"true\"").contains("a b"));
+        assert!(refused("check = ", "backup = \"true\"\ncheck = ").contains("restore"));
     }
 }

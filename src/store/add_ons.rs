@@ -39,6 +39,8 @@ pub struct AddOnChange {
     pub plan: Option<String>,
     /// That it has answered.
     pub provisioned: Option<bool>,
+    /// Another password.
+    pub password: Option<Secret>,
 }
 
 // === impl Store ===
@@ -77,6 +79,7 @@ impl Store {
                 plan,
                 password,
                 slot,
+                generation: 0,
                 provisioned: false,
                 created_at_s,
                 updated_at_s,
@@ -94,25 +97,36 @@ impl Store {
         self.call(|connection| add_ons(connection)).await
     }
 
-    /// Every attachment of the node, oldest first.
+    /// Every attachment of the node, oldest first, but for those that are on their way out.
     ///
     /// # Errors
     /// The database fails.
     pub async fn attachments(&self) -> Result<Vec<Attachment>, StoreError> {
-        self.call(|connection| attachments(connection)).await
+        self.call(|connection| attachments(connection, Whether::Stays)).await
     }
 
-    /// Changes an add-on; one that is gone stays gone.
+    /// Attachments on their way out: their apps may still be told of them.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn leaving_attachments(&self) -> Result<Vec<Attachment>, StoreError> {
+        self.call(|connection| attachments(connection, Whether::Leaves)).await
+    }
+
+    /// Changes an add-on; one that is gone stays gone. Another plan and another password are another generation.
     ///
     /// # Errors
     /// [`StoreError::AddOnNameTaken`], or the database fails.
     pub async fn change_add_on(&self, id: Uuid, change: AddOnChange) -> Result<(), StoreError> {
         self.call(move |connection| {
             let sql = "UPDATE add_ons SET name = COALESCE(?2, name), plan = COALESCE(?3, plan), \
-                       provisioned = COALESCE(?4, provisioned), updated_at_s = ?5 WHERE id = ?1";
-            let AddOnChange { name, plan, provisioned } = change;
-            let text = name.as_ref().map(ToString::to_string);
-            let changed = connection.execute(sql, params![id.to_string(), text, plan, provisioned, now_s()]);
+                       provisioned = COALESCE(?4, provisioned), password = COALESCE(?6, password), \
+                       generation = generation + (COALESCE(?3, plan) <> plan OR ?6 IS NOT NULL), \
+                       updated_at_s = ?5 WHERE id = ?1";
+            let AddOnChange { name, plan, provisioned, password } = change;
+            let (id, text) = (id.to_string(), name.as_ref().map(ToString::to_string));
+            let password = password.as_ref().map(Secret::reveal);
+            let changed = connection.execute(sql, params![id, text, plan, provisioned, now_s(), password]);
             match name {
                 Some(name) => unless_taken(changed, || StoreError::AddOnNameTaken(name)),
                 None => changed.attempt("change an add-on").map(drop),
@@ -153,17 +167,53 @@ impl Store {
         .await
     }
 
+    /// Attaches an add-on to an app in the place of an attachment, under its name, at once.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchApp`], or the database fails.
+    pub async fn attach_in_place(&self, old: Attachment, add_on: Uuid) -> Result<Attachment, StoreError> {
+        self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to attach an add-on")?;
+            require(&transaction, old.app)?;
+            remove(&transaction, old.id)?;
+            let attachment = insert(&transaction, (add_on, old.app), old.name)?;
+            transaction.commit().attempt("attach an add-on")?;
+            Ok(attachment)
+        })
+        .await
+    }
+
+    /// Sees an attachment off: nobody finds it any more, and it is remembered until its app has been told.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn leave(&self, id: Uuid) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let sql = "UPDATE attachments SET leaving = TRUE WHERE id = ?1";
+            connection.execute(sql, [id.to_string()]).attempt("see an attachment off").map(drop)
+        })
+        .await
+    }
+
     /// Forgets an attachment; one that is gone already stays gone.
     ///
     /// # Errors
     /// The database fails.
     pub async fn detach(&self, id: Uuid) -> Result<(), StoreError> {
-        self.call(move |connection| {
-            let sql = "DELETE FROM attachments WHERE id = ?1";
-            connection.execute(sql, [id.to_string()]).attempt("detach an add-on").map(drop)
-        })
-        .await
+        self.call(move |connection| remove(connection, id)).await
     }
+}
+
+/// Which attachments are meant.
+#[derive(Clone, Copy)]
+enum Whether {
+    Stays,
+    Leaves,
+}
+
+fn remove(connection: &Connection, id: Uuid) -> Result<(), StoreError> {
+    let sql = "DELETE FROM attachments WHERE id = ?1";
+    connection.execute(sql, [id.to_string()]).attempt("detach an add-on").map(drop)
 }
 
 fn add_ons(connection: &Connection) -> Result<Vec<AddOn>, StoreError> {
@@ -171,8 +221,11 @@ fn add_ons(connection: &Connection) -> Result<Vec<AddOn>, StoreError> {
     all(connection, "add_ons", (sql, &[]), |record| record.add_on())
 }
 
-fn attachments(connection: &Connection) -> Result<Vec<Attachment>, StoreError> {
-    let sql = "SELECT * FROM attachments ORDER BY created_at_s, name";
+fn attachments(connection: &Connection, whether: Whether) -> Result<Vec<Attachment>, StoreError> {
+    let sql = match whether {
+        Whether::Stays => "SELECT * FROM attachments WHERE NOT leaving ORDER BY created_at_s, name",
+        Whether::Leaves => "SELECT * FROM attachments WHERE leaving ORDER BY created_at_s, name",
+    };
     all(connection, "attachments", (sql, &[]), |record| record.attachment())
 }
 
@@ -181,7 +234,9 @@ fn insert(
     (add_on, app): (Uuid, AppId),
     name: AttachmentName,
 ) -> Result<Attachment, StoreError> {
-    if attachments(connection)?.iter().filter(|other| other.app == app).count() >= Attachment::PER_APP_MAX {
+    if attachments(connection, Whether::Stays)?.iter().filter(|other| other.app == app).count()
+        >= Attachment::PER_APP_MAX
+    {
         return Err(StoreError::TooManyAttachments);
     }
     let (id, now) = (Uuid::new_v4(), now_s());

@@ -101,6 +101,9 @@ pub enum StoreError {
     /// The app has as many attachments as it may.
     #[error("an app has at most {max} attachments", max = crate::domain::Attachment::PER_APP_MAX)]
     TooManyAttachments,
+    /// The app has as many backups, restores and copies as it may.
+    #[error("an app has at most {max} backups and restores", max = crate::domain::Transfer::PER_APP_MAX)]
+    TooManyTransfers,
     /// The app has as many webhooks as it may.
     #[error("an app has at most {max} webhooks", max = crate::domain::Webhook::PER_APP_MAX)]
     TooManyWebhooks,

@@ -13,12 +13,12 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    AddOn, App, AppId, AppSetup, Attachment, Attempt, Authorization, Build, BuildPhase, BuildSource,
-    BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery, Deploys,
-    Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline,
-    Postdeploy, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus,
+    AddOn, App, AppId, AppSetup, Attachment, Attempt, Authorization, BackupSchedule, Build, BuildPhase,
+    BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery,
+    Deploys, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime,
+    Pipeline, Postdeploy, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus,
     RepositoryLink, Routing, RoutingSetting, RunState, SecretKey, SetupStatus, Slug, SniEndpoint, SshKey,
-    Standing, Switch, TargetOutcome, User, Version, Webhook, WebhookEvent,
+    Standing, Switch, TargetOutcome, Transfer, TransferCause, User, Verified, Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -99,7 +99,7 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn add_on(&self) -> Result<AddOn, StoreError> {
-        let slot = self.unsigned("slot")?;
+        let (slot, generation) = (self.unsigned("slot")?, self.unsigned("generation")?);
         Ok(AddOn {
             id: self.parse("id")?,
             app: self.app_id("app_id")?,
@@ -108,6 +108,7 @@ impl<'a> Record<'a> {
             plan: self.get("plan")?,
             password: self.parse("password")?,
             slot: u32::try_from(slot).map_err(|failed| self.broken("slot", failed))?,
+            generation: u32::try_from(generation).map_err(|failed| self.broken("generation", failed))?,
             provisioned: self.get("provisioned")?,
             created_at_s: self.get("created_at_s")?,
             updated_at_s: self.get("updated_at_s")?,
@@ -121,6 +122,40 @@ impl<'a> Record<'a> {
             app: self.app_id("app_id")?,
             name: self.parse("name")?,
             created_at_s: self.get("created_at_s")?,
+        })
+    }
+
+    pub(super) fn transfer(&self) -> Result<Transfer, StoreError> {
+        let is_scheduled: bool = self.get("is_scheduled")?;
+        let (verified_at_s, fault): (Option<i64>, _) =
+            (self.get("verified_at_s")?, self.get("verify_fault")?);
+        Ok(Transfer {
+            id: self.parse("id")?,
+            app: self.app_id("app_id")?,
+            add_on: self.parse("add_on_id")?,
+            number: self.get("number")?,
+            kind: self.parse("kind")?,
+            cause: if is_scheduled { TransferCause::Schedule } else { TransferCause::Asked },
+            from: self.get("from_name")?,
+            to: self.get("to_name")?,
+            state: self.parse("state")?,
+            bytes: self.unsigned("bytes")?,
+            digest: self.get("digest")?,
+            message: self.get("message")?,
+            verified: verified_at_s.map(|at_s| Verified { at_s, fault }),
+            created_at_s: self.get("created_at_s")?,
+            finished_at_s: self.get("finished_at_s")?,
+        })
+    }
+
+    pub(super) fn backup_schedule(&self) -> Result<BackupSchedule, StoreError> {
+        Ok(BackupSchedule {
+            id: self.parse("id")?,
+            add_on: self.parse("add_on_id")?,
+            name: self.get("name")?,
+            hour: self.get("hour")?,
+            zone: self.get("zone")?,
+            looked_at_s: self.get("looked_at_s")?,
         })
     }
 

@@ -49,6 +49,12 @@ pub fn provisioned(attachment: &AttachmentName, add_on: &AddOnName) -> String {
     format!("@ref:{add_on} completed provisioning, setting {}.", attachment.config_var())
 }
 
+/// Config vars that a service gives another value: `Update DATABASE by heroku-postgresql`.
+#[must_use]
+pub fn updated(attachment: &AttachmentName, service: &str) -> String {
+    format!("Update {attachment} by {service}")
+}
+
 /// A return to an earlier release.
 #[must_use]
 pub fn rollback(version: Version) -> String {

@@ -480,6 +480,283 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "addons:run",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:run", "books", "ps", "-a", "example"],
+            &["addons:run", "books", "nonsense", "-a", "example"],
+            &["addons:run", "DATABASE", "kill", "12", "-a", "example"],
+        ],
+    ),
+    (
+        "addons:removed",
+        &[
+            &["addons:removed"],
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:destroy", "books", "--confirm", "example"],
+            &["addons:removed"],
+        ],
+    ),
+    (
+        "addons:bring-back",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:destroy", "books", "--confirm", "example"],
+            &["addons:bring-back", "ledger", "-a", "bare"],
+            &["addons:bring-back", "books", "--as", "OLD", "-a", "bare"],
+            &["addons:removed"],
+        ],
+    ),
+    (
+        "pg",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg", "-a", "example"],
+            &["pg", "-a", "bare"],
+            &["pg", "nonsense", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:psql",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:psql", "-c", "SELECT 1", "-a", "example"],
+            &["pg:psql", "-c", "SELECT 1", "-a", "bare"],
+        ],
+    ),
+    ("pg:stand-in", &[&["pg:stand-in", "-c", "SELECT 1"]]),
+    (
+        "pg:ps",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:ps", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:kill",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:kill", "12", "--force", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:killall",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:killall", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:diagnose",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:diagnose", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:wait",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:wait", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:promote",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:promote", "books", "-a", "example"],
+            &["addons:create", "postgresql", "--name", "other", "--as", "OTHER", "--wait", "-a", "example"],
+            &["pg:promote", "OTHER", "-a", "example"],
+            &["addons", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:reset",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:reset", "-a", "example"],
+            &["pg:reset", "--confirm", "exmaple", "-a", "example"],
+            &["pg:reset", "--confirm", "example", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:credentials",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:credentials", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:credentials:url",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:credentials:url", "-a", "bare"],
+            &["pg:credentials:url", "--name", "other", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:credentials:rotate",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:credentials:rotate", "--confirm", "example", "-a", "example"],
+            &["releases", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups", "-a", "example"],
+            &["pg:backups:capture", "-a", "example"],
+            &["pg:backups", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:capture",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:capture", "--verify", "-a", "example"],
+            &["pg:backups:capture", "-a", "bare"],
+        ],
+    ),
+    (
+        "pg:backups:info",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:info", "-a", "example"],
+            &["pg:backups:capture", "-a", "example"],
+            &["pg:backups:info", "b001", "-a", "example"],
+            &["pg:backups:info", "b002", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:url",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:url", "b001", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:download",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:capture", "-a", "example"],
+            &["pg:backups:download", "b001", "--output", "there/not.dump", "-a", "example"],
+            &["pg:backups:download", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:restore",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:capture", "-a", "example"],
+            &["pg:backups:restore", "-a", "example"],
+            &["pg:backups:restore", "b001", "DATABASE", "--confirm", "example", "-a", "example"],
+            &["pg:backups:restore", "b009", "--confirm", "example", "-a", "example"],
+            &["pg:backups", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:verify",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:capture", "-a", "example"],
+            &["pg:backups:verify", "b001", "-a", "example"],
+            &["pg:backups:info", "b001", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:delete",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:capture", "-a", "example"],
+            &["pg:backups:delete", "b001", "-a", "example"],
+            &["pg:backups:delete", "b001", "--confirm", "example", "-a", "example"],
+            &["pg:backups", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:cancel",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:cancel", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:schedule",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:schedule", "--at", "02:30", "-a", "example"],
+            &["pg:backups:schedule", "--at", "02:00 Nowhere", "-a", "example"],
+            &["pg:backups:schedule", "--at", "02:00 Europe/Berlin", "-a", "example"],
+            &["pg:backups:schedules", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:schedules",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:schedules", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:backups:unschedule",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:backups:unschedule", "-a", "example"],
+            &["pg:backups:schedule", "--at", "2", "-a", "example"],
+            &["pg:backups:unschedule", "-a", "example"],
+            &["pg:backups:schedules", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:copy",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["addons:create", "postgresql", "--name", "other", "--as", "OTHER", "--wait", "-a", "example"],
+            &["pg:copy", "DATABASE", "OTHER", "--confirm", "example", "-a", "example"],
+            &["pg:copy", "DATABASE", "DATABASE", "--confirm", "example", "-a", "example"],
+            &["pg:backups", "-a", "example"],
+        ],
+    ),
+    (
+        "redis",
+        &[
+            &["addons:create", "redis", "--name", "jobs", "--wait", "-a", "example"],
+            &["redis", "-a", "example"],
+            &["redis", "-a", "bare"],
+        ],
+    ),
+    (
+        "redis:cli",
+        &[
+            &["addons:create", "redis", "--name", "jobs", "--wait", "-a", "example"],
+            &["redis:cli", "-a", "example"],
+        ],
+    ),
+    (
+        "redis:credentials",
+        &[
+            &["addons:create", "redis", "--name", "jobs", "--wait", "-a", "example"],
+            &["redis:credentials", "--reset", "-a", "example"],
+            &["redis:credentials", "-a", "bare"],
+        ],
+    ),
+    (
+        "redis:promote",
+        &[
+            &["addons:create", "redis", "--name", "jobs", "--wait", "-a", "example"],
+            &["redis:promote", "jobs", "-a", "example"],
+        ],
+    ),
+    (
+        "redis:wait",
+        &[
+            &["addons:create", "redis", "--name", "jobs", "--wait", "-a", "example"],
+            &["redis:wait", "-a", "example"],
+        ],
+    ),
+    (
         "webhooks",
         &[
             &["webhooks", "-a", "example"],

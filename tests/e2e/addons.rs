@@ -1,11 +1,14 @@
 //! Add-ons: a real database, its rows through the death of everything, and who reaches it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::is_possible;
 use crate::support::node::{TestNode, eventually};
+use crate::support::terminal::Terminal;
 
 #[test]
 fn a_database_keeps_what_it_acknowledged_and_is_its_apps_alone() {
@@ -27,14 +30,30 @@ fn a_database_keeps_what_it_acknowledged_and_is_its_apps_alone() {
     assert!(refused.contains("books"), "{refused}");
     adds(&node, "ledger", 1);
 
+    what_is_in_it_is_seen_from_the_terminal(&node);
     what_dies_comes_back_with_its_rows(&mut node);
     a_stranger_has_no_way(&node);
     another_app_has_it_until_it_is_detached(&node);
+    another_password_shuts_out_who_has_the_old_one(&node);
+    a_backup_brings_back_what_was_in_it(&node);
+    what_is_reset_is_empty(&node);
+    a_full_disk_stops_writes_and_says_so(&node);
     what_is_destroyed_is_kept_for_a_while(&node);
 }
 
 fn ledger() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/apps/ledger")
+}
+
+/// Runs a command with something on its input: whether it succeeded, and what it said.
+fn piped(node: &TestNode, args: &[&str], input: &str) -> (bool, String) {
+    let mut command = node.command();
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 fn adds(node: &TestNode, app: &str, number: u32) {
@@ -80,6 +99,115 @@ fn what_dies_comes_back_with_its_rows(node: &mut TestNode) {
     assert_eq!(node.get("ledger", "/all"), (200, "1 2 3 4\n".to_owned()));
 }
 
+/// One way in and out for each: a terminal, arguments, a pipe, and what the platform asks itself.
+fn what_is_in_it_is_seen_from_the_terminal(node: &TestNode) {
+    let psql = |sql: &str| node.ok(&["pg:psql", "-c", sql, "-a", "ledger"]);
+    assert!(psql("SELECT n FROM numbers").contains("1 row"), "{}", psql("SELECT n FROM numbers"));
+    let (is_done, said) = piped(node, &["pg:psql", "-c", "SELECT nonsense", "-a", "ledger"], "");
+    assert!(!is_done && said.contains("nonsense"), "{said}");
+    let (is_done, said) = piped(node, &["pg:psql", "-a", "ledger"], "SELECT 6 * 7 AS answer;\n");
+    assert!(is_done && said.contains("42"), "{said}");
+    let mut command = node.command();
+    let mut terminal = Terminal::open(24, 80, command.args(["pg:psql", "-a", "ledger"]));
+    terminal.until("ledger::DATABASE=>");
+    terminal.keys("SELECT 40 + 3;\n");
+    terminal.until("43");
+    terminal.keys("\\q\n");
+    assert!(terminal.end().success());
+    let info = node.ok(&["pg", "-a", "ledger"]);
+    for part in
+        ["=== DATABASE_URL", "PG Version:", "17.", "Tables:", "Connections:", "/20", "Data Size:", "books"]
+    {
+        assert!(info.contains(part), "{part}: {info}");
+    }
+    let advice = node.ok(&["pg:diagnose", "-a", "ledger"]);
+    for part in ["Connection Count", "Long Transactions", "Hit Rate", "Bloat"] {
+        assert!(advice.contains(part), "{part}: {advice}");
+    }
+    let (is_done, said) = piped(node, &["pg:kill", "1", "-a", "ledger"], "");
+    assert!(!is_done && said.contains("there is no process 1"), "{said}");
+    assert!(node.ok(&["pg:killall", "-a", "ledger"]).contains("ended"));
+    assert!(node.ok(&["pg:ps", "-a", "ledger"]).contains("running_for"));
+    // Who holds its files in the container is not the superuser of its database over the network.
+    let url = node.ok(&["pg:credentials:url", "-a", "ledger"]);
+    assert!(url.contains("user=app"), "{url}");
+    let refused = node.refused(&["addons:run", "books", "nonsense", "-a", "ledger"]);
+    assert!(refused.contains("diagnose"), "{refused}");
+}
+
+fn another_password_shuts_out_who_has_the_old_one(node: &TestNode) {
+    let url = || node.ok(&["config:get", "DATABASE_URL", "-a", "ledger"]);
+    let before = url();
+    node.ok(&["pg:credentials:rotate", "--confirm", "ledger", "-a", "ledger"]);
+    let after = url();
+    assert_ne!(before, after);
+    assert!(node.ok(&["releases", "-a", "ledger"]).contains("Update DATABASE by heroku-postgresql"));
+    adds(node, "ledger", 5);
+    let old = before.trim().strip_prefix("postgres://app:").unwrap().split('@').next().unwrap();
+    let tries = |password: &str| {
+        let sql = format!("\\connect postgresql://app:{password}@127.0.0.1:5432/app\nSELECT 'got in';\n");
+        piped(node, &["pg:psql", "-a", "ledger"], &sql).1
+    };
+    let new = after.trim().strip_prefix("postgres://app:").unwrap().split('@').next().unwrap();
+    assert!(tries(new).contains("got in"), "{}", tries(new));
+    let said = tries(old);
+    assert!(said.contains("password authentication failed"), "{said}");
+}
+
+fn a_backup_brings_back_what_was_in_it(node: &TestNode) {
+    node.ok(&["pg:backups:capture", "--verify", "-a", "ledger"]);
+    let told = node.ok(&["pg:backups", "-a", "ledger"]);
+    assert!(told.contains("b001") && told.contains("Completed") && told.contains("restored"), "{told}");
+    let file = node.root.join("got.dump");
+    node.ok(&["pg:backups:download", "b001", "--output", file.to_str().unwrap(), "-a", "ledger"]);
+    assert!(std::fs::read(&file).unwrap().starts_with(b"PGDMP"), "it is what pg_dump writes");
+    let all = node.get("ledger", "/all");
+    adds(node, "ledger", 77);
+    node.ok(&["pg:psql", "-c", "CREATE TABLE later AS SELECT 1 AS one", "-a", "ledger"]);
+    node.ok(&["pg:backups:restore", "b001", "--confirm", "ledger", "-a", "ledger"]);
+    eventually("what was in it is back", || node.get("ledger", "/all") == all);
+    let (is_done, said) = piped(node, &["pg:psql", "-c", "SELECT * FROM later", "-a", "ledger"], "");
+    assert!(!is_done && said.contains("does not exist"), "{said}");
+    // A file that is not what was written is not restored from, and what there is stays.
+    let dump = std::fs::read_dir(node.root.join("lib/backups")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&dump, b"PGDMP and nothing else").unwrap();
+    let refused = node.refused(&["pg:backups:restore", "b001", "--confirm", "ledger", "-a", "ledger"]);
+    assert!(refused.contains("not what was written"), "{refused}");
+    let refused = node.refused(&["pg:backups:verify", "b001", "-a", "ledger"]);
+    assert!(refused.contains("not what was written"), "{refused}");
+    assert_eq!(node.get("ledger", "/all"), all);
+    node.ok(&["pg:backups:delete", "b001", "--confirm", "ledger", "-a", "ledger"]);
+    assert!(!dump.exists());
+    let data = std::fs::read_dir(node.root.join("lib/services")).unwrap();
+    let volumes = data.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(volumes, 1, "what was made for a backup to be tried out is gone");
+}
+
+fn what_is_reset_is_empty(node: &TestNode) {
+    let refused = node.refused(&["pg:reset", "--confirm", "legder", "-a", "ledger"]);
+    assert!(refused.contains("Aborted"), "{refused}");
+    node.ok(&["pg:reset", "--confirm", "ledger", "-a", "ledger"]);
+    eventually("it is empty", || node.get("ledger", "/all") == (200, "\n".to_owned()));
+}
+
+fn a_full_disk_stops_writes_and_says_so(node: &TestNode) {
+    adds(node, "ledger", 11);
+    let ballast = node.root.join("lib/services").join(addon(node)["id"].as_str().unwrap()).join("ballast");
+    let made = std::process::Command::new("fallocate").args(["-l", "1200M"]).arg(&ballast).status().unwrap();
+    assert!(made.success());
+    eventually("a write is refused", || {
+        let (status, text) = node.get("ledger", "/add/12");
+        status == 500 && text.contains("read-only transaction")
+    });
+    assert!(node.get("ledger", "/all").1.contains("11"), "what is there is read");
+    let log = node.ok(&["logs", "-n", "200", "-a", "ledger"]);
+    assert!(log.contains("heroku[heroku-postgresql]: Disk full: the data takes"), "{log}");
+    std::fs::remove_file(&ballast).unwrap();
+    adds(node, "ledger", 12);
+    let log = node.ok(&["logs", "-n", "200", "-a", "ledger"]);
+    assert!(log.contains("writes are taken"), "{log}");
+}
+
 fn a_stranger_has_no_way(node: &TestNode) {
     let (status, address) = node.get("ledger", &format!("/host/{}", host(node)));
     assert_eq!(status, 200, "{address}");
@@ -121,4 +249,9 @@ fn what_is_destroyed_is_kept_for_a_while(node: &TestNode) {
     let kept = std::fs::read_dir(node.root.join("lib/services-removed")).unwrap();
     let names: Vec<_> = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().any(|name| name.starts_with(&id)), "{names:?}");
+    assert!(node.ok(&["addons:removed"]).contains("books"));
+    node.ok(&["addons:bring-back", "books", "-a", "ledger"]);
+    node.ok(&["addons:wait", "-a", "ledger"]);
+    eventually("its rows are back, under another password", || node.get("ledger", "/all").1 == "11 12\n");
+    assert!(!node.ok(&["addons:removed"]).contains("books"));
 }

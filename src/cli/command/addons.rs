@@ -1,20 +1,21 @@
-//! `dyno addons`, `addons:services`, `plans`, `create`, `info`, `attach`, `detach`, `upgrade`, `rename`, `destroy` and `wait`
+//! `dyno addons`, `addons:services`, `plans`, `create`, `info`, `attach`, `detach`, `upgrade`, `rename`, `destroy`, `run` and `wait`
 
 use std::collections::BTreeMap;
 use std::io::BufRead as _;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use hyper::Method;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
+use crate::cli::command::data_service::{self, encoded};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, megabytes, pairs, ruled, shown_app};
 use crate::sys::tty;
 use crate::wire::api::{
     AddOn, AddOnService, Attachment, AttachmentRequest, ByName, CreateAddOn, CreateAttachment, DestroyAddOn,
-    Plan, ResolveAddOn, UpdateAddOn,
+    Plan, ResolveAddOn, ResolveAttachment, UpdateAddOn,
 };
 
 /// Between two looks at an add-on that is being created.
@@ -145,6 +146,33 @@ pub(in crate::cli) struct WaitArgs {
     /// Name of one add-on, or what the app has it as [default: all of the app]
     #[arg(value_name = "ADDON")]
     addon: Option<String>,
+}
+
+/// Have an add-on do something that its service can; the exit status becomes ours
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct RunArgs {
+    #[command(flatten)]
+    app: AppArgs,
+    /// Name of the add-on, or what the app has it as
+    #[arg(value_name = "ADDON")]
+    addon: String,
+    /// What is to be done; `client` opens the service's own client
+    #[arg(value_name = "ACT")]
+    act: String,
+    /// Arguments of the act
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+impl RunArgs {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        let body = ResolveAttachment { addon_attachment: self.addon, app: Some(self.app.name()?) };
+        let path = "/actions/addon-attachments/resolve";
+        let found: Vec<Attachment> = context.client.send_json(Method::POST, path, &body).await?;
+        let none = || Failure::Answer("the node found an add-on, and did not tell which".to_owned());
+        let found = found.into_iter().next().ok_or_else(none)?;
+        data_service::converse(context, &found, (&self.act, self.args)).await
+    }
 }
 
 impl Args {
@@ -356,10 +384,6 @@ fn is_created(addon: &AddOn) -> bool {
 /// The state in the words of the stock command.
 fn state(addon: &AddOn) -> &'static str {
     if is_created(addon) { "created" } else { "creating" }
-}
-
-fn encoded(part: &str) -> String {
-    utf8_percent_encode(part, NON_ALPHANUMERIC).to_string()
 }
 
 fn ask(addon: &AddOn) -> Result<String, Failure> {

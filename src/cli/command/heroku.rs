@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Context;
 use crate::cli::app::{self, git};
+use crate::cli::command::heroku_psql::StandIn;
 use crate::cli::command::{auth, git_remote};
 use crate::cli::failure::Failure;
 use crate::cli::host::data_dir;
@@ -60,13 +61,16 @@ impl Args {
         let place = place(context).await?;
         let logs_in = self.args.first().is_some_and(|name| LOGINS.iter().any(|login| name == login));
         let token = if logs_in { None } else { Some(auth::token(context)?) };
-        let environment = environment(&place, token.as_deref());
+        let mut environment = environment(&place, token.as_deref());
         if self.env {
             let line = |(name, value): &(&str, String)| format!("export {name}={}\n", quoted(value));
             output::data(&environment.iter().map(line).collect::<String>())?;
             return Ok(ExitCode::SUCCESS);
         }
+        let stand_in = StandIn::make(context)?;
+        environment.push(("PATH", stand_in.path().to_string_lossy().into_owned()));
         let status = play(&self.args, environment).await?;
+        drop(stand_in);
         trust(context, &place)?;
         Ok(exit_code(status))
     }

@@ -33,12 +33,19 @@ pub async fn attach_add_on(
     if !view.add_on.provisioned {
         return Err(AddOnRefusal::AddOnCreating(view.add_on.name.to_string()).into());
     }
-    if let Some(name) = &request.name {
-        make_room(node, app, (name, request.confirm.as_deref()), actor).await?;
-    }
+    let old = match &request.name {
+        Some(name) => replaced(node, app, (name, request.confirm.as_deref())).await?,
+        None => None,
+    };
     let changing = node.locks().change(app.id).await;
-    let name = making::name_in(node, app, view.service, request.name.as_deref()).await?;
-    let made = node.store().attach(view.add_on.id, app.id, name).await?;
+    let made = match old {
+        // At no moment is the app without what it has under that name.
+        Some(old) => node.store().attach_in_place(old.attachment, view.add_on.id).await?,
+        None => {
+            let name = making::name_in(node, app, view.service, request.name.as_deref()).await?;
+            node.store().attach(view.add_on.id, app.id, name).await?
+        }
+    };
     drop(changing);
     config::open_ways(node).await?;
     let description = release_text::attach(&made.name, &view.add_on.name);
@@ -49,23 +56,22 @@ pub async fn attach_add_on(
         .ok_or_else(|| Refusal::NotFound(Missing::Attachment).into())
 }
 
-/// Takes away what the app has under `name`, if anything, from who has confirmed that.
-async fn make_room(
+/// What the app has under `name`, and loses by the word of who has confirmed that.
+async fn replaced(
     node: &Node,
     app: &App,
     (name, confirm): (&str, Option<&str>),
-    actor: &Actor,
-) -> Result<(), FlowError> {
+) -> Result<Option<AttachmentView>, FlowError> {
     let name: AttachmentName = name.parse().map_err(AddOnRefusal::AttachmentName)?;
     let Some(has) = app_attachments(node, app).await?.into_iter().find(|has| has.attachment.name == name)
     else {
-        return Ok(());
+        return Ok(None);
     };
     if confirm != Some(app.name.as_str()) {
         return Err(AddOnRefusal::Unconfirmed(app.name.to_string()).into());
     }
     refuse_last(node, &has).await?;
-    config::take_away(node, &has, actor).await
+    Ok(Some(has))
 }
 
 /// Detaches an add-on from an app, makes a release without its config var, and restarts the app.

@@ -42,7 +42,7 @@ pub async fn change_add_on(
     };
     let has_other_plan = plan.as_ref().is_some_and(|plan| *plan != view.add_on.plan);
     let id = view.add_on.id;
-    node.store().change_add_on(id, AddOnChange { name, plan, provisioned: None }).await?;
+    node.store().change_add_on(id, AddOnChange { name, plan, ..AddOnChange::default() }).await?;
     let changed = making::view(node, id).await?;
     if has_other_plan {
         node.services().keep(changed.add_on.clone()).await?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::{AddOn, App, AppId, Credentials};
 use crate::flows::Node;
 use crate::flows::access::Actor;
-use crate::flows::add_ons::{AttachmentView, app_attachments};
+use crate::flows::add_ons::{AttachmentView, Inventory, app_attachments};
 use crate::flows::error::FlowError;
 use crate::flows::phase::{self, Made};
 use crate::stack;
@@ -20,7 +20,7 @@ pub(in crate::flows) async fn owned(
     app: &App,
 ) -> Result<BTreeMap<String, Option<String>>, FlowError> {
     let ready = app_attachments(node, app).await?.into_iter().filter(|has| has.add_on.provisioned);
-    ready.map(|has| Ok((has.attachment.name.config_var(), Some(url(&has.add_on)?)))).collect()
+    ready.map(|has| Ok((has.attachment.name.config_var(), Some(add_on_url(&has.add_on)?)))).collect()
 }
 
 /// Refuses a change of a config var that an add-on gives.
@@ -43,7 +43,10 @@ pub(in crate::flows) async fn refuse_owned(
 }
 
 /// Where an add-on is. It holds a secret.
-fn url(add_on: &AddOn) -> Result<String, FlowError> {
+///
+/// # Errors
+/// This program does not know its service.
+pub fn add_on_url(add_on: &AddOn) -> Result<String, FlowError> {
     let host = add_on.host();
     let (user, password) = (service::CLIENT, add_on.password.reveal());
     Ok(stack::service(&add_on.service)?.url(Credentials {
@@ -52,6 +55,16 @@ fn url(add_on: &AddOn) -> Result<String, FlowError> {
         host: &host,
         database: service::CLIENT,
     }))
+}
+
+/// The identity of the add-on that `text` is the address of; else the text, which may be a name.
+///
+/// # Errors
+/// The database fails.
+pub async fn add_on_key(node: &Node, text: &str) -> Result<String, FlowError> {
+    let host = text.rsplit('@').next().and_then(|rest| rest.split(':').next()).unwrap_or_default();
+    let found = node.store().add_ons().await?.into_iter().find(|add_on| add_on.host() == host);
+    Ok(found.map_or_else(|| text.to_owned(), |add_on| add_on.id.to_string()))
 }
 
 /// Lets the dynos of each app reach what the app has, and nothing else.
@@ -90,11 +103,26 @@ pub(super) async fn release(
     }
 }
 
-/// Takes an attachment from its app: its record, its ways, its config var.
+/// Takes an attachment from its app: its ways, its config var, its record. From the first step on nobody finds it any more.
 pub(super) async fn take_away(node: &Node, has: &AttachmentView, actor: &Actor) -> Result<(), FlowError> {
-    node.store().detach(has.attachment.id).await?;
+    node.store().leave(has.attachment.id).await?;
     open_ways(node).await?;
+    tell_of_loss(node, has, actor).await
+}
+
+/// Takes the attachments away that the last process of the node could not take away any more.
+pub(super) async fn see_off(node: &Node, actor: &Actor) -> Result<(), FlowError> {
+    let leaving = node.store().leaving_attachments().await?;
+    let all = Inventory::take(node).await?;
+    for has in leaving.iter().filter_map(|attachment| all.attachment(attachment)) {
+        tell_of_loss(node, &has, actor).await?;
+    }
+    Ok(())
+}
+
+async fn tell_of_loss(node: &Node, has: &AttachmentView, actor: &Actor) -> Result<(), FlowError> {
     let description = release_text::detach(&has.attachment.name, &has.add_on.name);
     let lost = [has.attachment.name.config_var()].into();
-    release(node, &has.app, (description, lost), actor).await
+    release(node, &has.app, (description, lost), actor).await?;
+    Ok(node.store().detach(has.attachment.id).await?)
 }

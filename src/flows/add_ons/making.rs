@@ -7,12 +7,13 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use uuid::Uuid;
 
-use crate::domain::{AddOn, AddOnName, App, AttachmentName, Plan, Service};
+use crate::domain::{AddOn, AddOnName, App, AttachmentName, Plan, Secret, Service};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::add_ons::{AddOnView, Inventory, app_attachments, config};
 use crate::flows::error::FlowError;
 use crate::flows::haiku;
+use crate::flows::ports::RemovedData;
 use crate::stack;
 use crate::store::{AddOnChange, NewAddOn, StoreError};
 use crate::wire::api_errors::{AddOnRefusal, Missing, Refusal};
@@ -59,10 +60,53 @@ pub async fn create_add_on(
     let changing = node.locks().change(app.id).await;
     let attachment = name_in(node, app, service, request.attachment.as_deref()).await?;
     let slot = node.services().reserve().ok_or(AddOnRefusal::NoSlot)?;
-    let made = record(node, app, (service, plan), (name, attachment, slot)).await;
+    let id = Uuid::new_v4();
+    let made = record(node, app, (service, plan), (id, name, attachment, slot)).await;
     let made = made.inspect_err(|_| node.services().give_back(slot))?;
     drop(changing);
     let id = made.id;
+    tokio::spawn(provision(node.clone(), made, actor.clone()));
+    view(node, id).await
+}
+
+/// Data of add-ons that are no more, and can be brought back.
+#[must_use]
+pub fn removed_data(node: &Node) -> Vec<RemovedData> {
+    node.services().removed()
+}
+
+/// Makes an add-on for an app of data that was put away: under its own plan, with another password. It is provisioned after this returns.
+///
+/// # Errors
+/// There is no such data any more, a name is taken or breaks the rules, the app has as many as it may, or the node fails.
+pub async fn bring_back_add_on(
+    node: &Node,
+    app: &App,
+    (removed, attachment): (Uuid, Option<&str>),
+    actor: &Actor,
+) -> Result<AddOnView, FlowError> {
+    let none = || Refusal::NotFound(Missing::RemovedData);
+    let found = removed_data(node).into_iter().find(|data| data.id == removed).ok_or_else(none)?;
+    let (service, plan) = find_plan(&format!("{}:{}", found.service, found.plan))?;
+    let changing = node.locks().change(app.id).await;
+    let attachment = name_in(node, app, service, attachment).await?;
+    let slot = node.services().reserve().ok_or(AddOnRefusal::NoSlot)?;
+    let id = Uuid::new_v4();
+    // The data first: a record without it would begin an empty one, and data without a record is put away again.
+    let made = match node.services().bring_back(removed, id).await {
+        Ok(true) => record(node, app, (service, plan), (id, None, attachment, slot)).await,
+        Ok(false) => Err(none().into()),
+        Err(error) => Err(error.into()),
+    };
+    let made = match made {
+        Ok(made) => made,
+        Err(error) => {
+            node.services().give_back(slot);
+            node.services().put_away(id).await?;
+            return Err(error);
+        }
+    };
+    drop(changing);
     tokio::spawn(provision(node.clone(), made, actor.clone()));
     view(node, id).await
 }
@@ -116,22 +160,27 @@ pub(super) async fn name_in(
     free.ok_or_else(|| AddOnRefusal::TooManyAttachments.into())
 }
 
+/// A fresh password.
+pub(super) fn password() -> Result<Secret, FlowError> {
+    let text: String = rand::rng().sample_iter(Alphanumeric).take(PASSWORD_CHARS).map(char::from).collect();
+    text.parse().map_err(FlowError::fault("make a password"))
+}
+
 async fn record(
     node: &Node,
     app: &App,
     (service, plan): (&Service, &Plan),
-    (name, attachment, slot): (Option<AddOnName>, AttachmentName, u32),
+    (id, name, attachment, slot): (Uuid, Option<AddOnName>, AttachmentName, u32),
 ) -> Result<AddOn, FlowError> {
-    let password: String =
-        rand::rng().sample_iter(Alphanumeric).take(PASSWORD_CHARS).map(char::from).collect();
+    let password = password()?;
     let new = |name: AddOnName| -> Result<NewAddOn, FlowError> {
         Ok(NewAddOn {
-            id: Uuid::new_v4(),
+            id,
             app: app.id,
             name,
             service: service.name.clone(),
             plan: plan.name.clone(),
-            password: password.parse().map_err(FlowError::fault("make a password"))?,
+            password: password.clone(),
             slot,
             attachment: attachment.clone(),
         })

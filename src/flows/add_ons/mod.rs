@@ -6,13 +6,18 @@
 //! destroy ──▶ detached everywhere ──▶ forgotten ──▶ its service ends, its data is put away for some days
 //! ```
 //!
-//! What is cut off in between is taken up at the next start: a service that was not provisioned goes on, and data that belongs
-//! to no add-on is put away.
+//! What is cut off in between is taken up at the next start: a service that was not provisioned goes on, data that belongs to no
+//! add-on is put away, and apps are told what they were not told yet.
 
+mod acts;
 mod attaching;
+mod backups;
 mod changes;
 mod config;
+mod credentials;
 mod making;
+mod stream;
+mod transfers;
 
 use std::collections::BTreeMap;
 
@@ -23,12 +28,24 @@ use crate::flows::error::FlowError;
 use crate::stack;
 use crate::wire::api_errors::{Missing, Refusal};
 
+pub use crate::supervisor::service::CLIENT;
+pub use acts::{ActRequest, add_on_info, begin_act, end_connections, reset_add_on};
 pub use attaching::{AttachRequest, attach_add_on, detach_add_on};
+pub(super) use backups::{Links, sweep_files};
+pub use backups::{
+    backup_link, backup_schedules, capture_backup, copy_add_on, keep_backups, linked_backup, linked_transfer,
+    restore_backup, schedule_backups, unschedule_backups, verify_backup,
+};
 pub use changes::{AddOnUpdate, Others, change_add_on, destroy_add_on};
 pub(super) use changes::{clear, let_go};
+pub use config::{add_on_key, add_on_url};
 pub(super) use config::{owned, refuse_owned};
+pub use credentials::rotate_password;
+pub(super) use credentials::settle;
 pub(super) use making::take_up;
-pub use making::{AddOnRequest, create_add_on};
+pub use making::{AddOnRequest, bring_back_add_on, create_add_on, removed_data};
+pub(super) use transfers::{Transfers, take_up_transfers};
+pub use transfers::{backup_of_id, cancel_transfer, data_transfer, data_transfers, delete_transfer};
 
 /// An attachment, its app and its add-on.
 #[derive(Clone, Debug)]

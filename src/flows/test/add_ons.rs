@@ -1,10 +1,12 @@
 //! Add-ons over services that answer at once.
 
 use super::*;
+use crate::flows::add_ons::settle;
 use crate::flows::{
-    AddOnRequest, AddOnView, AttachRequest, Others, add_on_services, app_add_ons, attach_add_on,
-    create_add_on, destroy, destroy_add_on, detach_add_on,
+    AddOnRequest, AddOnView, AttachRequest, Others, add_on_services, app_add_ons, app_attachments,
+    attach_add_on, create_add_on, destroy, destroy_add_on, detach_add_on, rotate_password,
 };
+use crate::store::AddOnChange;
 use crate::wire::api_errors::AddOnRefusal;
 
 async fn made(stage: &Stage, app: &App) -> AddOnView {
@@ -134,4 +136,74 @@ async fn a_node_that_starts_again_goes_on_with_what_was_not_provisioned() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("it is not provisioned");
+}
+
+#[tokio::test]
+async fn what_an_app_was_losing_when_the_node_ended_it_loses_at_the_next_start() {
+    let stage = Stage::open();
+    let (app, other) = (stage.app().await, another(&stage).await);
+    let view = made(&stage, &app).await;
+    let request = AttachRequest { name: Some("shared".to_owned()), confirm: None };
+    let has = attach_add_on(&stage.node, &view, &other, request, &me()).await.unwrap();
+    // The first step of detaching, and then nothing more.
+    stage.node.store().leave(has.attachment.id).await.unwrap();
+    assert!(app_attachments(&stage.node, &other).await.unwrap().is_empty());
+    assert!(config(&stage.node, &other).await.unwrap().get("SHARED_URL").is_some(), "it was cut off");
+    settle(stage.node.clone()).await;
+    assert!(config(&stage.node, &other).await.unwrap().get("SHARED_URL").is_none());
+    assert!(stage.node.store().leaving_attachments().await.unwrap().is_empty());
+    let told = descriptions(&stage, &other).await;
+    settle(stage.node.clone()).await;
+    assert_eq!(descriptions(&stage, &other).await, told, "there is nothing left to tell");
+}
+
+#[tokio::test]
+async fn another_password_reaches_every_app_also_when_the_node_ends_in_between() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    let before = config(&stage.node, &app).await.unwrap().get("DATABASE_URL").unwrap().to_owned();
+    let rotated = rotate_password(&stage.node, &view, &me()).await.unwrap();
+    assert_eq!(rotated.add_on.generation, view.add_on.generation + 1);
+    let after = config(&stage.node, &app).await.unwrap().get("DATABASE_URL").unwrap().to_owned();
+    assert_ne!(before, after);
+    assert_eq!(descriptions(&stage, &app).await[0], "Update DATABASE by heroku-postgresql");
+    let change = AddOnChange { password: Some("another".parse().unwrap()), ..AddOnChange::default() };
+    stage.node.store().change_add_on(view.add_on.id, change).await.unwrap();
+    settle(stage.node.clone()).await;
+    let url = config(&stage.node, &app).await.unwrap().get("DATABASE_URL").unwrap().to_owned();
+    assert!(url.contains(":another@"), "{url}");
+}
+
+#[tokio::test]
+async fn an_add_on_takes_the_place_of_another_in_one_release() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let first = made(&stage, &app).await;
+    let request = AddOnRequest { plan: "postgresql".to_owned(), ..AddOnRequest::default() };
+    let second = create_add_on(&stage.node, &app, request, &me()).await.unwrap();
+    for _ in 0..500 {
+        if config(&stage.node, &app).await.unwrap().get("HEROKU_POSTGRESQL_AMBER_URL").is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let second = app_add_ons(&stage.node, &app)
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|view| view.add_on.id == second.add_on.id);
+    let second = second.unwrap();
+    let request = AttachRequest { name: Some("DATABASE".to_owned()), confirm: Some(app.name.to_string()) };
+    let refused = attach_add_on(&stage.node, &second, &app, request.clone(), &me()).await;
+    assert!(
+        matches!(refused, Err(FlowError::Refused(Refusal::AddOn(AddOnRefusal::LastAttachment(_))))),
+        "nobody would find the first one again: {refused:?}"
+    );
+    attach_add_on(&stage.node, &first, &app, AttachRequest::default(), &me()).await.unwrap();
+    let releases = descriptions(&stage, &app).await.len();
+    attach_add_on(&stage.node, &second, &app, request, &me()).await.unwrap();
+    let url = config(&stage.node, &app).await.unwrap().get("DATABASE_URL").unwrap().to_owned();
+    assert!(url.contains(&second.add_on.host()), "{url}");
+    assert_eq!(descriptions(&stage, &app).await.len(), releases + 1);
 }

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use thiserror::Error;
 
 use crate::domain::{AppId, Bytes, DynoId, DynoName, DynoSize, NetnsAddress, Version};
+use crate::runtime::Entered;
 use crate::supervisor::lifecycle::Class;
 use crate::supervisor::{Connection, ReleaseImage};
 use crate::wire::codes::DynoError;
@@ -187,6 +188,14 @@ pub struct Visiting {
     pub streams: Streams,
     /// The hold on it.
     pub hold: Arc<dyn Visitor>,
+}
+
+impl Visiting {
+    /// What the runtime gave.
+    #[must_use]
+    pub fn of(entered: Entered) -> Self {
+        Self { streams: native::streams(entered.stdio), hold: Arc::new(entered.hold) }
+    }
 }
 
 /// The client's hold on a further command. When the last is dropped the client counts as gone: the command gets SIGHUP, and is ended

@@ -311,7 +311,7 @@ impl Shared {
     }
 }
 
-fn streams(ends: StdioFds) -> Streams {
+pub(super) fn streams(ends: StdioFds) -> Streams {
     match ends {
         StdioFds::Log => Streams::Log,
         StdioFds::Terminal { master } => Streams::Terminal(master),
@@ -439,7 +439,7 @@ impl Running for NativeDyno {
         async move {
             let entered = runtime.enter(entry).await;
             let entered = entered.map_err(|error| failed(format!("run a command in {id}"), chain(&error)))?;
-            Ok(Visiting { streams: streams(entered.stdio), hold: Arc::new(entered.hold) })
+            Ok(Visiting::of(entered))
         }
         .boxed()
     }

@@ -1,12 +1,13 @@
 //! The container of a data service. Decides only; the directories that it builds on are made by the keeper.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::runtime::{
-    Access, ContainerId, Exec, IdMapped, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
+    Access, ContainerId, Entry, Exec, IdMapped, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
 };
 use crate::supervisor::engine::{STORE_ID, ids};
-use crate::supervisor::service::ServiceSpec;
+use crate::supervisor::service::{Act, ServiceSpec};
 
 /// What names of containers of services begin with; the service's identity follows.
 pub const CONTAINER_PREFIX: &str = "service-";
@@ -30,9 +31,10 @@ const DATA: &str = "/srv";
 pub(super) const READY: &str = ".ready";
 
 /// Runs the service's own commands, which come as arguments so that nothing in them is read twice. An unfilled directory is emptied
-/// first: it is what a filling that was cut off has left. The shell waits for the server, and tells once when it answers.
+/// first: it is what a filling that was cut off has left. A password other than that of the last start is set, and remembered as a
+/// digest when it is. The shell waits for the server, and tells once when it answers.
 const WRAPPER: &str = r#"set -u
-init=$1 start=$2 check=$3 nonce=$4
+init=$1 start=$2 check=$3 nonce=$4 password=$5
 cd /srv
 rm -f .ready
 if [ ! -e .filled ]; then
@@ -41,6 +43,14 @@ if [ ! -e .filled ]; then
   sync .
   : >.filled
   sync .filled .
+fi
+digest=$(printf %s "$PASSWORD" | sha256sum)
+if [ -n "$password" ] && [ "$(cat .password 2>/dev/null)" != "$digest" ]; then
+  bash -euc "$password" || exit 72
+  printf '%s\n' "$digest" >.password.new
+  sync .password.new
+  mv .password.new .password
+  sync .
 fi
 trap : TERM
 bash -c "$start" &
@@ -76,7 +86,9 @@ pub(super) fn id(service: uuid::Uuid) -> Option<ContainerId> {
 /// The container.
 pub(super) fn sandbox(spec: &ServiceSpec, loan: &Loan, id: ContainerId) -> Sandbox {
     let commands = &spec.service.commands;
-    let script = [WRAPPER, "service", &commands.init, &commands.start, &commands.check, &loan.nonce];
+    let password = commands.password.as_deref().unwrap_or_default();
+    let script =
+        [WRAPPER, "service", &commands.init, &commands.start, &commands.check, &loan.nonce, password];
     let argv = ["/bin/bash", "-c"].into_iter().chain(script).map(str::to_owned).collect();
     Sandbox {
         id,
@@ -103,13 +115,33 @@ pub(super) fn sandbox(spec: &ServiceSpec, loan: &Loan, id: ContainerId) -> Sandb
         },
         network: Network::Joined(loan.netns.clone()),
         stdio: StdioKind::Log,
-        labels: [("kind".to_owned(), "service".to_owned())].into(),
+        labels: [("kind".to_owned(), "service".to_owned()), generation(spec)].into(),
     }
+}
+
+/// What tells a container that was started under what the service is now from an earlier one.
+pub(super) fn generation(spec: &ServiceSpec) -> (String, String) {
+    ("generation".to_owned(), spec.generation.to_string())
+}
+
+/// A command of the service beside its server. What it is told is what the service is now, whatever the server was started with.
+pub(super) fn entry(spec: &ServiceSpec, act: Act, id: ContainerId) -> Entry {
+    let Act { script, args, env, stdio } = act;
+    let script = format!("{}\n{script}", spec.service.commands.common);
+    let argv = ["/bin/bash".to_owned(), "-ec".to_owned(), script, "service".to_owned()];
+    let mut told: BTreeMap<_, _> = told(spec).into();
+    told.extend(env);
+    Entry { id, argv: argv.into_iter().chain(args).collect(), env: told, stdio }
 }
 
 /// The stack's environment, and what the commands are told. Nobody but the service itself sees its processes.
 fn environment(spec: &ServiceSpec) -> Vec<(String, String)> {
     let mut env = spec.env.clone();
+    env.extend(told(spec));
+    env.into_iter().collect()
+}
+
+fn told(spec: &ServiceSpec) -> [(String, String); 8] {
     let told = [
         ("HOME", DATA.to_owned()),
         ("USER", CLIENT.to_owned()),
@@ -120,8 +152,7 @@ fn environment(spec: &ServiceSpec) -> Vec<(String, String)> {
         ("MEMORY_MIB", (spec.plan.memory.0 >> 20).to_string()),
         ("LANG", "C.UTF-8".to_owned()),
     ];
-    env.extend(told.map(|(name, value)| (name.to_owned(), value)));
-    env.into_iter().collect()
+    told.map(|(name, value)| (name.to_owned(), value))
 }
 
 fn mounts(spec: &ServiceSpec, loan: &Loan) -> Vec<SandboxMount> {

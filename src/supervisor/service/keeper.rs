@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::container::{self, Loan, READY};
+use super::disk;
 use super::{Ground, STOP_GRACE_S, ServiceSpec, Standing};
 use crate::logs::FollowHandle;
 use crate::runtime::{Container, Signal};
@@ -39,7 +40,12 @@ impl Keeper {
         let mut wait = RESTART_WAIT;
         while !self.stop.is_cancelled() {
             let container = match adopted.take() {
-                Some(container) => Some((container, None)),
+                Some(container) if self.is_of_today(&container) => Some((container, None)),
+                Some(container) => {
+                    tracing::info!(service = %self.spec.host, "it is started anew under what it is now");
+                    self.end_and_clear(&container).await;
+                    self.started().await
+                }
                 None => self.started().await,
             };
             let begun = tokio::time::Instant::now();
@@ -69,12 +75,26 @@ impl Keeper {
                 tracing::warn!(service = %host, status = exit.shell_status(), oom = exit.oom, "a data service has ended");
             }
             () = self.watch(nonce) => {}
+            () = disk::watch(&self.ground, &self.spec, (container, self.told.subscribe())) => {}
         }
         self.shown.send_replace(None);
         self.told.send_replace(Standing::Starting);
         lines.finish().await;
         if let Err(error) = container.remove().await {
             tracing::warn!(service = %host, error = chain(&error), "a data service was not cleared away");
+        }
+    }
+
+    /// Whether a container that was found was started under the plan and the password of today.
+    fn is_of_today(&self, container: &Container) -> bool {
+        let (name, generation) = container::generation(&self.spec);
+        container.labels().get(&name) == Some(&generation)
+    }
+
+    async fn end_and_clear(&self, container: &Container) {
+        end(container, Duration::from_secs(STOP_GRACE_S)).await;
+        if let Err(error) = container.remove().await {
+            tracing::warn!(service = %self.spec.host, error = chain(&error), "a data service was not cleared away");
         }
     }
 

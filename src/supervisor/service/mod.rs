@@ -10,6 +10,7 @@
 //! A service's address follows from its slot, which its record keeps: it is the same after every start.
 
 mod container;
+mod disk;
 mod gate;
 mod keeper;
 
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -26,7 +28,8 @@ use crate::domain::{AppId, Bytes, Plan, Service};
 use crate::logs::LogService;
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::{Slot, Slots};
-use crate::runtime::{Adopted, Container, Runtime, RuntimeError};
+use crate::runtime::{Adopted, Container, EnterError, Runtime, RuntimeError, StdioKind};
+use crate::supervisor::engine::Visiting;
 
 pub use container::{CLIENT, CONTAINER_PREFIX};
 pub use gate::{Attached, Attachments, Gate};
@@ -50,12 +53,37 @@ pub struct ServiceSpec {
     pub plan: Plan,
     /// Its secret. Not shown anywhere.
     pub password: String,
+    /// How often what it runs under was changed.
+    pub generation: u32,
     /// Its slot, held by [`Services`] as long as it is kept.
     pub slot: u32,
     /// The layers of its root, lowest first.
     pub layers: Vec<PathBuf>,
     /// The environment of its stack.
     pub env: BTreeMap<String, String>,
+}
+
+/// A further command in a service that runs.
+pub struct Act {
+    /// What it is, for bash.
+    pub script: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What it is told besides what the service is.
+    pub env: BTreeMap<String, String>,
+    /// Where its streams lead; not to the log.
+    pub stdio: StdioKind,
+}
+
+/// Why there is no further command in a service.
+#[derive(Debug, Error)]
+pub enum ActError {
+    /// It does not run at the moment.
+    #[error("it does not answer at the moment")]
+    Away,
+    /// The runtime refuses.
+    #[error(transparent)]
+    Enter(#[from] EnterError),
 }
 
 /// How a service fares.
@@ -100,6 +128,7 @@ struct Kept {
     standing: watch::Receiver<Standing>,
     container: watch::Receiver<Option<Container>>,
     slot: Slot,
+    spec: ServiceSpec,
 }
 
 // === impl Services ===
@@ -156,10 +185,11 @@ impl Services {
         let adopted = lock(&self.shared.found).remove(&id);
         let (told, standing) = watch::channel(Standing::Starting);
         let (shown, container) = watch::channel(None);
-        let keeper = Keeper { ground: self.shared.ground.clone(), spec, told, shown, stop: stop.clone() };
+        let (ground, stopped) = (self.shared.ground.clone(), stop.clone());
+        let keeper = Keeper { ground, spec: spec.clone(), told, shown, stop: stopped };
         // It ends when it is told to, or with the runtime: the container then runs on, for the next start to take over.
         let keeper = tokio::spawn(keeper.run(adopted));
-        lock(&self.shared.kept).insert(id, Kept { stop, keeper, standing, container, slot });
+        lock(&self.shared.kept).insert(id, Kept { stop, keeper, standing, container, slot, spec });
     }
 
     /// How a service fares; `None` of one that is not kept.
@@ -182,6 +212,19 @@ impl Services {
     pub fn memory(&self, id: Uuid) -> Option<Bytes> {
         let container = lock(&self.shared.kept).get(&id)?.container.borrow().clone()?;
         container.usage().ok().map(|usage| Bytes(usage.memory_bytes))
+    }
+
+    /// Runs a command in a service, beside its server and with its rights. It ends when what is returned is let go.
+    ///
+    /// # Errors
+    /// The service does not answer, or the command cannot be started.
+    pub async fn act(&self, id: Uuid, act: Act) -> Result<Visiting, ActError> {
+        let kept = lock(&self.shared.kept)
+            .get(&id)
+            .map(|kept| (kept.spec.clone(), kept.container.borrow().clone(), *kept.standing.borrow()));
+        let Some((spec, Some(container), Standing::Ready)) = kept else { return Err(ActError::Away) };
+        let entry = container::entry(&spec, act, container.id().clone());
+        Ok(Visiting::of(self.shared.ground.runtime.enter(entry).await?))
     }
 
     /// Ends a service in order, and gives its slot back; returns when it has ended. `None` of one that is not kept.

@@ -185,6 +185,109 @@ impl ByName {
     }
 }
 
+/// Body of `POST /apps/:app/addons/:addon/acts/:act`, a route of this node alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoAct {
+    /// The arguments of the act.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// The client's terminal; pipes where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<ActTerminal>,
+}
+
+/// A terminal at the client's end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActTerminal {
+    /// Characters in a line.
+    pub cols: u16,
+    /// Lines.
+    pub rows: u16,
+    /// What kind it is: `xterm`.
+    pub term: String,
+}
+
+/// What a service tells of itself. The platform's data API has this form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceInfo {
+    /// Its identity.
+    pub addon_id: Uuid,
+    /// Facts in their order.
+    pub info: Vec<ServiceFact>,
+    /// Its name.
+    pub name: String,
+    /// Its plan within the service.
+    pub plan: String,
+    /// Where it is found: a secret.
+    pub resource_url: String,
+    /// Not used: every client asks for encryption or does not.
+    pub prefer_native_tls: bool,
+}
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceFact {
+    /// What it is about.
+    pub name: String,
+    /// None, one or several values.
+    pub values: Vec<String>,
+}
+
+/// Who may use a database, in the form of the platform's data API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// Its passwords.
+    pub credentials: Vec<ActiveCredential>,
+    /// The database.
+    pub database: String,
+    /// The name of its host.
+    pub host: String,
+    /// `default`.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+    /// `active`.
+    pub state: String,
+    /// Its identity.
+    pub uuid: Uuid,
+}
+
+/// A password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActiveCredential {
+    /// It.
+    pub password: String,
+    /// `active`.
+    pub state: String,
+    /// Of whom.
+    pub user: String,
+}
+
+/// Data of an add-on that was destroyed, on this node alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedAddOn {
+    /// The identity that its add-on had.
+    pub id: Uuid,
+    /// ISO time until which it is kept.
+    pub kept_until: String,
+    /// The name that its add-on had.
+    pub name: String,
+    /// The plan that its add-on had: `heroku-postgresql:essential-0`.
+    pub plan: String,
+    /// ISO time of its removal.
+    pub removed_at: String,
+}
+
+/// Body of `POST /node/removed-addons/:id/actions/bring-back`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BringBack {
+    /// Who is to have it.
+    pub app: String,
+    /// Under which name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// What an attachment is to be called.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachmentRequest {

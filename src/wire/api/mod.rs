@@ -27,6 +27,7 @@ mod sni_endpoint;
 mod source;
 mod stack;
 mod test_run;
+mod transfer;
 mod truth;
 mod user;
 mod webhook;
@@ -37,8 +38,9 @@ use uuid::Uuid;
 
 pub use account::{Account, AccountFeature};
 pub use add_on::{
-    AddOn, AddOnService, AttachedAddOn, Attachment, AttachmentRequest, BillingEntity, ByName, CreateAddOn,
-    CreateAttachment, DestroyAddOn, Plan, Price, ResolveAddOn, ResolveAttachment, UpdateAddOn,
+    ActTerminal, ActiveCredential, AddOn, AddOnService, AttachedAddOn, Attachment, AttachmentRequest,
+    BillingEntity, BringBack, ByName, CreateAddOn, CreateAttachment, Credential, DestroyAddOn, DoAct, Plan,
+    Price, RemovedAddOn, ResolveAddOn, ResolveAttachment, ServiceFact, ServiceInfo, UpdateAddOn,
 };
 pub use app::{App, CreateApp, StackBuild, UpdateApp};
 pub use app_feature::{AppFeature, UpdateAppFeature};
@@ -72,6 +74,10 @@ pub use sni_endpoint::{CreateSniEndpoint, SniEndpoint, SslCert, UpdateDomain};
 pub use source::{SOURCE_USER_AGENT, Source, SourcePlace};
 pub use stack::Stack;
 pub use test_run::TestVerdict;
+pub use transfer::{
+    BackupSchedule, CopyDatabase, DataTransfer, HourText, PublicUrl, RestoreBackup, SetBackupSchedule,
+    TRANSFER_CUT_OFF, TransferCause, TransferLine, TransferOptions, WaitStatus,
+};
 pub use user::{Collaborator, CreateTransfer, Permission, SetCollaborator, SetUser, Transfer, User};
 pub use webhook::{
     DeliveryAttempt, DeliveryPayload, EventPayload, EventRef, PAYLOAD_VERSION, SECRET_HEADER,

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::domain::{AddOn, AddOnNameError, Attachment, AttachmentNameError};
+use crate::domain::{AddOn, AddOnNameError, Attachment, AttachmentNameError, Transfer};
 use crate::wire::api_errors::ErrorId;
 
 /// A request about an add-on that is understood and not done; nothing has changed.
@@ -69,6 +69,68 @@ pub enum AddOnRefusal {
     /// No slot is left for another service.
     #[error("The node runs as many containers as it can: destroy an add-on, or scale an app down.")]
     NoSlot,
+    /// An add-on that cannot be asked for anything now.
+    #[error("{0} does not answer at the moment. Try again soon; its lines in the app's log say why.")]
+    Away(String),
+    /// Something that a service does not do.
+    #[error("{service} cannot do {act}. It can do: {known}.")]
+    NoSuchAct {
+        /// The service.
+        service: String,
+        /// What was asked for.
+        act: String,
+        /// What there is, with commas.
+        known: String,
+    },
+    /// A service of which there are no backups.
+    #[error("{0} has no backups.")]
+    NoBackups(String),
+    /// A backup that cannot be read: it goes on, or has failed.
+    #[error("{0} is no backup that is whole.")]
+    NoWholeBackup(String),
+    /// A copy from one service into another, or of something into itself.
+    #[error("{from} cannot be copied to {to}: they must be two add-ons of one service.")]
+    CopyBetween {
+        /// What was to be read.
+        from: String,
+        /// What was to be written.
+        to: String,
+    },
+    /// A backup whose add-on is destroyed.
+    #[error("The add-on that {0} is of is destroyed: restore it into another instead.")]
+    BackupOfNothing(String),
+    /// Nothing at which backups are taken.
+    #[error(
+        "Backups are taken at an hour from 0 to 23 of a time zone such as Europe/Berlin: {hour} {zone} is none."
+    )]
+    BackupTime {
+        /// The hour.
+        hour: u8,
+        /// The time zone.
+        zone: String,
+    },
+    /// A backup, a restore or a copy of the add-on goes on.
+    #[error("A backup, a restore or a copy of {0} goes on: wait for its end, or cancel it.")]
+    TransferRunning(String),
+    /// What goes on cannot be deleted.
+    #[error("{0} goes on: cancel it first.")]
+    TransferGoesOn(String),
+    /// As many go on as may.
+    #[error("{0} backups, restores and copies go on at this node: wait for the end of one.")]
+    TooManyRunning(usize),
+    /// The app has as many as it may.
+    #[error("An app has at most {max} backups and restores: delete one first.", max = Transfer::PER_APP_MAX)]
+    TooManyTransfers,
+    /// A command of the service that did not succeed.
+    #[error("{act} of {add_on} failed: {said}")]
+    ActFailed {
+        /// What was to be done.
+        act: String,
+        /// The add-on.
+        add_on: String,
+        /// What the command said, or that it said nothing.
+        said: String,
+    },
     /// Something that is done only by who names the app once more.
     #[error("This needs to be confirmed: repeat it with `confirm` and the name of the app, {0}.")]
     Unconfirmed(String),
@@ -80,7 +142,8 @@ impl AddOnRefusal {
     pub fn id(&self) -> ErrorId {
         match self {
             Self::Unconfirmed(_) => ErrorId::Unconfirmed,
-            Self::NoSlot => ErrorId::Unavailable,
+            Self::TransferRunning(_) | Self::TransferGoesOn(_) => ErrorId::Conflict,
+            Self::NoSlot | Self::Away(_) | Self::TooManyRunning(_) => ErrorId::Unavailable,
             Self::UnknownPlan { .. }
             | Self::OtherService(_)
             | Self::AddOnName(_)
@@ -92,6 +155,14 @@ impl AddOnRefusal {
             | Self::ConfigVarTaken(_)
             | Self::ConfigVarOwned { .. }
             | Self::AddOnCreating(_)
+            | Self::CopyBetween { .. }
+            | Self::NoBackups(_)
+            | Self::NoWholeBackup(_)
+            | Self::BackupOfNothing(_)
+            | Self::BackupTime { .. }
+            | Self::TooManyTransfers
+            | Self::NoSuchAct { .. }
+            | Self::ActFailed { .. }
             | Self::LastAttachment(_)
             | Self::AddOnInUse { .. } => ErrorId::InvalidParams,
         }

@@ -25,6 +25,8 @@ pub enum Missing {
     BuildOutput,
     /// An app's place in a pipeline, of an app that is in none.
     Coupling,
+    /// Someone who may use a database.
+    Credential,
     /// A delivery to a webhook.
     Delivery,
     /// A domain.
@@ -65,10 +67,16 @@ pub enum Missing {
     Source,
     /// A slug that no release of the app has.
     Slug,
+    /// When backups of an add-on are taken.
+    Schedule,
+    /// Data of an add-on that was destroyed.
+    RemovedData,
     /// A stack, as it was named.
     Stack(String),
     /// A certificate of an app.
     SniEndpoint,
+    /// A backup, or what was made from one.
+    Transfer,
     /// A user, as it was named.
     User(String),
     /// A webhook.
@@ -112,6 +120,10 @@ impl Missing {
             Self::Source => Some("source"),
             Self::SniEndpoint => Some("sni_endpoint"),
             Self::Stack(_) => Some("stack"),
+            Self::Credential => Some("credential"),
+            Self::RemovedData => Some("removed_addon"),
+            Self::Schedule => Some("schedule"),
+            Self::Transfer => Some("transfer"),
             Self::User(_) => Some("user"),
             Self::Webhook => Some("app_webhook"),
             Self::WebhookEvent => Some("app_webhook_event"),
@@ -151,6 +163,12 @@ impl fmt::Display for Missing {
             Self::ReleaseOutput => f.write_str("Couldn't find the output of a release command."),
             Self::Repository => f.write_str("The app is connected to no repository."),
             Self::Session => f.write_str("Couldn't find that session."),
+            Self::Credential => f.write_str("Couldn't find that credential: a database has one, default."),
+            Self::RemovedData => {
+                f.write_str("Couldn't find data of an add-on that was destroyed: it is kept for seven days.")
+            }
+            Self::Schedule => f.write_str("Couldn't find that schedule."),
+            Self::Transfer => f.write_str("Couldn't find that backup."),
             Self::Slug => f.write_str("Couldn't find that slug."),
             Self::Source => f.write_str("Couldn't find that source, or it has expired."),
             Self::SniEndpoint => f.write_str("Couldn't find that SSL certificate."),

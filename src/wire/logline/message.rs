@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use crate::domain::{DynoName, Formation, Version};
+use crate::domain::{Bytes, DynoName, Formation, Version};
 use crate::wire::codes::Code;
 use crate::wire::logline::line::display_time;
 
@@ -306,6 +306,43 @@ pub struct UnavailableLine;
 impl fmt::Display for UnavailableLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Error {} ({})", Code::L15, Code::L15.text())
+    }
+}
+
+/// The data of a service and the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskLine {
+    /// There is more of it than its plan has.
+    Full {
+        /// What it takes.
+        used: Bytes,
+        /// What its plan has.
+        limit: Bytes,
+    },
+    /// The node's disk is full.
+    NodeFull {
+        /// What is free of it.
+        free: Bytes,
+    },
+    /// It takes writes again.
+    Freed,
+}
+
+impl fmt::Display for DiskLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { used, limit } => write!(
+                f,
+                "Disk full: the data takes {used} of the {limit} of its plan. Writes are refused until it takes a tenth less; \
+                 delete some of it, or take a larger plan with addons:upgrade."
+            ),
+            Self::NodeFull { free } => write!(
+                f,
+                "Disk full: {free} of the node's disk are free. Writes are refused until there is more; whoever runs the node \
+                 has to make room."
+            ),
+            Self::Freed => f.write_str("The disk has room again: writes are taken."),
+        }
     }
 }
 

@@ -1,12 +1,23 @@
-"""Keeps numbers in its database: /add/N acknowledges what is on disk, /all tells what there is, /reach/HOST/PORT tries a way."""
+"""Keeps numbers in its database and in its queue: /add/N and /push/N acknowledge what is on disk, /all and /jobs tell what there is,
+/reach/HOST/PORT tries a way."""
 
 import http.server
 import os
 import socket
 
 import pg
+import queue_of_jobs
 
 TABLE = "CREATE TABLE IF NOT EXISTS numbers (n bigint PRIMARY KEY)"
+
+
+def numbers():
+    try:
+        return [n for (n,) in pg.Connection(os.environ["DATABASE_URL"]).query("SELECT n FROM numbers ORDER BY n")]
+    except pg.Refused as refused:
+        if "does not exist" in str(refused):
+            return []
+        raise
 
 
 def answer(path):
@@ -17,9 +28,12 @@ def answer(path):
         database.query(f"INSERT INTO numbers VALUES ({int(rest[0])})")
         return "kept\n"
     if word == "all":
-        database = pg.Connection(os.environ["DATABASE_URL"])
-        database.query(TABLE)
-        return " ".join(n for (n,) in database.query("SELECT n FROM numbers ORDER BY n")) + "\n"
+        return " ".join(numbers()) + "\n"
+    if word == "push":
+        queue_of_jobs.Connection(os.environ["REDIS_URL"]).call("RPUSH", "jobs", str(int(rest[0])))
+        return "kept\n"
+    if word == "jobs":
+        return " ".join(queue_of_jobs.Connection(os.environ["REDIS_URL"]).call("LRANGE", "jobs", "0", "-1")) + "\n"
     if word == "url":
         return os.environ.get("DATABASE_URL", "none") + "\n"
     if word == "host":

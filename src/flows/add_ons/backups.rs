@@ -1,0 +1,396 @@
+//! Backups: taken, restored from, tried out, copied without a file between, and kept for as long as the node is told.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+use crate::domain::{App, BackupSchedule, Transfer, TransferCause, TransferKind, outlived};
+use crate::flows::Node;
+use crate::flows::add_ons::acts::begin_work;
+use crate::flows::add_ons::stream::{self, Broken};
+use crate::flows::add_ons::transfers::{self, file};
+use crate::flows::add_ons::{AddOnView, Inventory};
+use crate::flows::error::FlowError;
+use crate::store::NewTransfer;
+use crate::sys::clock;
+use crate::wire::api_errors::AddOnRefusal;
+
+/// Between two looks at which backups are due, seconds.
+const LOOK_S: u64 = 30;
+/// The hour of the day, in UTC, in which the newest backups are tried out.
+const VERIFY_HOUR: i8 = 3;
+/// How long the name of a file of a backup can be used, seconds.
+const LINK_AGE_MAX_S: u64 = 60 * 60;
+/// The most such names at once; a further one takes the place of the oldest.
+const LINKS_MAX: usize = 100;
+/// What is before the name in the paths of such URLs.
+const LINK_PATH: &str = "/backup-files/";
+
+/// Names under which whoever knows them reads files of backups.
+#[derive(Default)]
+pub(in crate::flows) struct Links(Mutex<HashMap<Uuid, (Uuid, Instant)>>);
+
+impl Links {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Uuid, (Uuid, Instant)>) -> T) -> T {
+        // A map cannot be left half changed by a panic.
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, (_, since)| since.elapsed() < Duration::from_secs(LINK_AGE_MAX_S));
+        act(&mut all)
+    }
+}
+
+/// Has a backup of an add-on begun, in the list of an app that has it.
+///
+/// # Errors
+/// Its service knows no backups or does not answer, a transfer of it goes on, or the node fails.
+pub async fn capture_backup(
+    node: &Node,
+    (view, app): (&AddOnView, &App),
+    cause: TransferCause,
+) -> Result<Transfer, FlowError> {
+    let command = able(view, &view.service.commands.backup)?;
+    let id = Uuid::new_v4();
+    let place = transfers::begin(node, id, &[view])?;
+    let work = begin_work(node, (view.add_on.id, &view.add_on.name), ("backup", command)).await?;
+    let new = NewTransfer {
+        id,
+        app: app.id,
+        add_on: view.add_on.id,
+        kind: TransferKind::Backup,
+        cause,
+        from: shown(view, app),
+        to: "BACKUP".to_owned(),
+    };
+    let path = file(node, id);
+    transfers::spawn(
+        node,
+        (new, place),
+        |_, count| async move { stream::into_file(work, &path, &count).await },
+    )
+    .await
+}
+
+/// Has an add-on restored from a backup: what it holds is replaced at the end, or not at all.
+///
+/// # Errors
+/// The backup is not whole, the service knows no backups or does not answer, a transfer of it goes on, or the node fails.
+pub async fn restore_backup(
+    node: &Node,
+    (view, app): (&AddOnView, &App),
+    backup: &Transfer,
+) -> Result<Transfer, FlowError> {
+    let command = able(view, &view.service.commands.restore)?;
+    let digest = whole(backup)?;
+    let id = Uuid::new_v4();
+    let place = transfers::begin(node, id, &[view])?;
+    let new = NewTransfer {
+        id,
+        app: app.id,
+        add_on: view.add_on.id,
+        kind: TransferKind::Restore,
+        cause: TransferCause::Asked,
+        from: backup.name().to_string(),
+        to: shown(view, app),
+    };
+    let (path, to, doer) = (file(node, backup.id), view.clone(), node.clone());
+    transfers::spawn(node, (new, place), |_, count| async move {
+        stream::check(&path, &digest).await?;
+        let work = begin_work(&doer, (to.add_on.id, &to.add_on.name), ("restore", command)).await;
+        stream::from_file(&path, &digest, work.map_err(|error| broken(&error))?, &count).await
+    })
+    .await
+}
+
+/// Has what is in an add-on put in the place of what is in another of the same service.
+///
+/// # Errors
+/// They are of different services, the service knows no backups or does not answer, a transfer of either goes on, or the node fails.
+pub async fn copy_add_on(
+    node: &Node,
+    (from, to): (&AddOnView, &AddOnView),
+    app: &App,
+) -> Result<Transfer, FlowError> {
+    if from.service.name != to.service.name || from.add_on.id == to.add_on.id {
+        let (from, to) = (from.add_on.name.to_string(), to.add_on.name.to_string());
+        return Err(AddOnRefusal::CopyBetween { from, to }.into());
+    }
+    let (backup, restore) =
+        (able(from, &from.service.commands.backup)?, able(to, &to.service.commands.restore)?);
+    let id = Uuid::new_v4();
+    let place = transfers::begin(node, id, &[from, to])?;
+    let reads = begin_work(node, (from.add_on.id, &from.add_on.name), ("backup", backup)).await?;
+    let writes = begin_work(node, (to.add_on.id, &to.add_on.name), ("restore", restore)).await?;
+    let new = NewTransfer {
+        id,
+        app: app.id,
+        add_on: to.add_on.id,
+        kind: TransferKind::Copy,
+        cause: TransferCause::Asked,
+        from: shown(from, app),
+        to: shown(to, app),
+    };
+    transfers::spawn(
+        node,
+        (new, place),
+        |_, count| async move { stream::between(reads, writes, &count).await },
+    )
+    .await
+}
+
+/// Tries a backup out: it is restored into a container that was made for it, and is gone afterwards. What comes of it is recorded.
+///
+/// # Errors
+/// The backup is not whole, nobody knows its service any more, or the node fails.
+pub async fn verify_backup(node: &Node, backup: &Transfer) -> Result<Transfer, FlowError> {
+    let digest = whole(backup)?;
+    let all = Inventory::take(node).await?;
+    let view = all.all_add_ons(node).into_iter().find(|view| view.add_on.id == backup.add_on);
+    let view = view.ok_or_else(|| AddOnRefusal::BackupOfNothing(backup.name().to_string()))?;
+    let command = able(&view, &view.service.commands.restore)?;
+    let scratch = node.services().try_out(view.add_on.clone()).await?;
+    let path = file(node, backup.id);
+    let tried = async {
+        stream::check(&path, &digest).await?;
+        let work = begin_work(node, (scratch, &view.add_on.name), ("restore", command)).await;
+        let work = work.map_err(|error| broken(&error))?;
+        stream::from_file(&path, &digest, work, &std::sync::atomic::AtomicU64::new(0)).await
+    };
+    let tried = tried.await;
+    node.services().discard(scratch).await?;
+    let fault = match tried {
+        Ok(_) => None,
+        Err(Broken::Cancelled) => Some("it was cut off".to_owned()),
+        Err(Broken::Failed(fault)) => Some(fault),
+    };
+    if let Some(fault) = &fault {
+        tracing::error!(backup = %backup.name(), add_on = %view.add_on.name, fault, "a backup cannot be restored from");
+    }
+    node.store().note_verified(backup.id, fault).await?;
+    let again = node.store().transfers().await?.into_iter().find(|transfer| transfer.id == backup.id);
+    Ok(again.unwrap_or_else(|| backup.clone()))
+}
+
+/// A path under which whoever has it reads the file of a backup for an hour, and the Unix time at which that hour is over, seconds.
+///
+/// # Errors
+/// The backup is not whole.
+pub fn backup_link(node: &Node, backup: &Transfer) -> Result<(String, i64), FlowError> {
+    whole(backup)?;
+    let name = Uuid::new_v4();
+    node.links().with(|all| {
+        if all.len() >= LINKS_MAX
+            && let Some(oldest) = all.iter().min_by_key(|(_, (_, since))| *since).map(|(name, _)| *name)
+        {
+            all.remove(&oldest);
+        }
+        all.insert(name, (backup.id, Instant::now()));
+    });
+    let over_s = now().as_second() + i64::try_from(LINK_AGE_MAX_S).unwrap_or(i64::MAX);
+    Ok((format!("{LINK_PATH}{name}"), over_s))
+}
+
+/// The file behind such a path; nothing where there is none any more.
+#[must_use]
+pub fn linked_backup(node: &Node, name: Uuid) -> Option<PathBuf> {
+    Some(file(node, linked_id(node, name)?))
+}
+
+/// Which backup such a path is of.
+///
+/// # Errors
+/// The database fails.
+pub async fn linked_transfer(node: &Node, name: Uuid) -> Result<Option<Transfer>, FlowError> {
+    let Some(id) = linked_id(node, name) else { return Ok(None) };
+    Ok(node.store().transfers().await?.into_iter().find(|transfer| transfer.id == id))
+}
+
+fn linked_id(node: &Node, name: Uuid) -> Option<Uuid> {
+    node.links().with(|all| all.get(&name).map(|(id, _)| *id))
+}
+
+/// Removes what there is of a backup's file.
+pub(super) async fn forget_file(node: &Node, id: Uuid) {
+    let path = file(node, id);
+    let removal = tokio::task::spawn_blocking(move || {
+        for path in [path.with_extension("new"), path] {
+            remove(&path);
+        }
+    });
+    if removal.await.is_err() {
+        tracing::warn!(backup = %id, "the removal of a backup's file was cut short");
+    }
+}
+
+/// Has backups of an add-on taken once a day, in the place of what was said before.
+///
+/// # Errors
+/// Its service knows no backups, the hour or the time zone is none, or the node fails.
+pub async fn schedule_backups(
+    node: &Node,
+    view: &AddOnView,
+    (name, hour, zone): (&str, u8, &str),
+) -> Result<BackupSchedule, FlowError> {
+    able(view, &view.service.commands.backup)?;
+    if hour > 23 || TimeZone::get(zone).is_err() {
+        let zone: String = zone.chars().take(63).collect();
+        return Err(AddOnRefusal::BackupTime { hour, zone }.into());
+    }
+    let schedule = BackupSchedule {
+        id: Uuid::new_v4(),
+        add_on: view.add_on.id,
+        name: name.chars().take(63).collect(),
+        hour,
+        zone: zone.to_owned(),
+        looked_at_s: now().as_second(),
+    };
+    node.store().set_backup_schedule(schedule.clone()).await?;
+    Ok(schedule)
+}
+
+/// When backups of an add-on are taken.
+///
+/// # Errors
+/// The node fails.
+pub async fn backup_schedules(node: &Node, view: &AddOnView) -> Result<Vec<BackupSchedule>, FlowError> {
+    let mut all = node.store().backup_schedules().await?;
+    all.retain(|schedule| schedule.add_on == view.add_on.id);
+    Ok(all)
+}
+
+/// Has no more backups of an add-on taken by themselves.
+///
+/// # Errors
+/// The node fails.
+pub async fn unschedule_backups(node: &Node, view: &AddOnView) -> Result<(), FlowError> {
+    Ok(node.store().remove_backup_schedule(view.add_on.id).await?)
+}
+
+/// Takes backups when they are due, tries the newest out at night, and lets go what has been kept long enough, for as long as the node
+/// serves.
+pub async fn keep_backups(node: Node) {
+    let mut verified = None;
+    loop {
+        if let Err(error) = look(&node).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "backups wait");
+        }
+        let today = now().to_zoned(TimeZone::UTC);
+        if today.hour() == VERIFY_HOUR && verified != Some(today.date()) {
+            verified = Some(today.date());
+            if let Err(error) = verify_newest(&node).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "backups are not tried out");
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(LOOK_S)).await;
+    }
+}
+
+async fn look(node: &Node) -> Result<(), FlowError> {
+    let now = now();
+    for schedule in node.store().backup_schedules().await? {
+        let zone = TimeZone::get(&schedule.zone).unwrap_or(TimeZone::UTC);
+        if !schedule.is_due(&now.to_zoned(zone)) {
+            continue;
+        }
+        let all = Inventory::take(node).await?.all_add_ons(node);
+        let Some(view) = all.into_iter().find(|view| view.add_on.id == schedule.add_on) else { continue };
+        let app = view.app.clone();
+        match capture_backup(node, (&view, &app), TransferCause::Schedule).await {
+            Ok(_) => {}
+            // It is tried again until it can begin.
+            Err(FlowError::Refused(refusal)) => {
+                tracing::warn!(add_on = %view.add_on.name, %refusal, "a backup that is due waits");
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        let looked_at_s = now.as_second();
+        node.store().set_backup_schedule(BackupSchedule { looked_at_s, ..schedule }).await?;
+    }
+    expire(node, now).await
+}
+
+/// Lets go what has been kept long enough.
+async fn expire(node: &Node, now: Timestamp) -> Result<(), FlowError> {
+    let mut of: HashMap<Uuid, Vec<Transfer>> = HashMap::new();
+    for transfer in node.store().transfers().await? {
+        if transfer.kind == TransferKind::Backup {
+            of.entry(transfer.add_on).or_default().push(transfer);
+        }
+    }
+    for backups in of.into_values() {
+        for gone in outlived(&backups, node.settings().quotas.backups, now.as_second()) {
+            node.store().remove_transfer(gone).await?;
+            forget_file(node, gone).await;
+        }
+    }
+    Ok(())
+}
+
+/// Tries the newest whole backup of each add-on out, where that was not done.
+async fn verify_newest(node: &Node) -> Result<(), FlowError> {
+    let all = node.store().transfers().await?;
+    for view in Inventory::take(node).await?.all_add_ons(node) {
+        let newest =
+            all.iter().find(|transfer| transfer.add_on == view.add_on.id && transfer.is_whole_backup());
+        if let Some(newest) = newest.filter(|newest| newest.verified.is_none()) {
+            verify_backup(node, newest).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes files of backups that no record is of: their app is gone, or they were cut off.
+pub(in crate::flows) async fn sweep_files(node: &Node) -> Result<(), FlowError> {
+    let known: Vec<_> = node.store().transfers().await?.into_iter().map(|transfer| transfer.id).collect();
+    for entry in std::fs::read_dir(node.settings().backups_dir()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Uuid>().ok());
+        let is_aside = path.extension().is_some_and(|extension| extension == "new");
+        if id.is_some_and(|id| is_aside || !known.contains(&id)) {
+            remove(&path);
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "the file of a backup is left over");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::try_from(clock::now()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The name under which an app has an add-on, else the add-on's.
+fn shown(view: &AddOnView, app: &App) -> String {
+    let has = view.attachments.iter().find(|has| has.app.id == app.id);
+    has.map_or_else(|| view.add_on.name.to_string(), |has| has.attachment.name.to_string())
+}
+
+/// The command of a service that knows backups.
+fn able<'a>(view: &AddOnView, command: &'a Option<String>) -> Result<&'a str, FlowError> {
+    let none = || AddOnRefusal::NoBackups(view.service.name.clone());
+    Ok(command.as_deref().ok_or_else(none)?)
+}
+
+/// The digest of a backup that is whole.
+fn whole(backup: &Transfer) -> Result<String, FlowError> {
+    let digest = backup.digest.clone().filter(|_| backup.is_whole_backup());
+    Ok(digest.ok_or_else(|| AddOnRefusal::NoWholeBackup(backup.name().to_string()))?)
+}
+
+/// The words of a failure, for the record.
+fn broken(error: &FlowError) -> Broken {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Broken::Failed(format!("{error}{cause}"))
+}

@@ -1,0 +1,104 @@
+//! What the data of a service takes of the disk: beyond its plan, or where the node's disk is nearly full, the service is told to
+//! refuse writes, and its app is told why. It is looked at from outside, every few seconds: a bound on growth, no wall.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::container;
+use super::{Act, Ground, ServiceSpec, Standing};
+use crate::domain::{Bytes, is_full};
+use crate::runtime::{Container, StdioKind};
+use crate::supervisor::engine::chain;
+use crate::sys::{clock, fs};
+use crate::wire::logline::{DiskLine, LogLine};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(5);
+/// What must be free of the node's disk for services to take writes.
+const NODE_RESERVE: Bytes = Bytes::mib(512);
+/// How long a service may take to change whether it takes writes.
+const ACT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why writes are refused, if they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Enough,
+    PlanFull(Bytes),
+    NodeFull(Bytes),
+}
+
+/// Looks for as long as the container runs; never returns.
+pub(super) async fn watch(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    (container, standing): (&Container, watch::Receiver<Standing>),
+) {
+    let volume = ground.dir.join(spec.id.to_string());
+    let mut was_full = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if *standing.borrow() != Standing::Ready {
+            continue;
+        }
+        let Some(room) = look(volume.clone(), spec.plan.disk, was_full == Some(true)).await else { continue };
+        let is_full = room != Room::Enough;
+        if was_full == Some(is_full) {
+            continue;
+        }
+        let commands = &spec.service.commands;
+        let script = if is_full { &commands.full } else { &commands.freed };
+        if let Some(script) = script
+            && let Err(error) = act(ground, spec, (container, script)).await
+        {
+            tracing::warn!(service = %spec.host, error, is_full, "a data service was not told of the disk; it is tried again");
+            continue;
+        }
+        let line = match room {
+            Room::PlanFull(used) => Some(DiskLine::Full { used, limit: spec.plan.disk }),
+            Room::NodeFull(free) => Some(DiskLine::NodeFull { free }),
+            Room::Enough => was_full.map(|_| DiskLine::Freed),
+        };
+        if let Some(line) = line {
+            ground.logs.push(spec.app, LogLine::dyno(clock::now(), &spec.service.name, line));
+        }
+        was_full = Some(is_full);
+    }
+}
+
+/// Nothing where it cannot be told at the moment.
+async fn look(volume: PathBuf, limit: Bytes, was_full: bool) -> Option<Room> {
+    let looked = tokio::task::spawn_blocking(move || {
+        let used = Bytes(fs::used_bytes(&volume).ok()?);
+        let free = Bytes(fs::free_bytes(&volume).ok()?);
+        Some(if is_full(was_full, used, limit) {
+            Room::PlanFull(used)
+        } else if free < NODE_RESERVE {
+            Room::NodeFull(free)
+        } else {
+            Room::Enough
+        })
+    });
+    looked.await.ok().flatten()
+}
+
+/// Runs a command of the service to its end.
+async fn act(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    (container, script): (&Container, &str),
+) -> Result<(), String> {
+    let (args, env, stdio) = (Vec::new(), std::collections::BTreeMap::new(), StdioKind::Pipes);
+    let act = Act { script: script.to_owned(), args, env, stdio };
+    let entry = container::entry(spec, act, container.id().clone());
+    let entered = ground.runtime.enter(entry).await.map_err(|error| chain(&error))?;
+    // It is given nothing, and what little it says fits the pipes.
+    let _streams = entered.stdio;
+    match tokio::time::timeout(ACT_TIMEOUT, entered.hold.ended()).await.map(crate::runtime::ExitStatus::shell)
+    {
+        Ok(0) => Ok(()),
+        Ok(status) => Err(format!("its command ended with status {status}")),
+        Err(_) => Err("its command does not end".to_owned()),
+    }
+}
