@@ -503,8 +503,6 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
             &["addons:destroy", "books", "--confirm", "example"],
             &["addons:bring-back", "ledger", "-a", "bare"],
-            &["addons:bring-back", "books", "--as", "OLD", "-a", "bare"],
-            &["addons:removed"],
         ],
     ),
     (

@@ -120,7 +120,7 @@ async fn a_node_that_starts_again_goes_on_with_what_was_not_provisioned() {
     let stage = Stage::open();
     let app = stage.app().await;
     let view = made(&stage, &app).await;
-    let change = crate::store::AddOnChange { provisioned: Some(false), ..Default::default() };
+    let change = AddOnChange { provisioned: Some(false), ..Default::default() };
     Store::open(&stage.dir.path().join("state.db"))
         .unwrap()
         .change_add_on(view.add_on.id, change)
