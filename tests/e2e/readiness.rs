@@ -37,6 +37,11 @@ fn a_web_dyno_serves_nobody_before_it_says_that_it_is_ready() {
     assert_eq!(node.get("ready", "/"), (200, "first".to_owned()));
     assert!(before.is_subset(&web_dynos(&node, "ready")), "the one before is still there");
 
+    let before = web_dynos(&node, "ready");
+    node.ok(&["config:set", "READY=second", "-a", "ready"]);
+    relieved(&node, "ready", &before);
+    answers(&node, "second");
+
     // What the app has chosen outlives the node.
     node.kill();
     node.serve();
@@ -45,12 +50,7 @@ fn a_web_dyno_serves_nobody_before_it_says_that_it_is_ready() {
         shown.lines().any(|line| line.starts_with("readiness ") && line.contains(" /health?deep=1 ")),
         "{shown}"
     );
-    assert_eq!(node.get("ready", "/"), (200, "first".to_owned()));
-
-    let before = web_dynos(&node, "ready");
-    node.ok(&["config:set", "READY=second", "-a", "ready"]);
-    relieved(&node, "ready", &before);
-    answers(&node, "second");
+    assert_eq!(node.get("ready", "/"), (200, "second".to_owned()));
 
     // Without a path to listen is enough.
     let before = web_dynos(&node, "ready");
