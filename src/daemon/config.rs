@@ -13,9 +13,9 @@ use thiserror::Error;
 
 use crate::build::{BuildLimits, Mirror, MirrorError};
 use crate::domain::{
-    BackupsKept, Bytes, DynoSize, Email, EmailError, Formation, SizeLimits, Sizes, StackName,
+    BackupsKept, Bytes, DynoSize, Email, EmailError, Formation, Reach, SizeLimits, Sizes, StackName,
 };
-use crate::flows::{Quotas, Reach};
+use crate::flows::Quotas;
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::lifecycle::Timings;
@@ -115,6 +115,7 @@ struct File {
     backups: BackupsSection,
     webhooks: WebhooksSection,
     sources: SourcesSection,
+    drains: DrainsSection,
     sizes: BTreeMap<String, SizeSection>,
 }
 
@@ -260,6 +261,13 @@ struct SourcesSection {
     private_networks: bool,
 }
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DrainsSection {
+    /// Whether drains of apps may lead to any address, those of the node and its networks among them.
+    private_networks: bool,
+}
+
 /// What a node runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -305,6 +313,8 @@ pub struct Config {
     pub webhooks: Reach,
     /// From where sources of builds are fetched.
     pub sources: Reach,
+    /// To where drains of apps may lead.
+    pub drains: Reach,
     /// What a dyno of each size may use.
     pub sizes: Sizes,
     /// The most dynos of one app.
@@ -449,8 +459,9 @@ impl Config {
             },
             release_timeout_s: file.releases.command_timeout_s.map_or(RELEASE_TIMEOUT_S, NonZeroU64::get),
             backups: file.backups.kept(),
-            webhooks: if file.webhooks.private_networks { Reach::Any } else { Reach::Public },
-            sources: if file.sources.private_networks { Reach::Any } else { Reach::Public },
+            webhooks: reach(file.webhooks.private_networks),
+            sources: reach(file.sources.private_networks),
+            drains: reach(file.drains.private_networks),
             sizes: sizes(&file.sizes)?,
             dynos_per_app_max: file.dynos.per_app_max.unwrap_or(Formation::DYNOS_MAX),
             memory_overcommit_percent,
@@ -468,6 +479,10 @@ impl Config {
     pub fn host_name(&self) -> String {
         format!("dyno{}", self.index)
     }
+}
+
+fn reach(private_networks: bool) -> Reach {
+    if private_networks { Reach::Any } else { Reach::Public }
 }
 
 impl BuildSection {
@@ -640,6 +655,17 @@ mod test {
             Err(ConfigError::NowhereToListen)
         ));
         assert!(toml::from_str::<File>("indx = 1").unwrap_err().message().contains("indx"));
+    }
+
+    #[test]
+    fn what_users_name_is_connected_to_on_the_internet_unless_the_file_says_more() {
+        let usual = join(&ServeArgs::default(), "").unwrap();
+        assert_eq!(
+            (usual.webhooks, usual.sources, usual.drains),
+            (Reach::Public, Reach::Public, Reach::Public)
+        );
+        let set = join(&ServeArgs::default(), "[drains]\nprivate_networks = true").unwrap();
+        assert_eq!((set.webhooks, set.sources, set.drains), (Reach::Public, Reach::Public, Reach::Any));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::daemon::{Config, Instance, notify};
 use crate::domain::{AppId, Bytes, NodeMemory};
 use crate::flows::{self, Authority, Node, Parts, Quotas, Settings, Token};
 use crate::git::{self, GitState, HostKey, Repositories, SshDoor};
-use crate::logs::{LogService, Tls, Trust};
+use crate::logs::{LogService, Receivers, Tls, Trust};
 use crate::router::{Ends, NetnsConnector, Router, RouterConfig, RouterLog};
 use crate::runtime::client::{Runtime, RuntimeConfig};
 use crate::runtime::network::NodeNetwork;
@@ -152,7 +152,8 @@ async fn probe(config: &Config) -> Result<(), DaemonError> {
 
 async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonError> {
     let store = Store::open(&config.lib_dir.join("state.db"))?;
-    let logs = LogService::open(config.lib_dir.join("logs"))?;
+    let receivers = Receivers { reach: config.drains, ..Receivers::default() };
+    let logs = LogService::open_with(config.lib_dir.join("logs"), receivers)?;
     let binary = std::env::current_exe().map_err(DaemonError::file(Path::new("/proc/self/exe")))?;
     let runtime = Runtime::connect(RuntimeConfig {
         run_dir: config.run_dir.clone(),

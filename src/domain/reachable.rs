@@ -1,12 +1,31 @@
 //! Addresses that a node may connect to because a user of an app says so.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// To where connections may lead that the node makes because a user of an app says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Addresses of the public Internet.
+    #[default]
+    Public,
+    /// Any address, those of the node and its networks among them.
+    Any,
+}
+
+impl Reach {
+    /// Those of `found` that may be connected to.
+    #[must_use]
+    pub fn among(self, found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+        // An address of version 4 in the clothes of version 6 is judged as what it is.
+        let is_allowed = |ip: IpAddr| self == Self::Any || is_public(ip);
+        found.into_iter().filter(|address| is_allowed(address.ip().to_canonical())).collect()
+    }
+}
 
 /// Whether an address is of the public Internet, as the registries of special addresses have it (RFC 6890 and its updates).
 /// Others lead to this machine, to its neighbours or to the metadata service of who rents it out. Addresses that carry one of
 /// version 4 are judged by that.
-#[must_use]
-pub fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -61,6 +80,17 @@ fn embedded(high: u16, low: u16) -> Ipv4Addr {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn only_addresses_of_the_internet_are_connected_to_unless_all_may_be() {
+        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 80)).collect()
+        };
+        let mixed = addresses(&["127.0.0.1", "1.1.1.1", "::1", "::ffff:10.0.0.1"]);
+        assert_eq!(Reach::Public.among(mixed.clone()), addresses(&["1.1.1.1"]));
+        assert_eq!(Reach::Any.among(mixed.clone()), mixed);
+        assert_eq!(Reach::Public.among(addresses(&["169.254.169.254"])), []);
+    }
 
     #[test]
     fn what_is_not_of_the_internet_is_told_apart() {

@@ -14,8 +14,8 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio::process::Command;
 
-use crate::domain::{Branch, RepositoryUrl};
-use crate::flows::outbound::{ConnectError, Reach, addresses};
+use crate::domain::{Branch, Reach, RepositoryUrl};
+use crate::flows::outbound::{ConnectError, addresses};
 use crate::flows::sources::{RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
 
 /// The unit of the shell's bound of a file's length (`ulimit -f`), bytes.

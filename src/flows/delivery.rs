@@ -27,10 +27,10 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::domain::{Attempt, Secret, Webhook};
+use crate::domain::{Attempt, Reach, Secret, Webhook};
 use crate::flows::Node;
 use crate::flows::error::FlowError;
-use crate::flows::outbound::{ConnectError, Reach, connect, host};
+use crate::flows::outbound::{ConnectError, connect, host};
 use crate::logs::Tls;
 use crate::store::DueDelivery;
 use crate::sys::clock;

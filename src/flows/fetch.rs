@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::domain::{Checksum, SourceUrl};
-use crate::flows::outbound::{ConnectError, Reach, connect, host};
+use crate::domain::{Checksum, Reach, SourceUrl};
+use crate::flows::outbound::{ConnectError, connect, host};
 use crate::flows::sources::{RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
 use crate::logs::Tls;
 use crate::wire::api::SOURCE_USER_AGENT;

@@ -90,7 +90,6 @@ pub use error::FlowError;
 pub use features::{features, metadata, set_feature};
 pub use locks::BuildPermit;
 pub use node::{Node, Parts, Quotas, Settings};
-pub use outbound::Reach;
 pub use phase::{Phase, PhaseOutcome, release_output};
 pub use pipelines::{
     Place, add_to_pipeline, apps_among, create_pipeline, give_pipeline, move_in_pipeline, pipeline,

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::sync::{Notify, watch};
 
 use crate::domain::{
-    App, AppId, AppName, BackupsKept, Certificates, CustomDomain, Email, Formation, NodeMemory, Sizes,
+    App, AppId, AppName, BackupsKept, Certificates, CustomDomain, Email, Formation, NodeMemory, Reach, Sizes,
     StackName,
 };
 use crate::flows::add_ons::{Links, Transfers};
@@ -19,7 +19,6 @@ use crate::flows::certificates::{Showcase, Shown};
 use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
 use crate::flows::logins::Logins;
-use crate::flows::outbound::Reach;
 use crate::flows::phase::Phases;
 use crate::flows::ports::{Builder, DataServices, Desired, Dynos};
 use crate::flows::repository::Deploying;

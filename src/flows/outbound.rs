@@ -2,26 +2,16 @@
 //! administrator allows others.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::domain::{DrainUrl, is_public};
-use crate::logs::Tls;
-
-/// To where such connections may lead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reach {
-    /// Addresses of the public Internet.
-    #[default]
-    Public,
-    /// Any address, those of the node and its networks among them.
-    Any,
-}
+use crate::domain::{DrainUrl, Reach};
+use crate::logs::{self, AddressError, Tls};
 
 /// Why there is no connection. Names no address: what is told of it goes to whoever gave the URL.
 #[derive(Debug, Error)]
@@ -67,26 +57,10 @@ pub(super) async fn connect(
 
 /// Where `url` leads now, as far as that is allowed.
 pub(super) async fn addresses(url: &DrainUrl, reach: Reach) -> Result<Vec<SocketAddr>, ConnectError> {
-    let found = lookup_host((url.host.as_str(), url.port)).await.map_err(|_| ConnectError::Name)?;
-    allowed(found, reach)
-}
-
-/// Those of `found` that may be connected to.
-fn allowed(found: impl Iterator<Item = SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, ConnectError> {
-    let (mut allowed, mut were_there) = (Vec::new(), false);
-    for address in found {
-        were_there = true;
-        // An address of version 4 in the clothes of version 6 is judged as what it is.
-        let ip: IpAddr = address.ip().to_canonical();
-        if reach == Reach::Any || is_public(ip) {
-            allowed.push(address);
-        }
-    }
-    match (allowed.is_empty(), were_there) {
-        (false, _) => Ok(allowed),
-        (true, true) => Err(ConnectError::NotAllowed),
-        (true, false) => Err(ConnectError::Name),
-    }
+    logs::addresses(url, reach).await.map_err(|error| match error {
+        AddressError::Name { .. } => ConnectError::Name,
+        AddressError::NotAllowed => ConnectError::NotAllowed,
+    })
 }
 
 /// The `Host` header: the port only where it is not the scheme's own.
@@ -95,23 +69,4 @@ pub(super) fn host(url: &DrainUrl) -> String {
     let address = shown.split_once("://").map_or(shown.as_str(), |(_, address)| address);
     let usual = if url.transport.is_tls() { ":443" } else { ":80" };
     address.strip_suffix(usual).unwrap_or(address).to_owned()
-}
-
-#[cfg(test)]
-mod test {
-    use super::*;
-
-    #[test]
-    fn only_addresses_of_the_internet_are_connected_to_unless_all_may_be() {
-        let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
-            texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 80)).collect()
-        };
-        let mixed = addresses(&["127.0.0.1", "1.1.1.1", "::1", "::ffff:10.0.0.1"]);
-        let kept = allowed(mixed.clone().into_iter(), Reach::Public).unwrap();
-        assert_eq!(kept, addresses(&["1.1.1.1"]));
-        assert_eq!(allowed(mixed.clone().into_iter(), Reach::Any).unwrap(), mixed);
-        let refused = allowed(addresses(&["169.254.169.254"]).into_iter(), Reach::Public).unwrap_err();
-        assert!(matches!(refused, ConnectError::NotAllowed));
-        assert!(matches!(allowed(std::iter::empty(), Reach::Any), Err(ConnectError::Name)));
-    }
 }

@@ -207,7 +207,7 @@ impl Stage {
             ssh_address: None,
             default_stack: StackName::default(),
             release_timeout_s: 3600,
-            source_reach: crate::flows::Reach::Any,
+            source_reach: crate::domain::Reach::Any,
             quotas: Quotas::default(),
         };
         Self { dir, node: Node::new(parts, settings), dynos, builder, services }

@@ -34,7 +34,7 @@ use crate::logs::drain::{Drains, Origin};
 use crate::sys::clock;
 use crate::wire::logline::LogLine;
 
-pub use drain::{DeliverError, Tls, Trust};
+pub use drain::{AddressError, DeliverError, Receivers, Tls, Trust, addresses};
 pub use error::LogError;
 pub use follow::{FollowHandle, Followed, FollowedFrom, LAST_LINE_BYTES_MAX, LAST_LINES_MAX};
 pub use kept::{KEPT_BYTES_MAX, Keeping, KeptOutput, OutputStream, read_kept};
@@ -174,19 +174,19 @@ impl Shared {
 
 impl LogService {
     /// Opens the logs under `dir`, one directory an app, and reloads the last [`HISTORY_LINES`] of each. A line torn by
-    /// a crash is left out.
+    /// a crash is left out. Drains lead to the public Internet, to receivers that this host trusts.
     ///
     /// # Errors
     /// The directory cannot be made or read, or no thread can be started.
     pub fn open(dir: PathBuf) -> Result<Self, LogError> {
-        Self::open_trusting(dir, Trust::Host)
+        Self::open_with(dir, Receivers::default())
     }
 
-    /// As [`Self::open`]; receivers of drains prove who they are to those in `trust`.
+    /// As [`Self::open`]; drains lead to `receivers`.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_trusting(dir: PathBuf, trust: Trust) -> Result<Self, LogError> {
+    pub fn open_with(dir: PathBuf, receivers: Receivers) -> Result<Self, LogError> {
         let mut apps = HashMap::new();
         for loaded in segments::load_all(&dir, HISTORY_LINES)? {
             let lines = loaded.lines.into_iter().map(Arc::new).collect();
@@ -194,7 +194,7 @@ impl LogService {
         }
         let shared = Arc::new(Shared { apps: Mutex::new(apps), ..Shared::default() });
         let (queue, messages) = mpsc::channel(QUEUE_MESSAGES_MAX);
-        let drains = Arc::new(Drains::new(dir.clone(), trust));
+        let drains = Arc::new(Drains::new(dir.clone(), receivers));
         writer::start(dir.clone(), Arc::clone(&shared), messages)?;
         let (opened, doorbells) = (clock::now(), follow::Doorbells::start()?);
         Ok(Self { shared, queue, dir, opened, doorbells, drains, kept: Arc::default() })

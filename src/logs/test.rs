@@ -128,7 +128,7 @@ async fn a_full_queue_drops_and_says_so_in_the_log() {
     let shared = Arc::new(Shared::default());
     let (queue, messages) = mpsc::channel(1);
     let doorbells = follow::Doorbells::start().unwrap();
-    let drains = Arc::new(Drains::new(PathBuf::new(), Trust::Host));
+    let drains = Arc::new(Drains::new(PathBuf::new(), Receivers::default()));
     let service = LogService {
         shared: Arc::clone(&shared),
         queue,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use dyno::api::Api;
-use dyno::domain::{App, AppId, Bytes, DynoId, DynoName, DynoState, Slug, StackName, StackVersion};
+use dyno::domain::{App, AppId, Bytes, DynoId, DynoName, DynoState, Reach, Slug, StackName, StackVersion};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Death, Desired, DynoView, Dynos, DynosError,
     FoundOneOff, OneOff, PretendedServices, Scope, StartedOneOff, Streams, Visit,
@@ -263,7 +263,7 @@ impl Stage {
             ssh_address: Some("127.0.0.1:5022".parse().unwrap()),
             default_stack: StackName::default(),
             release_timeout_s: 3600,
-            source_reach: flows::Reach::Public,
+            source_reach: Reach::Public,
             quotas: flows::Quotas::default(),
         };
         std::fs::write(lib.join("token"), TOKEN).unwrap();

@@ -13,14 +13,14 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use dyno::api::{Api, Door, Front};
-use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoState, Slug};
+use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoState, Reach, Slug};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Death, Desired, DynoView, Dynos, DynosError, FoundOneOff,
     OneOff, PretendedServices, Scope, StartedOneOff, Streams, Visit,
 };
 use dyno::flows::{Node, Parts, Settings, Token, resume};
 use dyno::git::{GitState, HostKey, Repositories, SshDoor};
-use dyno::logs::LogService;
+use dyno::logs::{LogService, Receivers};
 use dyno::store::Store;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, UnixListener};
@@ -224,12 +224,13 @@ impl Stage {
 
     /// A node as it starts, with what is on disk.
     fn node(lib: &Path, (git, ssh): (SocketAddr, SocketAddr), dynos: &Arc<FakeDynos>) -> Node {
+        let near = Receivers { reach: Reach::Any, ..Receivers::default() };
         let parts = Parts {
             store: Store::open(&lib.join("state.db")).unwrap(),
             dynos: Arc::clone(dynos) as Arc<dyn Dynos>,
             builder: Arc::new(FakeBuilder),
             services: Arc::new(PretendedServices::default()),
-            logs: LogService::open(lib.join("logs")).unwrap(),
+            logs: LogService::open_with(lib.join("logs"), near).unwrap(),
             authority: dyno::flows::Authority::load(&lib.join("authority")).unwrap(),
         };
         let settings = Settings {
@@ -241,7 +242,7 @@ impl Stage {
             ssh_address: Some(ssh),
             default_stack: dyno::domain::StackName::default(),
             release_timeout_s: 3600,
-            source_reach: dyno::flows::Reach::Any,
+            source_reach: Reach::Any,
             quotas: dyno::flows::Quotas::default(),
         };
         Node::new(parts, settings)

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::{TOKEN, app, certificate, drain, push};
+use crate::{TOKEN, app, certificate, drain, open, push};
 
 fn acceptor(dir: &Path) -> TlsAcceptor {
     let certificate = CertificateDer::from_pem_file(dir.join("cert.pem")).unwrap();
@@ -42,7 +42,7 @@ async fn batches_are_posted_over_one_tls_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let trust = Trust::File(dir.path().join("cert.pem"));
-    let service = LogService::open_trusting(dir.path().join("logs"), trust).unwrap();
+    let service = open(&dir.path().join("logs"), trust);
     service.set_drains(app(), vec![drain(&format!("https://me:secret@{address}/in"))]).await.unwrap();
     push(&service, "web.1", b"one");
     let (stream, _) = listener.accept().await.unwrap();

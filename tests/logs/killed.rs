@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, SystemTime};
 
-use dyno::logs::{Filter, HISTORY_LINES, LogService, Tail};
+use dyno::logs::{Filter, HISTORY_LINES, LogService, Tail, Trust};
 use dyno::wire::logline::LogLine;
 use futures_util::StreamExt as _;
 
-use crate::{app, drain};
+use crate::{app, drain, open};
 
 /// How often the writing process is killed.
 const KILLS: u32 = 12;
@@ -39,7 +39,7 @@ fn message(n: u64) -> Vec<u8> {
 #[tokio::test]
 #[ignore = "plays the process that the next test kills"]
 async fn writes_until_it_is_killed() {
-    let service = LogService::open(std::env::var_os(DIR).unwrap().into()).unwrap();
+    let service = open(Path::new(&std::env::var_os(DIR).unwrap()), Trust::Host);
     if let Ok(url) = std::env::var(DRAIN) {
         service.set_drains(app(), vec![drain(&url)]).await.unwrap();
     }
@@ -163,7 +163,7 @@ async fn a_drain_misses_no_line_however_often_the_process_is_killed() {
         write_and_kill(dir.path(), last + 1, Some(&url));
         last = history(dir.path()).await.last().map_or(last, number);
     }
-    let service = LogService::open(dir.path().to_owned()).unwrap();
+    let service = open(dir.path(), Trust::Host);
     service.set_drains(app(), vec![drain(&url)]).await.unwrap();
     let (mut highest, mut repeated) = (0, 0);
     while highest < last {

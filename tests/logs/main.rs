@@ -16,8 +16,8 @@ mod skip;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use dyno::domain::{AppId, Drain, DrainId};
-use dyno::logs::LogService;
+use dyno::domain::{AppId, Drain, DrainId, Reach};
+use dyno::logs::{LogService, Receivers, Trust};
 use dyno::wire::logline::LogLine;
 use uuid::Uuid;
 
@@ -31,6 +31,11 @@ fn app() -> AppId {
 fn drain(url: &str) -> Drain {
     let id = DrainId(Uuid::from_u128(9));
     Drain { id, app: app(), token: TOKEN.to_owned(), url: url.parse().unwrap(), created_at_s: 0 }
+}
+
+/// The logs in `dir`, with drains that may lead to this machine.
+fn open(dir: &Path, trust: Trust) -> LogService {
+    LogService::open_with(dir.to_owned(), Receivers { trust, reach: Reach::Any }).unwrap()
 }
 
 fn push(service: &LogService, ps: &str, message: &[u8]) {

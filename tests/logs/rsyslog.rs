@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dyno::logs::{LogService, Trust};
+use dyno::logs::Trust;
 
 use crate::skip::skip;
-use crate::{TOKEN, app, certificate, drain, push};
+use crate::{TOKEN, app, certificate, drain, open, push};
 
 const RSYSLOG: &str = "/usr/sbin/rsyslogd";
 /// How long rsyslog may take to listen, and lines to arrive.
@@ -136,7 +136,7 @@ async fn rsyslog_understands_every_frame() {
     let mut rsyslog = Rsyslog::new(Over::Tcp);
     let port = rsyslog.start(0);
     let dir = tempfile::tempdir().unwrap();
-    let service = LogService::open(dir.path().to_owned()).unwrap();
+    let service = open(dir.path(), Trust::Host);
     service.set_drains(app(), vec![drain(&format!("syslog://127.0.0.1:{port}"))]).await.unwrap();
     let long = "x".repeat(10_000);
     for message in ["hello: ä \"you\"", &long, "17 <190>1 not a frame", "the last"] {
@@ -157,7 +157,7 @@ async fn rsyslog_gets_every_line_though_it_is_killed_and_comes_back() {
     let mut rsyslog = Rsyslog::new(Over::Tcp);
     let port = rsyslog.start(0);
     let dir = tempfile::tempdir().unwrap();
-    let service = LogService::open(dir.path().to_owned()).unwrap();
+    let service = open(dir.path(), Trust::Host);
     service.set_drains(app(), vec![drain(&format!("syslog://127.0.0.1:{port}"))]).await.unwrap();
     for n in 0..LINES {
         push(&service, "web.1", format!("line {n}.").as_bytes());
@@ -192,7 +192,7 @@ async fn rsyslog_is_reached_over_tls_and_only_if_its_certificate_holds() {
     let port = rsyslog.start(0);
     let dir = tempfile::tempdir().unwrap();
     let trust = Trust::File(rsyslog.file("cert.pem"));
-    let service = LogService::open_trusting(dir.path().join("trusting"), trust).unwrap();
+    let service = open(&dir.path().join("trusting"), trust);
     let url = format!("syslog+tls://127.0.0.1:{port}");
     service.set_drains(app(), vec![drain(&url)]).await.unwrap();
     push(&service, "web.1", b"to whom I know");
@@ -201,14 +201,14 @@ async fn rsyslog_is_reached_over_tls_and_only_if_its_certificate_holds() {
     let other = tempfile::tempdir().unwrap();
     certificate(other.path(), "somebody else");
     let trust = Trust::File(other.path().join("cert.pem"));
-    let service = LogService::open_trusting(dir.path().join("wary"), trust).unwrap();
+    let service = open(&dir.path().join("wary"), trust);
     service.set_drains(app(), vec![drain(&url)]).await.unwrap();
     push(&service, "web.1", b"to whom I do not know");
     let told = crate::https::told_in_the_log(&service, "certificate validation").await;
     let expected = format!("Error L14 (certificate validation): error=\"unknown ca\" uri=\"{url}\"");
     assert!(told.ends_with(&expected), "{told}");
 
-    let service = LogService::open(dir.path().join("careless")).unwrap();
+    let service = open(&dir.path().join("careless"), Trust::Host);
     service.set_drains(app(), vec![drain(&format!("{url}#insecure"))]).await.unwrap();
     push(&service, "web.1", b"to whomever");
     let seen = rsyslog.seen("to whomever");

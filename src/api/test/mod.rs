@@ -228,7 +228,7 @@ impl Stage {
             ssh_address: None,
             default_stack: StackName::default(),
             release_timeout_s: 3600,
-            source_reach: crate::flows::Reach::Any,
+            source_reach: domain::Reach::Any,
             quotas: Quotas::default(),
         };
         let node = Node::new(parts, settings);

@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::domain::{Delivery, DeliveryStatus, Entity};
+use crate::domain::{Delivery, DeliveryStatus, Entity, Reach};
 use crate::flows::{
-    Reach, WebhookRequest, add_webhook, deliver_webhooks, deliveries, remove_webhook, webhook_events,
+    WebhookRequest, add_webhook, deliver_webhooks, deliveries, remove_webhook, webhook_events,
 };
 use crate::logs::{Tls, Trust};
 

@@ -1,6 +1,5 @@
 //! The work of one drain: gather, send, move on; and patience when that fails.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -9,14 +8,14 @@ use uuid::Uuid;
 use crate::domain::{Drain, Transport};
 use crate::logs::drain::Origin;
 use crate::logs::drain::batch::{Batch, Source};
+use crate::logs::drain::connect::Way;
 use crate::logs::drain::error::DeliverError;
 use crate::logs::drain::http::HttpSender;
 use crate::logs::drain::position::Position;
 use crate::logs::drain::syslog::SyslogSender;
-use crate::logs::drain::tls::Tls;
 use crate::logs::{Counter, Message};
 use crate::sys::clock;
-use crate::wire::logline::{CertificateLine, LogLine};
+use crate::wire::logline::{CertificateLine, LogLine, UnreachedLine};
 
 /// The longest first pause after a failure, milliseconds; it doubles with each failure after it.
 const BACKOFF_FIRST_MS: u64 = 1000;
@@ -30,7 +29,7 @@ const TRIES_MAX: u32 = 3;
 pub(super) struct Delivery {
     drain: Drain,
     origin: Origin,
-    tls: Arc<Tls>,
+    way: Way,
     sender: Sender,
     /// Failures since the last success.
     failures: u32,
@@ -44,12 +43,12 @@ enum Sender {
 // === impl Delivery ===
 
 impl Delivery {
-    pub(super) fn new(drain: Drain, origin: Origin, tls: Arc<Tls>) -> Self {
+    pub(super) fn new(drain: Drain, origin: Origin, way: Way) -> Self {
         let sender = match drain.url.transport {
             Transport::Syslog | Transport::SyslogTls => Sender::Syslog(SyslogSender::new()),
             Transport::Http | Transport::Https => Sender::Http(HttpSender::new()),
         };
-        Self { drain, origin, tls, sender, failures: 0 }
+        Self { drain, origin, way, sender, failures: 0 }
     }
 
     /// Sends until the app is gone, the process ends or the task is ended.
@@ -75,8 +74,8 @@ impl Delivery {
         let mut tries = 0;
         loop {
             let sent = match &mut self.sender {
-                Sender::Syslog(sender) => sender.send(&self.drain, &self.tls, batch).await,
-                Sender::Http(sender) => sender.send(&self.drain, &self.tls, (batch, &frame_id)).await,
+                Sender::Syslog(sender) => sender.send(&self.drain, &self.way, batch).await,
+                Sender::Http(sender) => sender.send(&self.drain, &self.way, (batch, &frame_id)).await,
             };
             let Err(failed) = sent else {
                 self.well_again();
@@ -90,6 +89,7 @@ impl Delivery {
                 DeliverError::Failed { .. }
                 | DeliverError::Busy { .. }
                 | DeliverError::Connect { .. }
+                | DeliverError::NotAllowed
                 | DeliverError::Certificate { .. }
                 | DeliverError::NoTrust
                 | DeliverError::Broken { .. }
@@ -98,7 +98,7 @@ impl Delivery {
         }
     }
 
-    /// Tells the first failure of a row: to the node's own log, and a certificate's to the app's, whose owner can mend it.
+    /// Tells the first failure of a row: to the node's own log, and to the app's what its owner can mend.
     fn tell(&mut self, failed: &DeliverError) {
         self.failures = self.failures.saturating_add(1);
         if self.failures > 1 {
@@ -106,13 +106,19 @@ impl Delivery {
         }
         let Drain { id, app, url, .. } = &self.drain;
         tracing::warn!(%app, drain = %id, destination = %url, failed = failed.told(), "a drain's receiver does not take lines");
-        if let DeliverError::Certificate { error } = failed {
-            let told = CertificateLine { error: error.clone(), uri: url.to_string() };
-            let lines = vec![LogLine::certificate(clock::now(), &told)];
-            if let Some(queue) = self.origin.queue.upgrade() {
-                // A full queue has worse to tell.
-                let _ = queue.try_send(Message::Lines { app: *app, lines, written: None });
+        let line = match failed {
+            DeliverError::Certificate { error } => {
+                let told = CertificateLine { error: error.clone(), uri: url.to_string() };
+                LogLine::certificate(clock::now(), &told)
             }
+            DeliverError::NotAllowed => {
+                LogLine::unreached(clock::now(), &UnreachedLine { uri: url.to_string() })
+            }
+            _ => return,
+        };
+        if let Some(queue) = self.origin.queue.upgrade() {
+            // A full queue has worse to tell.
+            let _ = queue.try_send(Message::Lines { app: *app, lines: vec![line], written: None });
         }
     }
 

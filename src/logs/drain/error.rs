@@ -31,6 +31,9 @@ pub enum DeliverError {
         /// The kernel's errno, or what the resolver says.
         source: io::Error,
     },
+    /// The administrator has not allowed to connect to where it is.
+    #[error("its address is not one of the public Internet, and drains.private_networks is not set")]
+    NotAllowed,
     /// Somebody is there who cannot prove who it is.
     #[error("its certificate does not hold: {error}")]
     Certificate {

@@ -1,6 +1,5 @@
 //! Sending batches by `POST`, over one connection that is kept.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -15,9 +14,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::domain::{Drain, DrainUrl};
 use crate::logs::drain::batch::Batch;
-use crate::logs::drain::connect::connect;
+use crate::logs::drain::connect::{Way, connect};
 use crate::logs::drain::error::DeliverError;
-use crate::logs::drain::tls::Tls;
 use crate::wire::drain;
 
 /// How long a receiver may take to answer, seconds (platform reference 5.4).
@@ -51,7 +49,7 @@ impl HttpSender {
     pub(super) async fn send(
         &mut self,
         drain: &Drain,
-        tls: &Arc<Tls>,
+        way: &Way,
         (batch, frame_id): (&Batch, &str),
     ) -> Result<(), DeliverError> {
         let request = || request(drain, batch, frame_id);
@@ -62,7 +60,7 @@ impl HttpSender {
                 result => return self.keep(kept, result),
             }
         }
-        let connection = connect(&drain.url, tls).await?;
+        let connection = connect(&drain.url, way).await?;
         let (requests, connection) = http1::Builder::new()
             .title_case_headers(true)
             .handshake(TokioIo::new(connection.stream))

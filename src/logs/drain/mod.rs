@@ -10,6 +10,7 @@
 //! is told in front of the next batch, as is what a receiver refused. Nobody waits for a drain, and it holds one batch in
 //! memory. The position is on disk, so a line is sent at least once whatever ends the process.
 
+mod address;
 mod batch;
 mod connect;
 mod deliver;
@@ -26,20 +27,31 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::domain::{AppId, Drain, DrainId};
+use crate::domain::{AppId, Drain, DrainId, Reach};
 use crate::logs::drain::batch::Source;
+use crate::logs::drain::connect::Way;
 use crate::logs::drain::deliver::Delivery;
 use crate::logs::drain::position::Position;
 use crate::logs::{LogError, Message, Shared};
 
+pub use address::{AddressError, addresses};
 pub use error::DeliverError;
 pub use tls::{Tls, Trust};
+
+/// Which receivers of drains are connected to.
+#[derive(Clone, Debug, Default)]
+pub struct Receivers {
+    /// Whose certificates hold.
+    pub trust: Trust,
+    /// Where they may be.
+    pub reach: Reach,
+}
 
 /// The drains that are at work, owned by the service; those of an app are changed by one caller at a time.
 #[derive(Debug)]
 pub(super) struct Drains {
     dir: PathBuf,
-    tls: Arc<Tls>,
+    way: Way,
     running: Mutex<HashMap<AppId, HashMap<DrainId, Running>>>,
 }
 
@@ -66,8 +78,9 @@ pub(super) struct Origin {
 // === impl Drains ===
 
 impl Drains {
-    pub(super) fn new(dir: PathBuf, trust: Trust) -> Self {
-        Self { dir, tls: Arc::new(Tls::new(trust)), running: Mutex::default() }
+    pub(super) fn new(dir: PathBuf, receivers: Receivers) -> Self {
+        let Receivers { trust, reach } = receivers;
+        Self { dir, way: Way { tls: Arc::new(Tls::new(trust)), reach }, running: Mutex::default() }
     }
 
     /// Ends the drains of `app` that are not among `wanted`, and starts those that are new here.
@@ -99,7 +112,7 @@ impl Drains {
             let origin = origin();
             let id = drain.id;
             let source = Source::new(&self.dir, app, position.next(), origin.written.clone());
-            let delivery = Delivery::new(drain, origin, Arc::clone(&self.tls));
+            let delivery = Delivery::new(drain, origin, self.way.clone());
             ours.insert(id, Running(tokio::spawn(delivery.run(source, position))));
         }
         if ours.is_empty() {

@@ -4,7 +4,6 @@
 //! not closed the connection. What was under way when a connection broke is sent again.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -12,9 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::domain::Drain;
 use crate::logs::drain::batch::Batch;
-use crate::logs::drain::connect::{Connection, connect};
+use crate::logs::drain::connect::{Connection, Way, connect};
 use crate::logs::drain::error::DeliverError;
-use crate::logs::drain::tls::Tls;
 use crate::sys::socket;
 use crate::wire::drain::syslog_frame;
 
@@ -42,12 +40,7 @@ impl SyslogSender {
     }
 
     /// Sends a batch and waits until it is taken.
-    pub(super) async fn send(
-        &mut self,
-        drain: &Drain,
-        tls: &Arc<Tls>,
-        batch: &Batch,
-    ) -> Result<(), DeliverError> {
+    pub(super) async fn send(&mut self, drain: &Drain, way: &Way, batch: &Batch) -> Result<(), DeliverError> {
         let mut frames = Vec::new();
         for line in &batch.lines {
             syslog_frame(line, &drain.token, &mut frames);
@@ -56,7 +49,7 @@ impl SyslogSender {
         let kept = self.connection.take().and_then(|mut kept| still_open(&mut kept).ok().map(|()| kept));
         let mut connection = match kept {
             Some(connection) => connection,
-            None => connect(&drain.url, tls).await?,
+            None => connect(&drain.url, way).await?,
         };
         let limit = Duration::from_secs(SEND_TIMEOUT_S);
         tokio::time::timeout(limit, write(&mut connection, &frames))

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 use super::*;
-use crate::logs::{Counter, LogService};
+use crate::logs::{Counter, Filter, HISTORY_LINES, LogService, Tail};
 use crate::wire::logline::LogLine;
 
 const TOKEN: &str = "d.fc6b856b-3332-4546-93de-7d0ee272c3bd";
@@ -31,7 +32,8 @@ fn push(service: &LogService, texts: &[&str]) {
 }
 
 fn open(dir: &Path) -> LogService {
-    LogService::open(dir.join("logs")).unwrap()
+    let receivers = Receivers { reach: Reach::Any, ..Receivers::default() };
+    LogService::open_with(dir.join("logs"), receivers).unwrap()
 }
 
 async fn listen() -> (TcpListener, SocketAddr) {
@@ -102,6 +104,28 @@ async fn a_syslog_drain_sends_counted_frames_from_its_creation_on() {
     };
     assert_eq!(frames, [frame("one"), frame(""), frame("zwö")].concat());
     until_counted(&service, Counter::Drained, 3).await;
+}
+
+#[tokio::test]
+async fn a_private_receiver_is_not_connected_to_unless_it_may_be_and_the_app_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = LogService::open(dir.path().join("logs")).unwrap();
+    let (listener, address) = listen().await;
+    // A name is judged by where it leads.
+    let urls = [format!("http://me:secret@{address}/in"), format!("syslog://localhost:{}", address.port())];
+    for (at, url) in urls.into_iter().enumerate() {
+        service.set_drains(app(), vec![drain(&url)]).await.unwrap();
+        push(&service, &["one"]);
+        let lines = service.session(app(), Filter::default(), HISTORY_LINES, Tail::Follow);
+        let told = lines.filter(|line| std::future::ready(line.to_string().contains("Drain not reached: ")));
+        let mut told = std::pin::pin!(told.skip(at));
+        let told = tokio::select! {
+            told = told.next() => told.unwrap().to_string(),
+            _ = listener.accept() => panic!("it is connected to"),
+        };
+        assert!(told.contains("drains.private_networks") && !told.contains("secret"), "{told}");
+        service.set_drains(app(), Vec::new()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use crate::wire::logline::{ApiLine, CertificateLine, DroppedLine, UnavailableLine};
+use crate::wire::logline::{ApiLine, CertificateLine, DroppedLine, UnavailableLine, UnreachedLine};
 
 /// Who speaks: the app and its users, or the platform (platform reference 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,6 +131,13 @@ impl LogLine {
     /// A drain's certificate does not hold.
     #[must_use]
     pub fn certificate(at: SystemTime, line: &CertificateLine) -> Self {
+        let message = line.to_string().into_bytes();
+        Self { at, source: Source::Heroku, ps: PS_LOGPLEX.to_owned(), message }
+    }
+
+    /// A drain leads to where the node may not connect.
+    #[must_use]
+    pub fn unreached(at: SystemTime, line: &UnreachedLine) -> Self {
         let message = line.to_string().into_bytes();
         Self { at, source: Source::Heroku, ps: PS_LOGPLEX.to_owned(), message }
     }

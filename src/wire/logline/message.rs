@@ -362,6 +362,24 @@ impl fmt::Display for CertificateLine {
     }
 }
 
+/// A drain leads to an address of the node or its networks, where drains may not lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreachedLine {
+    /// Where the drain sends to, without what is secret.
+    pub uri: String,
+}
+
+impl fmt::Display for UnreachedLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uri } = self;
+        write!(
+            f,
+            "Drain not reached: uri=\"{uri}\" leads to an address that is not of the public Internet; use another, or have the \
+             node's administrator set drains.private_networks"
+        )
+    }
+}
+
 #[cfg(test)]
 mod test {
     use super::*;

@@ -9,5 +9,7 @@ mod metrics;
 
 pub(in crate::wire) use line::display_time;
 pub use line::{LogLine, LogLineError, Source, UnknownSource};
-pub use message::{ApiLine, CertificateLine, DiskLine, DroppedLine, DynoLine, UnavailableLine};
+pub use message::{
+    ApiLine, CertificateLine, DiskLine, DroppedLine, DynoLine, UnavailableLine, UnreachedLine,
+};
 pub use metrics::{Measured, MemoryFigures, MetricsLine, OverQuotaLine};
