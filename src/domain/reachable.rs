@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 /// To where connections may lead that the node makes because a user of an app says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// Addresses of the public Internet.
+    /// Addresses of the public Internet, but for this host's.
     #[default]
     Public,
     /// Any address, those of the node and its networks among them.
@@ -13,12 +13,13 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// Those of `found` that may be connected to.
+    /// Those of `found` that may be connected to from the host whose addresses are `own`. Whatever is in front of a host, its
+    /// own public addresses lead past it, to what listens for its neighbours or for nobody.
     #[must_use]
-    pub fn among(self, found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-        // An address of version 4 in the clothes of version 6 is judged as what it is.
-        let is_allowed = |ip: IpAddr| self == Self::Any || is_public(ip);
-        found.into_iter().filter(|address| is_allowed(address.ip().to_canonical())).collect()
+    pub fn among(self, found: impl IntoIterator<Item = SocketAddr>, own: &[IpAddr]) -> Vec<SocketAddr> {
+        let is_own = |ip: IpAddr| own.iter().any(|own| carried(*own) == carried(ip));
+        let is_allowed = |ip: IpAddr| self == Self::Any || (is_public(ip) && !is_own(ip));
+        found.into_iter().filter(|address| is_allowed(address.ip())).collect()
     }
 }
 
@@ -26,7 +27,7 @@ impl Reach {
 /// Others lead to this machine, to its neighbours or to the metadata service of who rents it out. Addresses that carry one of
 /// version 4 are judged by that.
 fn is_public(address: IpAddr) -> bool {
-    match address {
+    match carried(address) {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
     }
@@ -55,20 +56,25 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    if let Some(inner) = address.to_ipv4_mapped() {
-        return is_public_v4(inner);
-    }
-    let segments = address.segments();
-    match segments {
-        // Translation to version 4.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(embedded(high, low)),
-        // Relays carry one of version 4 in front.
-        [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
+    match address.segments() {
         // Teredo, benchmarks, identifiers and other protocols' own; documentation.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,
         // Only this eighth is given out to the Internet.
         [first, ..] => (0x2000..0x4000).contains(&first),
+    }
+}
+
+/// The address of version 4 that one of version 6 stands for; any other address itself.
+fn carried(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(outer) = address else { return address };
+    match outer.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] => embedded(high, low).into(),
+        // Translation to version 4.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low).into(),
+        // Relays carry one of version 4 in front.
+        [0x2002, high, low, ..] => embedded(high, low).into(),
+        _ => address,
     }
 }
 
@@ -86,10 +92,25 @@ mod test {
         let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 80)).collect()
         };
+        let none = &[];
         let mixed = addresses(&["127.0.0.1", "1.1.1.1", "::1", "::ffff:10.0.0.1"]);
-        assert_eq!(Reach::Public.among(mixed.clone()), addresses(&["1.1.1.1"]));
-        assert_eq!(Reach::Any.among(mixed.clone()), mixed);
-        assert_eq!(Reach::Public.among(addresses(&["169.254.169.254"])), []);
+        assert_eq!(Reach::Public.among(mixed.clone(), none), addresses(&["1.1.1.1"]));
+        assert_eq!(Reach::Any.among(mixed.clone(), none), mixed);
+        assert_eq!(Reach::Public.among(addresses(&["169.254.169.254"]), none), []);
+    }
+
+    #[test]
+    fn a_hosts_own_addresses_are_not_the_internet_to_it_however_they_are_spelled() {
+        let own: [IpAddr; 3] =
+            ["127.0.0.1", "1.1.1.1", "2606:4700:4700::1111"].map(|text| text.parse().unwrap());
+        let all =
+            ["1.1.1.1", "::ffff:1.1.1.1", "64:ff9b::101:101", "2002:101:101::1", "2606:4700:4700::1111"];
+        for text in all {
+            let address = SocketAddr::new(text.parse().unwrap(), 80);
+            assert_eq!(Reach::Public.among([address], &own), [], "{text}");
+            assert_eq!(Reach::Public.among([address], &own[..1]), [address], "{text}");
+            assert_eq!(Reach::Any.among([address], &own), [address], "{text}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) enum ConnectError {
     #[error("its name is not found")]
     Name,
     /// The name means addresses that are not allowed, and no other.
-    #[error("its address is not one of the public Internet")]
+    #[error("its address is not one of the public Internet beyond the node")]
     NotAllowed,
     /// Nobody answers there.
     #[error("it cannot be connected to")]
@@ -60,6 +60,7 @@ pub(super) async fn addresses(url: &DrainUrl, reach: Reach) -> Result<Vec<Socket
     logs::addresses(url, reach).await.map_err(|error| match error {
         AddressError::Name { .. } => ConnectError::Name,
         AddressError::NotAllowed => ConnectError::NotAllowed,
+        AddressError::Own { source } => ConnectError::Connect(source),
     })
 }
 

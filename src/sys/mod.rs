@@ -1,5 +1,6 @@
 //! The kernel: the only home of `unsafe`, of raw system calls and of the crates that make them. Knows no product word.
 
+pub mod addresses;
 pub mod call_listener;
 pub mod cgroup;
 pub mod clock;

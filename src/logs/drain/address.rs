@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::net::lookup_host;
 
 use crate::domain::{DrainUrl, Reach};
+use crate::sys;
 
 /// Why there is no address.
 #[derive(Debug, Error)]
@@ -18,8 +19,14 @@ pub enum AddressError {
         source: io::Error,
     },
     /// The name means addresses that are not allowed, and no other.
-    #[error("its address is not one of the public Internet")]
+    #[error("its address is not one of the public Internet beyond this host")]
     NotAllowed,
+    /// This host does not tell its own addresses, so none can be judged.
+    #[error("the host's own addresses are not told")]
+    Own {
+        /// The kernel's errno.
+        source: io::Error,
+    },
 }
 
 /// Where `url` leads now, as far as `reach` goes. Connect to these and not to the name, which may mean another in a moment.
@@ -32,6 +39,8 @@ pub async fn addresses(url: &DrainUrl, reach: Reach) -> Result<Vec<SocketAddr>, 
     if found.is_empty() {
         return Err(AddressError::Name { source: io::ErrorKind::NotFound.into() });
     }
-    let allowed = reach.among(found);
+    // At each look: interfaces come and go.
+    let own = sys::addresses::own().map_err(|source| AddressError::Own { source })?;
+    let allowed = reach.among(found, &own);
     if allowed.is_empty() { Err(AddressError::NotAllowed) } else { Ok(allowed) }
 }

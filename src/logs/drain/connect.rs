@@ -48,7 +48,7 @@ pub(super) async fn connect(url: &DrainUrl, way: &Way) -> Result<Connection, Del
 async fn connect_in_time(url: &DrainUrl, way: &Way) -> Result<Connection, DeliverError> {
     let failed = |source| DeliverError::Connect { source };
     let allowed = addresses(url, way.reach).await.map_err(|error| match error {
-        AddressError::Name { source } => DeliverError::Connect { source },
+        AddressError::Name { source } | AddressError::Own { source } => DeliverError::Connect { source },
         AddressError::NotAllowed => DeliverError::NotAllowed,
     })?;
     let stream = TcpStream::connect(&*allowed).await.map_err(failed)?;
