@@ -15,11 +15,12 @@ use thiserror::Error;
 use tokio::process::Command;
 
 use crate::domain::{Branch, Reach, RepositoryUrl};
+use crate::flows::git_command::{GIT_MEMORY_MAX_BYTES, git_command};
 use crate::flows::outbound::{ConnectError, addresses};
 use crate::flows::sources::{RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
 
-/// The unit of the shell's bound of a file's length (`ulimit -f`), bytes.
-const ULIMIT_UNIT_BYTES: u64 = 512;
+/// What git says that is given no more memory.
+const OUT_OF_MEMORY: &str = "Out of memory";
 /// The most characters of what git says that are told.
 const SAID_CHARS_MAX: usize = 300;
 /// The archive of a commit holds every file as committed, whatever the commit's own `.gitattributes` says.
@@ -32,6 +33,8 @@ pub(super) enum CloneError {
     Connect(#[from] ConnectError),
     #[error("git says: {0}")]
     Git(String),
+    #[error("git may take {} GiB of memory for it, which are not enough: it holds larger files than that", GIT_MEMORY_MAX_BYTES >> 30)]
+    Memory,
     #[error("it took longer than {RECEIVE_TIMEOUT_S} s")]
     Late,
     #[error("the node cannot keep it")]
@@ -107,12 +110,10 @@ fn authorize(command: &mut Command, url: &RepositoryUrl) {
     }
 }
 
-/// Git as it may run here: no file of it grows beyond a source's bound, and it asks nobody.
+/// Git as it may run here: within bounds, no file of it beyond a source's, and it asks nobody.
 fn git(dir: &Path, args: &[&str]) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
-    let script = format!("ulimit -f {}; exec git \"$@\"", SOURCE_BYTES_MAX / ULIMIT_UNIT_BYTES);
-    let mut command = Command::new("sh");
-    command.args(["-c", &script, "git"]);
+    let mut command = git_command(Some(SOURCE_BYTES_MAX));
     for setting in [
         "protocol.allow=never",
         "protocol.http.allow=always",
@@ -144,6 +145,10 @@ async fn output(mut command: Command) -> Result<String, CloneError> {
         return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&ended.stderr);
+    // Said by the process that reads the pack; the last line is that of the one that started it.
+    if said.contains(OUT_OF_MEMORY) {
+        return Err(CloneError::Memory);
+    }
     let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing");
     let line = line.trim().trim_start_matches("fatal: ").trim_end_matches('.');
     Err(CloneError::Git(line.chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect()))

@@ -9,6 +9,7 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 
 use crate::domain::AppId;
+use crate::flows::git_command;
 
 /// Nothing of the host's or a user's configuration reaches these repositories. Old projects hold objects with harmless
 /// faults of form; those are let through, everything else `git fsck` refuses is refused. A push brings at most 1 GiB.
@@ -141,9 +142,9 @@ impl Repositories {
     }
 }
 
-/// git with nothing of ours, the user's or the host's in its environment.
+/// git within bounds, with nothing of ours, the user's or the host's in its environment.
 pub(super) fn git() -> Command {
-    let mut command = Command::new("git");
+    let mut command = git_command(None);
     command.env_clear().envs(ENVIRONMENT.iter().copied());
     command
 }

@@ -4,6 +4,7 @@
 
 mod builds;
 mod elsewhere;
+mod packs;
 mod repositories;
 mod ssh;
 
