@@ -15,7 +15,7 @@ use crate::api::rate;
 use crate::api::routes::Need;
 use crate::api::state::Api;
 use crate::domain::Scope;
-use crate::flows::{self, Caller, Token};
+use crate::flows::{self, Caller, Stranger, Token};
 use crate::sys::peer;
 use crate::wire::api_errors::Refusal;
 use crate::wire::credentials::{self, Credentials};
@@ -99,6 +99,9 @@ pub(super) async fn guard(
         Ok(caller) => caller,
         Err(error) => return challenged(error),
     };
+    if let Some(stranger) = request.extensions().get::<Stranger>() {
+        stranger.becomes_known();
+    }
     let remaining = match rate::take(&gate.api, &gate.door, &caller) {
         Ok(remaining) => remaining,
         Err(refusal) => return refused(&refusal),

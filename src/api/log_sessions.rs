@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use crate::api::asked::Asked;
@@ -19,7 +19,7 @@ use crate::api::body::Input;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::domain::{App, AppId};
-use crate::flows::{self, ReleaseKey};
+use crate::flows::{self, ReleaseKey, Stranger};
 use crate::logs::{Begin, Filter, HISTORY_LINES, SEARCH_LINES_MAX, SessionLine, Tail};
 use crate::wire::api::{CreateLogSession, LogSession, timestamp};
 use crate::wire::api_errors::{Missing, Refusal};
@@ -151,16 +151,20 @@ pub(super) async fn open(
     State(api): State<Api>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Result<Response, ApiError> {
+    let known = || extensions.get::<Stranger>().into_iter().for_each(Stranger::becomes_known);
     let id = id.parse().map_err(|_| Refusal::NotFound(Missing::LogSession))?;
     let gone = || Refusal::NotFound(Missing::LogSession);
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if header(ACCEPT.as_str()).is_some_and(|accepted| accepted.contains(event_stream::CONTENT_TYPE)) {
         let last = header(event_stream::LAST_EVENT_ID).and_then(|last| last.parse().ok());
         let session = api.sessions.keep(id).ok_or_else(gone)?;
+        known();
         return Ok(events(&api, id, session, last));
     }
     let Session { app, filter, lines, tail, .. } = api.sessions.take(id).ok_or_else(gone)?;
+    known();
     let lines = api.node.logs().session(app, filter, lines, tail);
     let bytes = lines.map(|line| Ok::<_, Infallible>(line.to_bytes())).take_until(api.closing());
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(bytes)).into_response())

@@ -12,8 +12,7 @@ use tokio::time::{timeout, timeout_at};
 
 use crate::api::state::Api;
 use crate::domain::{App, DynoId};
-use crate::flows;
-use crate::flows::FlowError;
+use crate::flows::{self, FlowError, Stranger};
 use crate::flows::ports::{Control, Streams};
 use crate::wire::rendezvous::{END_OF_INPUT, GREETING, Pieces, status_line};
 
@@ -95,7 +94,7 @@ impl Guests {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<S>(api: &Api, mut stream: S)
+pub(super) async fn serve<S>(api: &Api, mut stream: S, stranger: &Stranger)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -103,7 +102,11 @@ where
     else {
         return;
     };
-    let attached = match api.guests.take(&secret) {
+    let guest = api.guests.take(&secret);
+    if guest.is_some() {
+        stranger.becomes_known();
+    }
+    let attached = match guest {
         Some(guest) => match flows::attach(&api.node, &guest.app, guest.dyno).await {
             Ok(streams) => Ok((guest, streams)),
             Err(FlowError::Refused(refusal)) => Err(refusal.to_string()),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::Semaphore;
 
 use crate::api::asked::Asked;
 use crate::api::body::Input;
@@ -23,6 +24,8 @@ use crate::wire::repository_text;
 
 /// The longest message, bytes: it lists up to 2048 commits, of which none is read.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;
+/// The most messages that are read at once; more wait, within the time that theirs may take.
+const MESSAGES_AT_ONCE_MAX: usize = 8;
 /// How long a message may take to arrive, seconds.
 const MESSAGE_TIMEOUT_S: u64 = 30;
 /// Where messages go.
@@ -72,7 +75,16 @@ pub(super) async fn remove(
     Ok(shown(&api, &app, &link))
 }
 
-/// The signature decides, over the body as it came.
+/// Messages that are read.
+pub(super) struct Hearing(Semaphore);
+
+impl Default for Hearing {
+    fn default() -> Self {
+        Self(Semaphore::new(MESSAGES_AT_ONCE_MAX))
+    }
+}
+
+/// The signature decides, over the body as it came; nothing is read for whoever does not even know of a link.
 pub(super) async fn hear(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -80,12 +92,13 @@ pub(super) async fn hear(
     body: Body,
 ) -> Result<(StatusCode, Json<MessageAnswer>), ApiError> {
     let id = id.parse().map_err(|_| Refusal::NotFound(Missing::Repository))?;
+    flows::is_listened_for(&api.node, id).await?;
     let header =
         |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let message = Message {
         event: header(EVENT_HEADER),
         signature: header(HUB_SIGNATURE_HEADER),
-        body: whole(body).await?,
+        body: whole(&api.hearing, body).await?,
     };
     Ok(match flows::hear_of_push(&api.node, id, &message).await? {
         Heard::Deploys => answered(StatusCode::ACCEPTED, repository_text::ASKED),
@@ -97,11 +110,14 @@ fn answered(status: StatusCode, message: &str) -> (StatusCode, Json<MessageAnswe
     (status, Json(MessageAnswer { message: message.to_owned() }))
 }
 
-async fn whole(body: Body) -> Result<Vec<u8>, ApiError> {
-    let limited = Limited::new(body, MESSAGE_BYTES_MAX).collect();
+async fn whole(hearing: &Hearing, body: Body) -> Result<Bytes, ApiError> {
+    let limited = async {
+        let _turn = hearing.0.acquire().await?;
+        Limited::new(body, MESSAGE_BYTES_MAX).collect().await
+    };
     let early = |reason: &str| Refusal::BadRequest(format!("The body ends too early ({reason})."));
     match tokio::time::timeout(Duration::from_secs(MESSAGE_TIMEOUT_S), limited).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes().to_vec()),
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Refusal::BodyTooLarge { limit_kib: MESSAGE_BYTES_MAX >> 10 }.into())
         }

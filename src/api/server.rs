@@ -29,6 +29,7 @@ use crate::api::replay::Replay;
 use crate::api::routes::router;
 use crate::api::state::Api;
 use crate::api::{error, rendezvous};
+use crate::flows::Stranger;
 
 /// Connections of one door at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 512;
@@ -92,7 +93,7 @@ pub async fn serve_unix(listener: UnixListener, api: Api, own_uid: u32, shutdown
     let front = Front::new(router(api.clone(), Door::Socket { own_uid }), api, None);
     let one = |stream: UnixStream, front: Front| async move {
         let link = Link::Socket(PeerInfo::of(&stream));
-        http(stream, front, link).await;
+        http(stream, front, (link, None)).await;
     };
     serve(listener, front, one, shutdown).await;
 }
@@ -153,15 +154,19 @@ async fn sort(mut stream: TcpStream, front: Front) {
         tracing::debug!(%error, "a client of the API has gone");
         return;
     }
-    let mut first = [0];
-    let Ok(Ok(1)) = timeout(front.head_timeout, stream.peek(&mut first)).await else { return };
     // One that has gone has no address any more.
     let Ok(from) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
+    let Some(stranger) = front.api.strangers.enter(from) else {
+        tracing::debug!(%from, "too many connections from one address whose clients are not known yet");
+        return;
+    };
+    let mut first = [0];
+    let Ok(Ok(1)) = timeout(front.head_timeout, stream.peek(&mut first)).await else { return };
     match &front.tls {
         Some(tls) if first[0] == TLS_HANDSHAKE => {
             let shaken = timeout(front.head_timeout, tls.accept(stream)).await;
             match shaken {
-                Ok(Ok(stream)) => inside_tls(stream, from, front).await,
+                Ok(Ok(stream)) => inside_tls(stream, (from, stranger), front).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a client of the API did not shake hands"),
                 Err(_) => {}
             }
@@ -170,12 +175,12 @@ async fn sort(mut stream: TcpStream, front: Front) {
             // There is nobody to tell when this fails.
             let _gone = stream.write_all(&error::tls_only()).await;
         }
-        Some(_) | None => http(stream, front, Link::Plain(from)).await,
+        Some(_) | None => http(stream, front, (Link::Plain(from), Some(stranger))).await,
     }
 }
 
 /// Methods are words in capitals, names of waiting dynos are in small letters and digits.
-async fn inside_tls<S>(mut stream: S, from: IpAddr, front: Front)
+async fn inside_tls<S>(mut stream: S, (from, stranger): (IpAddr, Stranger), front: Front)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -183,13 +188,13 @@ where
     let Ok(Ok(1)) = timeout(front.head_timeout, stream.read(&mut first)).await else { return };
     let stream = Replay::new(first[0], stream);
     if first[0].is_ascii_uppercase() {
-        http(stream, front, Link::Tls(from)).await;
+        http(stream, front, (Link::Tls(from), Some(stranger))).await;
     } else {
-        rendezvous::serve(&front.api, stream).await;
+        rendezvous::serve(&front.api, stream, &stranger).await;
     }
 }
 
-async fn http<S>(stream: S, front: Front, link: Link)
+async fn http<S>(stream: S, front: Front, (link, stranger): (Link, Option<Stranger>))
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -198,6 +203,9 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(link);
+        if let Some(stranger) = &stranger {
+            request.extensions_mut().insert(stranger.clone());
+        }
         routes.call(request)
     });
     let connection = http1::Builder::new()

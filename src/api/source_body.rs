@@ -19,6 +19,11 @@ const LEFT_FREE_BYTES: u64 = 1 << 30;
 /// How much is written between two looks at what is free, bytes.
 const LOOK_BYTES: u64 = 64 << 20;
 
+/// How much is read of a body that nobody waits for, bytes.
+const STRANGE_BYTES_MAX: u64 = 4 << 20;
+/// How long it is read, seconds.
+const STRANGE_TIMEOUT_S: u64 = 5;
+
 /// Writes a source to a new file at `path`. What a broken or too large one leaves there is the caller's to remove.
 pub(super) async fn write(path: &Path, body: &mut BodyDataStream) -> Result<(), ApiError> {
     let time = Duration::from_secs(RECEIVE_TIMEOUT_S);
@@ -58,14 +63,23 @@ fn full_disk(error: io::Error) -> ApiError {
 }
 
 /// Reads what is left of a body, within the bounds of a good one: a client that still sends does not read why it should stop.
-pub(super) async fn drain(mut body: BodyDataStream) {
+pub(super) async fn drain(body: BodyDataStream) {
+    drop_within(body, (SOURCE_BYTES_MAX, RECEIVE_TIMEOUT_S)).await;
+}
+
+/// As [`drain`], of a client that did not know a name for what it sends: only a little.
+pub(super) async fn drain_a_little(body: BodyDataStream) {
+    drop_within(body, (STRANGE_BYTES_MAX, STRANGE_TIMEOUT_S)).await;
+}
+
+async fn drop_within(mut body: BodyDataStream, (bytes_max, timeout_s): (u64, u64)) {
     let rest = async {
         let mut bytes = 0;
         while let Some(Ok(chunk)) = body.next().await
-            && bytes <= SOURCE_BYTES_MAX
+            && bytes <= bytes_max
         {
             bytes += chunk.len() as u64;
         }
     };
-    let _told_anyhow = tokio::time::timeout(Duration::from_secs(RECEIVE_TIMEOUT_S), rest).await;
+    let _told_anyhow = tokio::time::timeout(Duration::from_secs(timeout_s), rest).await;
 }

@@ -37,7 +37,7 @@ pub(super) async fn put(
     let arriving = match named(&id).and_then(|id| Ok(flows::begin_source(&api.node, id)?)) {
         Ok(arriving) => arriving,
         Err(error) => {
-            source_body::drain(body).await;
+            source_body::drain_a_little(body).await;
             return Err(error);
         }
     };

@@ -11,8 +11,9 @@ use crate::api::error::ApiError;
 use crate::api::log_sessions::Sessions;
 use crate::api::rate::Buckets;
 use crate::api::rendezvous::Guests;
+use crate::api::repositories::Hearing;
 use crate::domain::App;
-use crate::flows::{self, Node};
+use crate::flows::{self, Node, Strangers};
 use crate::wire::metrics::Traffic;
 
 /// How the node is asked to go: the sender's value becomes true.
@@ -29,6 +30,8 @@ pub struct Api {
     pub(super) sessions: Arc<Sessions>,
     pub(super) guests: Arc<Guests>,
     pub(super) buckets: Arc<Buckets>,
+    pub(super) hearing: Arc<Hearing>,
+    pub(super) strangers: Arc<Strangers>,
     /// The certificate that clients are to trust, PEM; none where there is no TLS.
     pub(super) authority: Option<Arc<str>>,
     pub(super) shutdown: Arc<ShutdownSignal>,
@@ -46,6 +49,8 @@ impl Api {
             sessions: Arc::default(),
             guests: Arc::default(),
             buckets: Arc::default(),
+            hearing: Arc::default(),
+            strangers: Arc::default(),
             authority: None,
             shutdown: Arc::new(shutdown),
             figures: Arc::new(|| Box::pin(std::future::ready(Traffic::default()))),

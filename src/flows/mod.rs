@@ -54,6 +54,7 @@ mod sni_endpoints;
 mod source_build;
 mod sources;
 mod ssh_keys;
+mod strangers;
 #[cfg(test)]
 mod test;
 mod test_run;
@@ -104,7 +105,8 @@ pub use releases::{
     ReleaseKey, ReleaseView, newest_release, release, release_again, release_time, releases, rollback, slug,
 };
 pub use repository::{
-    Heard, Message, connect_repository, disconnect_repository, hear_of_push, repository, switch_deploys,
+    Heard, Message, connect_repository, disconnect_repository, hear_of_push, is_listened_for, repository,
+    switch_deploys,
 };
 pub use resume::resume;
 pub use retention::keep_retention;
@@ -128,6 +130,7 @@ pub use sources::{
     ArrivingSource, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, begin_source, new_source, source_file,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
+pub use strangers::{Stranger, Strangers};
 pub use test_run::{TestRun, run_tests};
 pub use visits::{VisitRequest, visit};
 pub use webhooks::{

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::RngCore as _;
 use ring::hmac;
 use uuid::Uuid;
@@ -116,7 +117,7 @@ pub struct Message {
     /// `sha256=` and the HMAC-SHA256 of the body under the secret, in hexadecimal.
     pub signature: String,
     /// JSON.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// What comes of a message.
@@ -126,6 +127,15 @@ pub enum Heard {
     Deploys,
     /// Nothing, for this reason.
     Ignored(&'static str),
+}
+
+/// Looks whether messages to that identity are meant for anybody, before one is read.
+///
+/// # Errors
+/// They are not, or the node fails.
+pub async fn is_listened_for(node: &Node, id: Uuid) -> Result<(), FlowError> {
+    let link = node.store().repository_by_id(id).await?;
+    Ok(link.map(drop).ok_or(Refusal::NotFound(Missing::Repository))?)
 }
 
 /// Hears a message; returns when what it asks for is on disk.
@@ -300,7 +310,11 @@ mod test {
     }
 
     fn message(body: &[u8], signature: &str) -> Message {
-        Message { event: "push".to_owned(), signature: signature.to_owned(), body: body.to_vec() }
+        Message {
+            event: "push".to_owned(),
+            signature: signature.to_owned(),
+            body: Bytes::copy_from_slice(body),
+        }
     }
 
     #[test]

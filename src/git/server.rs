@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 
 use crate::domain::App;
-use crate::flows::{self, Caller, FlowError, Node, Token};
+use crate::flows::{self, Caller, FlowError, Node, Stranger, Token};
 use crate::git::backend;
 use crate::git::permit::{Denied, Service, app_for, hooked};
 use crate::git::repository::{Repositories, git};
@@ -42,7 +42,12 @@ pub fn router(state: GitState) -> Router {
 
 async fn serve(State(state): State<GitState>, Path(repository): Path<String>, request: Request) -> Response {
     let caller = match caller(&state, request.headers()).await {
-        Ok(Some(caller)) => caller,
+        Ok(Some(caller)) => {
+            if let Some(stranger) = request.extensions().get::<Stranger>() {
+                stranger.becomes_known();
+            }
+            caller
+        }
         Ok(None) => return strange(),
         Err(error) => return failed(&error),
     };

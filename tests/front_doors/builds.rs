@@ -139,6 +139,14 @@ async fn a_source_is_sent_once_by_whoever_knows_its_name() {
         assert_eq!(stage.http(&format!("PUT {unknown}"), "", b"x").await.0, 404);
     }
     assert_eq!(stage.http("POST /sources", "", b"").await.0, 401, "a name is for users");
+    // Whoever knows no name is read only a little of.
+    let mut stranger = TcpStream::connect(stage.git).await.unwrap();
+    let head = format!("PUT /sources/x HTTP/1.1\r\nHost: node\r\nContent-Length: {}\r\n\r\n", 1 << 30);
+    stranger.write_all(head.as_bytes()).await.unwrap();
+    stranger.write_all(&vec![0; 5 << 20]).await.unwrap();
+    let mut status = [0; 12];
+    stranger.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 404");
 
     let wrong = format!(r#"{{"source_blob":{{"url":"{url}","checksum":"SHA256:{}"}}}}"#, "0".repeat(64));
     assert_eq!(stage.api("/apps/example/builds", &wrong).await["status"], "pending");

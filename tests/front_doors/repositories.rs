@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ring::hmac;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::{Stage, err, out};
 
@@ -159,6 +161,13 @@ async fn a_message_that_is_not_meant_changes_nothing() {
         secret: host.secret.clone(),
     };
     assert_eq!(stage.told(&unknown, "push", &pushed("main", &commit)).await.0, 404);
+    // Nothing is read for it, so what does not come is not waited for.
+    let mut stream = TcpStream::connect(stage.git).await.unwrap();
+    let head = format!("POST {} HTTP/1.1\r\nHost: node\r\nContent-Length: 1000\r\n\r\n", unknown.path);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 404");
     assert_eq!(stage.told(&host, "push", &pushed("topic", &commit)).await.0, 200);
     let deleted = json!({"ref": "refs/heads/main", "after": "0".repeat(40), "deleted": true});
     assert_eq!(stage.told(&host, "push", &deleted).await.0, 200);

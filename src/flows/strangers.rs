@@ -1,0 +1,113 @@
+//! Connections of which it is not known yet who is at the other end: a few for each address, so that one cannot hold every place
+//! of a door.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The most connections of one address whose client has not shown what it knows: a token, a password, a name that nobody can
+/// guess. Those that have are not counted; a crowd behind one address gets in one after another.
+const PER_ADDRESS_MAX: usize = 64;
+
+/// The part of an address of version 6 that is one network's, bits: whoever has one address there has all.
+const NETWORK_BITS: u32 = 64;
+
+/// The strangers of a node, by address. There are no more than connections.
+#[derive(Default)]
+pub struct Strangers(Mutex<HashMap<IpAddr, usize>>);
+
+/// One connection. Clones are the same.
+#[derive(Clone)]
+pub struct Stranger(Arc<Mutex<Option<Place>>>);
+
+/// What a stranger takes of the places of an address; given back at its end.
+struct Place {
+    strangers: Arc<Strangers>,
+    address: IpAddr,
+}
+
+// === impl Strangers ===
+
+impl Strangers {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<IpAddr, usize>) -> T) -> T {
+        // A map cannot be left half changed by a panic.
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A connection from an address, unless there are too many from there. Programs of this machine are its own, and not counted.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Stranger> {
+        if from.is_loopback() {
+            return Some(Stranger(Arc::default()));
+        }
+        let address = network(from);
+        let is_let_in = self.with(|all| {
+            let count = all.entry(address).or_default();
+            let is_let_in = *count < PER_ADDRESS_MAX;
+            *count += usize::from(is_let_in);
+            is_let_in
+        });
+        let place = || Place { strangers: Arc::clone(self), address };
+        is_let_in.then(|| Stranger(Arc::new(Mutex::new(Some(place())))))
+    }
+}
+
+/// What is counted as one address.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let kept = u128::MAX << (Ipv6Addr::BITS - NETWORK_BITS);
+            Ipv6Addr::from_bits(address.to_bits() & kept).into()
+        }
+    }
+}
+
+// === impl Stranger ===
+
+impl Stranger {
+    /// It has shown what it knows, and is none any more.
+    pub fn becomes_known(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.strangers.with(|all| {
+            if let Some(count) = all.get_mut(&self.address) {
+                *count -= 1;
+                if *count == 0 {
+                    all.remove(&self.address);
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn an_address_has_so_many_places_until_it_is_known_and_leaves_others_theirs() {
+        let strangers = Arc::new(Strangers::default());
+        let [one, other, near, same, own] =
+            ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "127.0.0.1"]
+                .map(|text| text.parse().unwrap());
+        let mut all: Vec<_> = (0..PER_ADDRESS_MAX).map(|_| strangers.enter(one).unwrap()).collect();
+        assert!(strangers.enter(one).is_none());
+        assert!(strangers.enter(other).is_some() && strangers.enter(own).is_some());
+        all[0].clone().becomes_known();
+        let another = strangers.enter(one).unwrap();
+        assert!(strangers.enter(one).is_none(), "one place, once");
+        all[0].becomes_known();
+        assert!(strangers.enter(one).is_none(), "it had none any more");
+        drop(another);
+        all.push(strangers.enter(one).unwrap());
+        let whole: Vec<_> = (0..PER_ADDRESS_MAX).map(|_| strangers.enter(near).unwrap()).collect();
+        assert!(strangers.enter(same).is_none(), "a network of version 6 is one");
+        drop((all, whole));
+        assert!(strangers.with(|all| all.is_empty()));
+    }
+}
