@@ -66,7 +66,11 @@ pub(super) async fn create(
     let dyno = flows::run_one_off(&api.node, &app, request, &caller.actor()).await?;
     let mut shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);
     if let Some(ends) = ends {
-        shown.attach_url = Some(attach_url(&api, &asked, Guest { app, dyno: dyno.id, ends, wants_status }));
+        shown.attach_url = Some(attach_url(
+            &api,
+            &asked,
+            Guest { user: caller.user().clone(), app, dyno: dyno.id, ends, wants_status },
+        ));
     }
     Ok((StatusCode::CREATED, Json(shown)))
 }
@@ -85,7 +89,9 @@ pub(super) async fn visit(
     let request = VisitRequest { command: command.clone(), env, connection };
     let (dyno, id) = flows::visit(&api.node, &app, &name, request, &caller.actor()).await?;
     let shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);
-    let attach_url = ends.map(|ends| attach_url(&api, &asked, Guest { app, dyno: id, ends, wants_status }));
+    let attach_url = ends.map(|ends| {
+        attach_url(&api, &asked, Guest { user: caller.user().clone(), app, dyno: id, ends, wants_status })
+    });
     Ok((StatusCode::CREATED, Json(Dyno { attach_url, command, ..shown })))
 }
 

@@ -17,9 +17,10 @@ use uuid::Uuid;
 use crate::api::asked::Asked;
 use crate::api::body::Input;
 use crate::api::error::ApiError;
+use crate::api::shares::displaced;
 use crate::api::state::Api;
-use crate::domain::{App, AppId};
-use crate::flows::{self, ReleaseKey, Stranger};
+use crate::domain::{App, AppId, Email};
+use crate::flows::{self, Caller, ReleaseKey, Stranger};
 use crate::logs::{Begin, Filter, HISTORY_LINES, SEARCH_LINES_MAX, SessionLine, Tail};
 use crate::wire::api::{CreateLogSession, LogSession, timestamp};
 use crate::wire::api_errors::{Missing, Refusal};
@@ -28,9 +29,6 @@ use crate::wire::event_stream;
 /// How long a session waits to be opened, or to be opened again by a client that was cut off, seconds (platform reference
 /// 5.3).
 const OPEN_TIMEOUT_S: u64 = 360;
-
-/// The most sessions that wait; a further one pushes the oldest out.
-const SESSIONS_MAX: usize = 1000;
 
 /// Lines of history when the client does not say.
 const LINES_DEFAULT: usize = 100;
@@ -44,13 +42,15 @@ const PATTERN_BYTES_MAX: usize = 1000;
 /// The most memory that a pattern may take once compiled, bytes.
 const PATTERN_COMPILED_BYTES_MAX: usize = 1 << 20;
 
-/// Sessions that wait to be opened.
+/// Sessions that wait to be opened, as many as [`displaced`] lets stay.
 #[derive(Default)]
 pub(super) struct Sessions(Mutex<HashMap<Uuid, Session>>);
 
 #[derive(Clone)]
 struct Session {
     app: AppId,
+    /// Who asked for it.
+    user: Email,
     filter: Filter,
     lines: usize,
     tail: Tail,
@@ -70,10 +70,9 @@ impl Sessions {
         // A map cannot be left half changed by a panic.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, session| session.is_waiting());
-        if all.len() >= SESSIONS_MAX
-            && let Some(oldest) = all.iter().min_by_key(|(_, session)| session.waits_since).map(|(id, _)| *id)
-        {
-            all.remove(&oldest);
+        let seen = all.iter().map(|(id, other)| (*id, &other.user, other.waits_since)).collect();
+        if let Some(gone) = displaced(seen, &session.user) {
+            all.remove(&gone);
         }
         all.insert(id, session);
         id
@@ -95,6 +94,7 @@ impl Sessions {
 
 pub(super) async fn create(
     State(api): State<Api>,
+    caller: Caller,
     asked: Asked,
     Path(key): Path<String>,
     Input(request): Input<CreateLogSession>,
@@ -107,7 +107,8 @@ pub(super) async fn create(
     let most = if filter.is_search() { SEARCH_LINES_MAX } else { HISTORY_LINES };
     let lines = request.lines.unwrap_or(default).min(most);
     let tail = if request.tail.unwrap_or(false) { Tail::Follow } else { Tail::End };
-    let id = api.sessions.add(Session { app: app.id, filter, lines, tail, waits_since: Instant::now() });
+    let (user, waits_since) = (caller.user().clone(), Instant::now());
+    let id = api.sessions.add(Session { app: app.id, user, filter, lines, tail, waits_since });
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = timestamp(i64::try_from(now_s).unwrap_or(i64::MAX));
     let logplex_url = asked.url(api.node.settings(), &format!("/logs/{id}"));

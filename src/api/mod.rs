@@ -45,6 +45,7 @@ mod routes;
 mod routing;
 mod scheduler;
 mod server;
+mod shares;
 mod slugs;
 mod sni_endpoints;
 mod source_body;

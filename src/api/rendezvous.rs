@@ -10,10 +10,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{timeout, timeout_at};
 
+use crate::api::shares::displaced;
 use crate::api::state::Api;
-use crate::domain::{App, DynoId};
-use crate::flows::{self, FlowError, Stranger};
+use crate::domain::{App, DynoId, Email};
 use crate::flows::ports::{Control, Streams};
+use crate::flows::{self, FlowError, Stranger};
 use crate::wire::rendezvous::{END_OF_INPUT, GREETING, Pieces, status_line};
 
 /// Bytes of randomness in a secret.
@@ -24,8 +25,6 @@ const LINE_BYTES_MAX: usize = 256;
 const LINE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a secret is worth something; the dyno does not wait as long.
 const SECRET_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most secrets at once; a further one pushes the oldest out.
-const SECRETS_MAX: usize = 1000;
 /// How long a connection stays at least, unless the client tells the end of its input. Dynos here can be over before the
 /// client has come to its own input.
 const SETTLING_TIME: Duration = Duration::from_secs(1);
@@ -48,6 +47,8 @@ pub(super) enum Ends {
 /// A client that is to come.
 #[derive(Clone, Debug)]
 pub(super) struct Guest {
+    /// Who asked for the dyno.
+    pub(super) user: Email,
     pub(super) app: App,
     pub(super) dyno: DynoId,
     pub(super) ends: Ends,
@@ -55,7 +56,7 @@ pub(super) struct Guest {
     pub(super) wants_status: bool,
 }
 
-/// Clients that are to come, by their secrets.
+/// Clients that are to come, by their secrets, as many as [`displaced`] lets stay.
 #[derive(Default)]
 pub(super) struct Guests(Mutex<HashMap<String, (Guest, Instant)>>);
 
@@ -72,11 +73,10 @@ impl Guests {
         let secret = hex::encode(bytes);
         self.with(|all| {
             all.retain(|_, (_, since)| since.elapsed() < SECRET_TIMEOUT);
-            if all.len() >= SECRETS_MAX
-                && let Some(oldest) =
-                    all.iter().min_by_key(|(_, (_, since))| *since).map(|(secret, _)| secret.clone())
-            {
-                all.remove(&oldest);
+            let seen =
+                all.iter().map(|(secret, (other, since))| (secret.clone(), &other.user, *since)).collect();
+            if let Some(gone) = displaced(seen, &guest.user) {
+                all.remove(&gone);
             }
             all.insert(secret.clone(), (guest, Instant::now()));
         });
