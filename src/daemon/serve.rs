@@ -27,6 +27,7 @@ use crate::domain::{AppId, Bytes, NodeMemory};
 use crate::flows::{self, Authority, Node, Parts, Quotas, Settings, Token};
 use crate::git::{self, GitState, HostKey, Repositories, SshDoor};
 use crate::logs::{LogService, Receivers, Tls, Trust};
+use crate::oci;
 use crate::router::{Ends, NetnsConnector, Router, RouterConfig, RouterLog};
 use crate::runtime::client::{Runtime, RuntimeConfig};
 use crate::runtime::network::NodeNetwork;
@@ -80,6 +81,7 @@ pub(super) async fn serve(config: Config, on_exit: OnExit) -> Result<(), DaemonE
         ssh: bind(&config.ssh, |address, source| DaemonError::SshPort { address, source }).await?,
     };
     probe(&config).await?;
+    warn_of_old_git().await;
     let mut running = start(&config, listeners).await?;
     let pid = format!("{}\n", std::process::id());
     fs::write_atomically(&config.run_dir.join("serve.pid"), pid.as_bytes())
@@ -244,6 +246,15 @@ async fn services(
     )
     .await?;
     Ok((services, gate))
+}
+
+/// Says what is wrong with the host's git; a push tells more.
+async fn warn_of_old_git() {
+    if let Ok(git) = tokio::task::spawn_blocking(oci::git).await
+        && git.verdict != oci::Verdict::Ok
+    {
+        tracing::warn!(seen = git.seen, advice = git.advice, "git is missing or too old");
+    }
 }
 
 /// Says where apps answer beyond this machine without encryption: a setting, and nobody's default. Git and the API do so under

@@ -16,6 +16,8 @@ use crate::sys;
 /// The oldest kernel that has all that a container needs: overlayfs over id-mapped layers (since 5.19) and the mount
 /// interface of Debian 12's 6.1, which is what is tested.
 const KERNEL_MIN: (u32, u32) = (6, 1);
+/// The oldest git that can be held to an address (`http.curloptResolve`).
+const GIT_MIN: (u32, u32) = (2, 37);
 /// Room that a stack, its build and a few slugs take.
 const FREE_BYTES_MIN: u64 = 6 << 30;
 
@@ -87,7 +89,7 @@ pub fn examine(subject: &Subject) -> Vec<Finding> {
     findings.extend([file_system("overlay"), cgroups(), device_rules(), name_servers()]);
     findings.push(program("nft", "nftables", Verdict::Fail));
     findings.extend(forwarding::finding());
-    findings.push(program("git", "git", Verdict::Fail));
+    findings.push(git());
     findings.push(program("mmdebstrap", "mmdebstrap", Verdict::Warn));
     findings.push(space(&subject.lib_dir));
     findings.extend(subject.listen.iter().map(port));
@@ -112,7 +114,7 @@ fn rights() -> Finding {
 
 fn kernel() -> Finding {
     let release = read("/proc/sys/kernel/osrelease");
-    match parse_kernel(&release) {
+    match parse_version(&release) {
         Some(version) if version >= KERNEL_MIN => Finding::ok("kernel", release),
         Some(_) | None => {
             let advice = format!("Linux {}.{} or later is needed", KERNEL_MIN.0, KERNEL_MIN.1);
@@ -121,7 +123,7 @@ fn kernel() -> Finding {
     }
 }
 
-fn parse_kernel(release: &str) -> Option<(u32, u32)> {
+fn parse_version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
@@ -206,6 +208,33 @@ fn program(name: &'static str, package: &str, verdict: Verdict) -> Finding {
     }
 }
 
+/// Looks at git and its version.
+#[must_use]
+pub fn git() -> Finding {
+    let found = program("git", "git", Verdict::Fail);
+    if found.verdict != Verdict::Ok {
+        return found;
+    }
+    let said = std::process::Command::new("git").arg("--version").output();
+    judge_git(found, &said.map(|said| String::from_utf8_lossy(&said.stdout).into_owned()).unwrap_or_default())
+}
+
+fn judge_git(found: Finding, said: &str) -> Finding {
+    let said = said.trim();
+    match said.strip_prefix("git version ").and_then(parse_version) {
+        Some(version) if version >= GIT_MIN => Finding { seen: format!("{}, {said}", found.seen), ..found },
+        Some(_) | None => {
+            let seen = format!("{}, {}", found.seen, if said.is_empty() { "of no version" } else { said });
+            let advice = format!(
+                "install git {}.{} or later: an older one does not keep to the address of a repository elsewhere that the node has \
+                 judged (http.curloptResolve), and looks its name up again",
+                GIT_MIN.0, GIT_MIN.1
+            );
+            Finding::bad("git", Verdict::Warn, seen, advice)
+        }
+    }
+}
+
 fn space(dir: &Path) -> Finding {
     let subject = "disk space";
     let Some(there) = dir.ancestors().find(|dir| dir.is_dir()) else {
@@ -246,10 +275,22 @@ mod test {
 
     #[test]
     fn kernel_releases_are_compared_as_numbers() {
-        assert_eq!(parse_kernel("6.18.44-fc"), Some((6, 18)));
-        assert_eq!(parse_kernel("6.1.0-37-cloud-amd64"), Some((6, 1)));
-        assert!(parse_kernel("5.10.0") < Some(KERNEL_MIN));
-        assert_eq!(parse_kernel("linux"), None);
+        assert_eq!(parse_version("6.18.44-fc"), Some((6, 18)));
+        assert_eq!(parse_version("6.1.0-37-cloud-amd64"), Some((6, 1)));
+        assert!(parse_version("5.10.0") < Some(KERNEL_MIN));
+        assert_eq!(parse_version("linux"), None);
+    }
+
+    #[test]
+    fn an_old_git_is_told_of() {
+        let judged = |said: &str| judge_git(Finding::ok("git", "/usr/bin/git"), said);
+        for good in ["git version 2.39.5\n", "git version 2.37.0", "git version 3.0.1 (a vendor's)"] {
+            assert_eq!(judged(good).verdict, Verdict::Ok, "{good}");
+        }
+        for bad in ["git version 2.36.6\n", "git version 1.99.0", "", "another program"] {
+            let found = judged(bad);
+            assert!(found.verdict == Verdict::Warn && found.advice.contains("2.37"), "{bad}: {found}");
+        }
     }
 
     #[test]

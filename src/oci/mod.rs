@@ -9,5 +9,5 @@ mod face;
 mod foreground;
 mod report;
 
-pub use doctor::{Finding, Subject, Verdict, examine, is_fit};
+pub use doctor::{Finding, Subject, Verdict, examine, git, is_fit};
 pub use face::{ROLE, is_called_by_name, main};
