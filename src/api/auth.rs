@@ -90,7 +90,11 @@ pub(super) async fn guard(
     if gate.need == Need::Nothing {
         return next.run(request).await;
     }
-    let app = params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned());
+    let app = if let Need::Exec(_) = gate.need {
+        app_in_credentials(request.headers())
+    } else {
+        params.iter().find(|(name, _)| *name == "app").map(|(_, value)| value.to_owned())
+    };
     // Nothing but the header is read before it is known who asks.
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let link = request.extensions().get::<Link>().copied();
@@ -129,9 +133,9 @@ pub(super) async fn admit(
 ) -> Result<Caller, ApiError> {
     let caller = who(gate, link, headers).await?;
     // A local client may leave the version out: there is only one.
-    let silence = match &gate.door {
-        Door::Tcp(_) => Err(Refusal::Version),
-        Door::Socket { .. } => Ok(()),
+    let silence = match (&gate.door, gate.need) {
+        (Door::Socket { .. }, _) | (Door::Tcp(_), Need::Exec(_)) => Ok(()),
+        (Door::Tcp(_), _) => Err(Refusal::Version),
     };
     speaks_version(headers, silence)?;
     if let Some(scope) = gate.need.scope(method) {
@@ -139,7 +143,7 @@ pub(super) async fn admit(
     }
     match gate.need {
         Need::Node => caller.require_administrator()?,
-        Need::App(right) | Need::Config(right) => {
+        Need::App(right) | Need::Config(right) | Need::Exec(right) => {
             let app = gate.api.app(app.unwrap_or_default()).await?;
             flows::permit(&gate.api.node, &caller, &app, right).await?;
         }
@@ -162,8 +166,7 @@ async fn who(gate: &Gate, link: Option<Link>, headers: &HeaderMap) -> Result<Cal
         }
         Door::Tcp(token) => token,
     };
-    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some(Credentials { user, secret }) = value.and_then(credentials::read) else {
+    let Some(Credentials { user, secret }) = shown(headers) else {
         return Err(Refusal::Credentials.into());
     };
     if let Some(caller) = flows::authenticate(node, token, &secret).await? {
@@ -175,6 +178,26 @@ async fn who(gate: &Gate, link: Option<Link>, headers: &HeaderMap) -> Result<Cal
         (true, None) | (false, _) => None,
     };
     by_password.ok_or_else(|| Refusal::Credentials.into())
+}
+
+fn shown(headers: &HeaderMap) -> Option<Credentials> {
+    headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credentials::read)
+}
+
+/// The app that the exec manager's clients name in place of a user.
+fn app_in_credentials(headers: &HeaderMap) -> Option<String> {
+    shown(headers)?.user
+}
+
+/// The app of a request of the exec manager, as it was named.
+pub(super) struct AppInCredentials(pub(super) String);
+
+impl FromRequestParts<Api> for AppInCredentials {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, ApiError> {
+        app_in_credentials(&parts.headers).map(Self).ok_or_else(|| Refusal::no_app().into())
+    }
 }
 
 fn challenged(error: ApiError) -> Response {
@@ -203,8 +226,8 @@ impl Need {
             (Self::Account, _) => Some(Scope::Identity),
             (Self::Common | Self::App(_), true) => Some(Scope::Read),
             (Self::Common | Self::App(_), false) => Some(Scope::Write),
-            (Self::Config(_), true) => Some(Scope::ReadProtected),
-            (Self::Config(_), false) => Some(Scope::WriteProtected),
+            (Self::Config(_) | Self::Exec(_), true) => Some(Scope::ReadProtected),
+            (Self::Config(_) | Self::Exec(_), false) => Some(Scope::WriteProtected),
             (Self::Node, _) => Some(Scope::Global),
         }
     }

@@ -27,6 +27,7 @@ mod domains;
 mod dynos;
 mod error;
 mod etag;
+mod exec;
 mod formation;
 mod keys;
 mod log_drains;

@@ -12,7 +12,7 @@ use crate::api::change::to_its_end;
 use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
-    catalog, collaborators, config_vars, data_services, domains, dynos, error, etag, formation, keys,
+    catalog, collaborators, config_vars, data_services, domains, dynos, error, etag, exec, formation, keys,
     log_drains, log_sessions, node, pipelines, promotions, pushes, rate, releases, repositories, routing,
     scheduler, slugs, sni_endpoints, sources, test_runs, transfers, users, webhooks,
 };
@@ -33,6 +33,9 @@ pub enum Need {
     App(AppRight),
     /// The same, and a token that is good for config vars, which hold secrets.
     Config(AppRight),
+    /// The same, on the app that basic credentials have for a user name. No version is asked for: the clients of the exec
+    /// manager, which is an API of its own, send none.
+    Exec(AppRight),
     /// To be the node's administrator.
     Node,
 }
@@ -71,6 +74,7 @@ pub fn table() -> Vec<Route> {
         of_data_services(),
         of_certificates(),
         of_running_apps(),
+        of_the_exec_manager(),
         of_jobs(),
         of_pipelines(),
         of_webhooks(),
@@ -249,6 +253,15 @@ fn of_running_apps() -> Vec<Route> {
         row(Method::POST, "/apps/{app}/log-sessions", App(View), log_sessions::create),
         row(Method::GET, "/logs/{session}", Nothing, log_sessions::open),
         row(Method::GET, "/release-outputs/{release}", Nothing, releases::output),
+    ]
+}
+
+/// What the platform has on a host of its own.
+fn of_the_exec_manager() -> Vec<Route> {
+    use Need::Exec;
+    vec![
+        row(Method::GET, "/api/v2", Exec(Operate), exec::manager::list),
+        row(Method::PUT, "/api/v2/{dyno}", Exec(Operate), exec::manager::open),
     ]
 }
 

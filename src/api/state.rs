@@ -1,5 +1,6 @@
 //! What handlers work with.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::describe::AsTheApi;
 use crate::api::error::ApiError;
+use crate::api::exec::ExecDoor;
 use crate::api::log_sessions::Sessions;
 use crate::api::rate::Buckets;
 use crate::api::rendezvous::Guests;
@@ -32,6 +34,8 @@ pub struct Api {
     pub(super) buckets: Arc<Buckets>,
     pub(super) hearing: Arc<Hearing>,
     pub(super) strangers: Arc<Strangers>,
+    /// The way in for visits of the stock command; none where nobody has told an address for it.
+    pub(super) exec: Option<Arc<ExecDoor>>,
     /// The certificate that clients are to trust, PEM; none where there is no TLS.
     pub(super) authority: Option<Arc<str>>,
     pub(super) shutdown: Arc<ShutdownSignal>,
@@ -51,6 +55,7 @@ impl Api {
             buckets: Arc::default(),
             hearing: Arc::default(),
             strangers: Arc::default(),
+            exec: None,
             authority: None,
             shutdown: Arc::new(shutdown),
             figures: Arc::new(|| Box::pin(std::future::ready(Traffic::default()))),
@@ -62,6 +67,12 @@ impl Api {
     #[must_use]
     pub fn with_authority(self, pem: &str) -> Self {
         Self { authority: Some(pem.into()), ..self }
+    }
+
+    /// The same, with visits of the stock command, which come to this address of loopback while they are expected.
+    #[must_use]
+    pub fn with_exec(self, address: SocketAddr) -> Self {
+        Self { exec: ExecDoor::at(address).map(Arc::new), ..self }
     }
 
     /// The same, showing the figures of a router.

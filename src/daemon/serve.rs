@@ -40,6 +40,7 @@ use crate::supervisor::postmortem::Deaths;
 use crate::supervisor::service::{Gate, Services};
 use crate::supervisor::{Departures, Supervisor, SupervisorConfig};
 use crate::sys::{fs, memory, privilege};
+use crate::wire::exec;
 use crate::wire::router_line::RouterLine;
 
 /// What this process runs, whatever has become of its file (proc(5)).
@@ -312,7 +313,7 @@ fn doors(
     let addresses: Vec<_> = config.git.iter().map(SocketAddr::ip).collect();
     let authority = api.node.authority();
     let (tls, pem) = (authority.acceptor(&addresses)?, authority.pem().to_owned());
-    let api = api.with_authority(&pem);
+    let api = api.with_authority(&pem).with_exec(exec_address(config.index));
     let state = GitState { node: api.node.clone(), token: token.clone(), repositories, socket };
     let mut servers = JoinSet::new();
     if !listeners.ssh.is_empty() {
@@ -331,6 +332,12 @@ fn doors(
     let own_uid = privilege::effective_uid();
     servers.spawn(api::serve_unix(unix, api, own_uid, closing.clone().cancelled_owned()));
     Ok(servers)
+}
+
+/// Where visits of the stock command come, which takes the port for granted: an address of loopback that no other node has.
+fn exec_address(index: u32) -> SocketAddr {
+    let [.., node] = index.to_be_bytes();
+    (Ipv4Addr::new(127, 80, node, 1), exec::PORT).into()
 }
 
 /// Binds aside and moves into place, so that whoever finds the socket finds it closed to others.

@@ -44,6 +44,7 @@ features! {
     RuntimeDynoMetadata "runtime-dyno-metadata" false, "Dynos are told of their app and release in HEROKU_ variables, from their next start on.";
     HttpSessionAffinity "http-session-affinity" false, "Clients come back to the web dyno that answered them before, led by a cookie, from the next request on.";
     LogRuntimeMetrics "log-runtime-metrics" false, "Load and memory of dynos go to the app's log every 20 seconds, from their next start on.";
+    RuntimeHerokuExec "runtime-heroku-exec" true, "Commands may be run in dynos that run, as ps:exec does, from the next one on.";
 }
 
 /// No such feature.

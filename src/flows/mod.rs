@@ -132,7 +132,7 @@ pub use sources::{
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
 pub use strangers::{Stranger, Strangers};
 pub use test_run::{TestRun, run_tests};
-pub use visits::{VisitRequest, visit};
+pub use visits::{VisitRequest, require_visits, visit};
 pub use webhooks::{
     WebhookRequest, add_webhook, change_webhook, deliveries, delivery, remove_webhook, webhook,
     webhook_event, webhook_events, webhooks,

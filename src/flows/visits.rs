@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::domain::{App, AppId, DynoId};
+use crate::domain::{App, AppId, DynoId, Feature};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::attach::CLIENT_TIMEOUT_S;
 use crate::flows::error::FlowError;
+use crate::flows::features::features;
 use crate::flows::ports::{Connection, DynoView, Visit};
 use crate::flows::run::{check, dyno};
 use crate::wire::api_errors::Refusal;
@@ -71,10 +72,22 @@ impl Visits {
     }
 }
 
+/// Whether the app has commands run in its dynos.
+///
+/// # Errors
+/// It has that switched off, or the node fails.
+pub async fn require_visits(node: &Node, app: &App) -> Result<(), FlowError> {
+    if features(node, app).await?.has(Feature::RuntimeHerokuExec) {
+        Ok(())
+    } else {
+        Err(Refusal::VisitsOff(app.name.to_string()).into())
+    }
+}
+
 /// Has a command wait to run in a dyno: the dyno, and the identity under which its client attaches ([`crate::flows::attach`]).
 ///
 /// # Errors
-/// No command, no such dyno, or too many that wait.
+/// No command, no such dyno, too many that wait, or the app has none of that.
 pub async fn visit(
     node: &Node,
     app: &App,
@@ -83,6 +96,7 @@ pub async fn visit(
     actor: &Actor,
 ) -> Result<(DynoView, DynoId), FlowError> {
     check(&request.command, &request.env)?;
+    require_visits(node, app).await?;
     let view = dyno(node, app, key)?;
     let VisitRequest { command, env, connection } = request;
     let line = ApiLine::Visit { command: command.clone(), dyno: view.name.clone(), user: actor.0.clone() };

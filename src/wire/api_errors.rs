@@ -248,6 +248,14 @@ pub enum Refusal {
         /// How many.
         limit: usize,
     },
+    /// The node cannot listen where the stock command comes to visit a dyno.
+    #[error(
+        "The stock command cannot come in: the node's log says why. Use `dyno ps:exec` and `dyno ps:copy`."
+    )]
+    NoExec,
+    /// An app that has no commands run in its dynos.
+    #[error("{0} has commands in its dynos switched off: dyno features:enable runtime-heroku-exec -a {0}")]
+    VisitsOff(String),
     /// A type of one-off dyno that is taken by the formation or malformed.
     #[error("{0} is no type for a one-off dyno.")]
     OneOffType(String),
@@ -512,6 +520,7 @@ impl Refusal {
             | Self::StopGrace { .. }
             | Self::TooManyOneOffs { .. }
             | Self::TooManyVisits { .. }
+            | Self::VisitsOff(_)
             | Self::ConfigVars(_)
             | Self::DrainUrl(_)
             | Self::WebhookParts
@@ -569,7 +578,9 @@ impl Refusal {
             | Self::SourceSent
             | Self::ReleasePending { .. }
             | Self::NotAttachable(_) => ErrorId::Conflict,
-            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing => ErrorId::Unavailable,
+            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing | Self::NoExec => {
+                ErrorId::Unavailable
+            }
         }
     }
 

@@ -11,6 +11,7 @@ pub mod dotenv;
 pub mod drain;
 pub mod dyno_metadata;
 pub mod event_stream;
+pub mod exec;
 pub mod git_ssh;
 #[cfg(test)]
 mod golden;

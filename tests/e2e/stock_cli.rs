@@ -146,6 +146,7 @@ fn the_stock_command_drives_a_day() {
     config_and_releases(&mut stock, &source);
     dynos(&mut stock, &source);
     one_off_dynos(&mut stock, &source);
+    visits(&mut stock, &source);
     logs(&mut stock, &source);
     how_it_is_reached(&mut stock, &source);
     switches(&mut stock, &source);
@@ -317,6 +318,37 @@ fn one_off_dynos(stock: &mut Stock<'_>, at: &Path) {
     terminal.until("31 97");
     terminal.keys("exit\r");
     assert_eq!(terminal.end().code(), Some(0));
+}
+
+/// It makes a key each time, asks the node for a way in and comes by SSH; exit statuses it does not pass on.
+fn visits(stock: &mut Stock<'_>, at: &Path) {
+    let up = ["Establishing credentials... done", "Connecting to web.1 on", "up"];
+    let said = stock.ok(at, &["ps:exec", "echo $DYNO in''side; tty; pwd; exit 7"], &up);
+    for text in ["web.1 inside", "/dev/pts/", "/app"] {
+        assert!(said.contains(text), "{text} in {said}");
+    }
+    let told = stock.node.ok(&["logs", "-a", "day", "-n", "200"]);
+    assert!(told.contains("exit 7` in web.1 by user admin@localhost"), "{told}");
+    stock.ok(at, &["ps:exec", "--status"], &["web.1", "running"]);
+    stock.tries(at, &["ps:exec", "-d", "web.9", "true"], 2, &["Could not connect to dyno!"]);
+    let exec = stock.command(at, &["ps:exec", "-a", "day", "-d", "worker.1"]);
+    let mut terminal = Terminal::open(31, 97, &exec);
+    terminal.until("$ ");
+    terminal.keys("echo $DYNO al''ive; seq 1 60000 > /tmp/left\r");
+    terminal.until("worker.1 alive");
+    terminal.until("$ ");
+    terminal.keys("exit\r");
+    assert_eq!(terminal.end().code(), Some(0));
+    let kept = stock.home.join("kept");
+    let copy = ["ps:copy", "/tmp/left", "-d", "worker.1", "-o", kept.to_str().unwrap()];
+    stock.ok(at, &copy, &["Connecting to worker.1"]);
+    let lines: String = (1..=60_000).map(|line| format!("{line}\n")).collect();
+    assert!(fs::read_to_string(&kept).unwrap() == lines, "it came as it is");
+    // What it says of any failure.
+    stock.tries(at, &["ps:copy", "/tmp/none"], 2, &["Could not connect to dyno!"]);
+    let kept = stock.home.join("Procfile");
+    stock.ok(at, &["ps:copy", "Procfile", "-o", kept.to_str().unwrap()], &[]);
+    assert_eq!(fs::read(&kept).unwrap(), fs::read(at.join("Procfile")).unwrap());
 }
 
 fn logs(stock: &mut Stock<'_>, at: &Path) {

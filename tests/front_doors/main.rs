@@ -7,6 +7,7 @@ mod elsewhere;
 mod packs;
 mod repositories;
 mod ssh;
+mod visits;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,33 +26,37 @@ use dyno::logs::{LogService, Receivers};
 use dyno::store::Store;
 use futures_util::future::BoxFuture;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 const TOKEN: &str = "a-token";
 
 /// Remembers what is wanted, and shows it as if it ran.
 #[derive(Default)]
-struct FakeDynos(Mutex<Vec<Desired>>);
+struct FakeDynos {
+    wanted: Mutex<Vec<Desired>>,
+    /// Told when the client of a visit has gone.
+    hung_up: Arc<Notify>,
+}
 
 impl FakeDynos {
     fn of(&self, app: AppId) -> Option<Desired> {
-        self.0.lock().unwrap().iter().rev().find(|desired| desired.app.id == app).cloned()
+        self.wanted.lock().unwrap().iter().rev().find(|desired| desired.app.id == app).cloned()
     }
 }
 
 impl Dynos for FakeDynos {
     fn apply(&self, desired: Desired) -> BoxFuture<'_, Result<(), DynosError>> {
-        self.0.lock().unwrap().push(desired);
+        self.wanted.lock().unwrap().push(desired);
         Box::pin(async { Ok(()) })
     }
 
     fn adopt(&self, desired: Vec<Desired>) -> BoxFuture<'_, Result<Vec<FoundOneOff>, DynosError>> {
-        self.0.lock().unwrap().extend(desired);
+        self.wanted.lock().unwrap().extend(desired);
         Box::pin(async { Ok(Vec::new()) })
     }
 
     fn forget(&self, app: AppId) -> BoxFuture<'_, Result<(), DynosError>> {
-        self.0.lock().unwrap().retain(|desired| desired.app.id != app);
+        self.wanted.lock().unwrap().retain(|desired| desired.app.id != app);
         Box::pin(async { Ok(()) })
     }
 
@@ -67,8 +72,9 @@ impl Dynos for FakeDynos {
         Box::pin(async { Ok(StartedOneOff::Detached(Box::pin(std::future::pending()))) })
     }
 
-    fn visit(&self, _: DynoId, _: Visit) -> BoxFuture<'_, Result<Streams, DynosError>> {
-        Box::pin(async { Err(DynosError::Refused("Nobody is let in here.".to_owned())) })
+    fn visit(&self, _: DynoId, visit: Visit) -> BoxFuture<'_, Result<Streams, DynosError>> {
+        let streams = visits::streams(visit, Arc::clone(&self.hung_up));
+        Box::pin(async { Ok(streams) })
     }
 
     fn deaths(&self, _: AppId, _: DynoName) -> BoxFuture<'_, Result<Vec<Death>, DynosError>> {
@@ -188,6 +194,8 @@ struct Stage {
     dir: tempfile::TempDir,
     git: SocketAddr,
     ssh: SocketAddr,
+    /// Where the stock command comes to visit a dyno.
+    exec: SocketAddr,
     dynos: Arc<FakeDynos>,
     node: Node,
 }
@@ -205,7 +213,8 @@ impl Stage {
         let node = Self::node(&lib, (git, ssh), &dynos);
         resume(&node).await.unwrap();
         let (shutdown, _) = watch::channel(false);
-        let api = Api::new(node.clone(), shutdown);
+        let exec = visits::free_address();
+        let api = Api::new(node.clone(), shutdown).with_exec(exec);
         let socket = dir.path().join("api.sock");
         let repositories = Arc::new(Repositories::new(lib.join("repos"), env!("CARGO_BIN_EXE_dyno").into()));
         let state =
@@ -220,7 +229,7 @@ impl Stage {
         let front = Front::new(over_tcp, api.clone(), Some(tls));
         tokio::spawn(dyno::api::serve_tcp(tcp, front, std::future::pending()));
         tokio::spawn(dyno::api::serve_unix(unix, api, own_uid, std::future::pending()));
-        Self { dir, git, ssh, dynos, node }
+        Self { dir, git, ssh, exec, dynos, node }
     }
 
     /// A node as it starts, with what is on disk.

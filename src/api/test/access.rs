@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue};
 use tokio::net::{TcpListener, TcpStream};
@@ -137,7 +139,7 @@ fn expected(who: &Somebody, method: &Method, need: Need) -> u16 {
         Need::Nothing | Need::Login | Need::Account => true,
         Need::Common => covers(false),
         Need::App(right) => covers(false) && who.right >= Some(right),
-        Need::Config(right) => covers(true) && who.right >= Some(right),
+        Need::Config(right) | Need::Exec(right) => covers(true) && who.right >= Some(right),
         Need::Node => who.is_administrator && has("global"),
     };
     if allowed { 200 } else { 403 }
@@ -207,7 +209,8 @@ async fn every_route_lets_in_whom_the_table_names() {
 #[tokio::test]
 async fn every_route_is_behind_its_gate() {
     let tcp = Tcp::open().await;
-    let stranger = format!("Bearer {}", tcp.user("stranger@example.com", &["global"]).await);
+    let token = tcp.user("stranger@example.com", &["global"]).await;
+    let stranger = format!("Bearer {token}");
     let revoked = tcp.user("gone@example.com", &["global"]).await;
     flows::remove_user(&tcp.stage.node, "gone@example.com").await.unwrap();
     let revoked = format!("Bearer {revoked}");
@@ -225,8 +228,10 @@ async fn every_route_is_behind_its_gate() {
             let (status, body) = tcp.call(method, path, authorization, "").await;
             assert_eq!((status, &body["id"]), (401, &json!("unauthorized")), "{method} {path} as {who}");
         }
-        if matches!(route.need, Need::App(_) | Need::Config(_) | Need::Node) {
-            let (status, body) = tcp.call(method, path, &stranger, "").await;
+        if matches!(route.need, Need::App(_) | Need::Config(_) | Need::Exec(_) | Need::Node) {
+            let named = format!("Basic {}", BASE64_STANDARD.encode(format!("example:{token}")));
+            let stranger = if matches!(route.need, Need::Exec(_)) { &named } else { &stranger };
+            let (status, body) = tcp.call(method, path, stranger, "").await;
             assert_eq!((status, &body["id"]), (403, &json!("forbidden")), "{method} {path} as a stranger");
         }
     }
@@ -265,7 +270,7 @@ async fn who_tries_one_password_for_many_names_is_not_listened_to() {
     let tcp = Tcp::open().await;
     tcp.user("me@home.example", &["global"]).await;
     let wanted = r#"{"description":"a test","expires_in":60,"scope":["global"]}"#;
-    let basic = |pair: String| format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
+    let basic = |pair: String| format!("Basic {}", BASE64_STANDARD.encode(pair));
     let guess = |number: u32| basic(format!("user{number}@home.example:a password"));
     let mut refused = 0;
     for number in 0..50 {
@@ -286,7 +291,7 @@ async fn a_user_logs_in_works_and_logs_out() {
     let basic = |password: &str| {
         use base64::Engine as _;
         let pair = format!("me@home.example:{password}");
-        format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair))
+        format!("Basic {}", BASE64_STANDARD.encode(pair))
     };
     let wanted = r#"{"description":"a test","expires_in":60,"scope":["global"]}"#;
     let (status, _) = tcp.call("POST", "/oauth/authorizations", &basic("a bad password"), wanted).await;
