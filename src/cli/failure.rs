@@ -46,6 +46,16 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// The node's certificate is nobody's that this machine trusts.
+    #[error(
+        "Cannot trust the node at {origin}: {source}.\nGive --authority or DYNO_AUTHORITY the file that `dyno trust --print` prints on the node."
+    )]
+    Untrusted {
+        /// Where.
+        origin: String,
+        /// Why.
+        source: io::Error,
+    },
     /// There is no token for the node, or it takes it no longer.
     #[error("You are not logged in at {0}: run `dyno login`.")]
     LoggedOut(String),
@@ -150,6 +160,7 @@ impl Failure {
             Self::NodeDown(_)
             | Self::NodeDenied(_)
             | Self::HostDown { .. }
+            | Self::Untrusted { .. }
             | Self::LoggedOut(_)
             | Self::Connection { .. }
             | Self::Answer(_)

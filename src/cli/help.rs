@@ -13,8 +13,16 @@ const TOPIC_COLUMNS: usize = 16;
 /// The columns that a command's name has in the list of its topic's.
 const COMMAND_COLUMNS: usize = 28;
 /// What topics are about that have no command of their own name.
-const ABOUT: [(&str, &str); 2] =
-    [("auth", "As whom a node sees you, and your token"), ("git", "Git remotes that lead to the node")];
+const ABOUT: [(&str, &str); 6] = [
+    ("auth", "As whom a node sees you, and your token"),
+    ("ci", "Run the tests of an app as a build would"),
+    ("git", "Git remotes that lead to the node"),
+    ("pg", "The PostgreSQL databases of an app"),
+    ("redis", "The Redis stores of an app"),
+    ("slugs", "What builds have made"),
+];
+/// The help of a topic that is no command.
+const TOPIC_TEMPLATE: &str = "{about-with-newline}{after-help}\n";
 /// The list of topics in place of clap's list of every command.
 const TEMPLATE: &str = "{about-with-newline}\n{usage-heading} {usage}{after-help}\n\nOptions:\n{options}";
 
@@ -24,13 +32,26 @@ pub(super) fn by_topic(program: Command) -> Command {
     let overview = topics.overview();
     let mut program = program.help_template(TEMPLATE).after_help(StyledStr::from(overview));
     for (topic, commands) in topics.0 {
-        if commands.len() > 1 && program.find_subcommand(topic.as_str()).is_some() {
-            let list = listed(&commands, &topic);
-            program =
-                program.mut_subcommand(topic.as_str(), |command| command.after_help(StyledStr::from(list)));
+        let is_command = program.find_subcommand(topic.as_str()).is_some();
+        if is_command && commands.len() == 1 {
+            continue;
         }
+        let list = StyledStr::from(listed(&commands, &topic));
+        program = if is_command {
+            program.mut_subcommand(topic.as_str(), |command| command.after_help(list))
+        } else {
+            let about = ABOUT.iter().find(|(name, _)| *name == topic).map_or("", |(_, about)| *about);
+            program
+                .subcommand(Command::new(topic).about(about).help_template(TOPIC_TEMPLATE).after_help(list))
+        };
     }
     program
+}
+
+/// The help of a topic that is no command, if `name` is one: to ask for the topic is to ask for its help.
+pub(super) fn of_topic(program: &mut Command, name: &str) -> Option<String> {
+    ABOUT.iter().find(|(topic, _)| *topic == name)?;
+    Some(program.find_subcommand_mut(name)?.render_help().to_string())
 }
 
 /// The page of the program, and one of each command, by name: `dyno`, `dyno-ps-scale`.
@@ -82,11 +103,6 @@ impl Topics {
             let about = own.or(known).unwrap_or_default();
             text += format!("  {topic:TOPIC_COLUMNS$}{}", short(about)).trim_end();
             text.push('\n');
-            // A topic that is no command has no help that could list them.
-            if own.is_none() {
-                let names: Vec<_> = commands.iter().map(|(name, _)| name.as_str()).collect();
-                text += &format!("  {:TOPIC_COLUMNS$}{}\n", "", names.join(", "));
-            }
         }
         text.trim_end().to_owned()
     }
@@ -124,7 +140,9 @@ mod test {
         let help = program.render_help().to_string();
         assert!(help.contains("  ps              List dynos\n"), "{help}");
         assert!(!help.contains("Scale dynos") && !help.contains("Secret"), "{help}");
-        assert!(help.contains("git:remote"), "{help}");
+        assert!(help.contains("  git             Git remotes"), "{help}");
+        assert!(of_topic(&mut program, "git").unwrap().contains("  git:remote"));
+        assert_eq!(of_topic(&mut program, "ps"), None);
         let help = program.find_subcommand_mut("ps").unwrap().render_help().to_string();
         assert!(help.contains("  ps:scale                    Scale dynos\n"), "{help}");
     }
@@ -132,7 +150,10 @@ mod test {
     #[test]
     fn every_command_has_a_page_whose_name_is_a_files() {
         let pages = pages(&by_topic(program())).unwrap();
-        assert_eq!(pages.keys().collect::<Vec<_>>(), ["dyno", "dyno-git-remote", "dyno-ps", "dyno-ps-scale"]);
+        assert_eq!(
+            pages.keys().collect::<Vec<_>>(),
+            ["dyno", "dyno-git", "dyno-git-remote", "dyno-ps", "dyno-ps-scale"]
+        );
         let page = String::from_utf8(pages["dyno-ps-scale"].clone()).unwrap();
         assert!(page.contains(".TH dyno-ps-scale 1") && page.contains("Scale dynos"), "{page}");
     }

@@ -77,7 +77,13 @@ impl Host {
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| Failure::Usage(format!("{name} is no name that a certificate could be for.")))?;
         let connector = TlsConnector::from(Arc::new(configuration(authority)?));
-        Ok(Box::new(connector.connect(name, stream).await.map_err(unreachable)?))
+        match connector.connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(source) if is_about_a_certificate(&source) => {
+                Err(Failure::Untrusted { origin: self.origin(), source })
+            }
+            Err(source) => Err(unreachable(source)),
+        }
     }
 
     /// The token for it: the environment's, or the one that `login` has kept.
@@ -127,6 +133,11 @@ impl FromStr for Host {
         }
         Ok(host)
     }
+}
+
+fn is_about_a_certificate(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>());
+    matches!(inner, Some(tokio_rustls::rustls::Error::InvalidCertificate(_)))
 }
 
 /// TLS as every client here does it: the machine's own roots, and those of a file.

@@ -19,13 +19,16 @@ mod output;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::cli::client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::node::NodeArgs;
+
+/// The most commands that are suggested in place of one that there is not.
+const SUGGESTIONS_MAX: usize = 3;
 
 /// A private Heroku on one machine: git push to a served request, in containers of its own
 #[derive(Debug, Parser)]
@@ -407,7 +410,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, roles: &[Role]) -> ExitCod
     let mut grammar = grammar(roles);
     let matches = match grammar.try_get_matches_from_mut(args) {
         Ok(matches) => matches,
-        Err(help_or_failure) => return unparsed(&help_or_failure),
+        Err(help_or_failure) => return unparsed(&nearest(help_or_failure)),
     };
     if let Some((name, given)) = matches.subcommand()
         && let Some((role, play)) = roles.iter().find(|(role, _)| role.get_name() == name)
@@ -418,6 +421,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>, roles: &[Role]) -> ExitCod
                 unparsed(&grammar.error(ErrorKind::UnknownArgument, text))
             }
             None => play(given),
+        };
+    }
+    if let Some(help) = matches.subcommand().and_then(|(name, _)| help::of_topic(&mut grammar, name)) {
+        return match output::data(&help) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => report(&failure),
         };
     }
     let cli = match Cli::from_arg_matches(&matches) {
@@ -456,6 +465,15 @@ fn meaningless(role: &clap::Command, given: &ArgMatches) -> Option<String> {
     flags.find(|id| !own(id) && given.value_source(id) == Some(ValueSource::CommandLine)).map(str::to_owned)
 }
 
+/// A failure with no more suggestions than a person looks at, the nearest first; clap has it last.
+fn nearest(mut failure: clap::Error) -> clap::Error {
+    if let Some(ContextValue::Strings(names)) = failure.remove(ContextKind::SuggestedSubcommand) {
+        let nearest = names.into_iter().rev().take(SUGGESTIONS_MAX).collect();
+        failure.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(nearest));
+    }
+    failure
+}
+
 /// Help goes to standard output, failures to standard error; where neither is read, nothing is lost.
 fn unparsed(help_or_failure: &clap::Error) -> ExitCode {
     let _ = help_or_failure.print();
@@ -469,7 +487,8 @@ fn report(failure: &Failure) -> ExitCode {
 
 #[expect(clippy::too_many_lines, reason = "a table, one row a command")]
 async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
-    let context = Context { client: Client::new(&cli.node), node: cli.node };
+    let node = cli.node.with_environment(|name| std::env::var_os(name))?;
+    let context = Context { client: Client::new(&node), node };
     let done = |()| ExitCode::SUCCESS;
     match cli.command {
         Command::Create(args) => args.run(&context).await.map(done),

@@ -1,5 +1,6 @@
 //! Which node a command speaks to.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,25 +8,32 @@ use clap::Args;
 use crate::cli::failure::Failure;
 use crate::cli::host::Host;
 
+/// What names a node where no flag does, the first that is set.
+const SOCKET_VARIABLE: &str = "DYNO_SOCKET";
+const HOST_VARIABLE: &str = "DYNO_HOST";
+const ROOT_VARIABLE: &str = "DYNO_ROOT";
+/// What vouches for one that is reached under TLS.
+const AUTHORITY_VARIABLE: &str = "DYNO_AUTHORITY";
 /// Where a node keeps its state unless told otherwise.
 const LIB_DIR: &str = "/var/lib/dyno";
 /// Where a node keeps what a reboot may take, unless told otherwise.
 const RUN_DIR: &str = "/run/dyno";
 
-/// Selects the node and the form of the output.
+/// Selects the node and the form of the output. Variables count where no flag names a node: clap would have them be as good as flags.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(super) struct NodeArgs {
-    /// Directory of the node, when it is not the machine's own
-    #[arg(long, global = true, value_name = "DIR", env = "DYNO_ROOT")]
+    /// Directory of the node, when it is not the machine's own; or DYNO_ROOT
+    #[arg(long, global = true, value_name = "DIR")]
     pub(super) root: Option<PathBuf>,
-    /// Socket of the node's API
-    #[arg(long, global = true, value_name = "PATH", env = "DYNO_SOCKET")]
+    /// Socket of the node's API; or DYNO_SOCKET
+    #[arg(long, global = true, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
-    /// Address of a node that is reached over TCP, with a token: https://NAME[:PORT], or http://localhost:PORT of a tunnel
-    #[arg(long, global = true, value_name = "URL", env = "DYNO_HOST")]
+    /// Address of a node that is reached over TCP, with a token: https://NAME[:PORT], or http://localhost:PORT of a tunnel; or DYNO_HOST
+    #[arg(long, global = true, value_name = "URL")]
     pub(super) host: Option<Host>,
-    /// File of certificates that vouch for such a node, beside those that this machine trusts
-    #[arg(long, global = true, value_name = "FILE", env = "DYNO_AUTHORITY")]
+    /// File of certificates that vouch for such a node, beside those that this machine trusts; or DYNO_AUTHORITY
+    #[arg(long, global = true, value_name = "FILE")]
     pub(super) authority: Option<PathBuf>,
     /// Print data as JSON
     #[arg(long, global = true)]
@@ -33,6 +41,26 @@ pub(super) struct NodeArgs {
 }
 
 impl NodeArgs {
+    /// With what the environment says where the flags say nothing; a variable that is empty says nothing.
+    pub(super) fn with_environment(
+        mut self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Failure> {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        if self.root.is_none() && self.socket.is_none() && self.host.is_none() {
+            self.socket = set(SOCKET_VARIABLE).map(PathBuf::from);
+            if let (None, Some(text)) = (&self.socket, set(HOST_VARIABLE)) {
+                let host = text.to_string_lossy().parse();
+                self.host = Some(
+                    host.map_err(|why| Failure::Usage(format!("{HOST_VARIABLE} names no node: {why}.")))?,
+                );
+            }
+            self.root = set(ROOT_VARIABLE).map(PathBuf::from);
+        }
+        self.authority = self.authority.or_else(|| set(AUTHORITY_VARIABLE).map(PathBuf::from));
+        Ok(self)
+    }
+
     /// The API's socket.
     pub(super) fn socket(&self) -> PathBuf {
         match (&self.socket, &self.root) {
@@ -78,6 +106,25 @@ impl NodeArgs {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn a_flag_goes_before_every_variable_and_an_empty_one_says_nothing() {
+        let all = |name: &str| match name {
+            "DYNO_HOST" => Some(OsString::from("http://localhost:5080")),
+            "DYNO_ROOT" => Some(OsString::from("/n")),
+            _ => Some(OsString::new()),
+        };
+        let node = NodeArgs::default().with_environment(all).unwrap();
+        assert_eq!(node.host.unwrap().origin(), "http://localhost:5080");
+        assert_eq!((node.socket, node.authority), (None, None));
+        let flag = NodeArgs { root: Some("/mine".into()), ..NodeArgs::default() };
+        let node = flag.with_environment(all).unwrap();
+        assert_eq!((node.host, node.root), (None, Some("/mine".into())));
+        let wrong = |_: &str| Some(OsString::from("http://node.example.com"));
+        let failure =
+            NodeArgs::default().with_environment(|name| if name == "DYNO_HOST" { wrong(name) } else { None });
+        assert!(failure.unwrap_err().to_string().starts_with("DYNO_HOST names no node: plain HTTP"));
+    }
 
     #[test]
     fn a_root_moves_everything_and_a_socket_only_itself() {

@@ -29,7 +29,10 @@ pub(super) fn doctor(args: Doctor) -> ExitCode {
     // A node that runs holds its own ports, which is no defect.
     let listen = match config.api_socket().exists() {
         true => Vec::new(),
-        false => config.router.iter().chain(&config.git).copied().collect(),
+        false => {
+            let ports = [&config.router, &config.router_https, &config.git, &config.ssh];
+            ports.into_iter().flatten().copied().collect()
+        }
     };
     let findings = oci::examine(&oci::Subject { lib_dir: config.lib_dir, listen });
     let printed = if args.json {

@@ -50,6 +50,7 @@ impl From<StoreError> for FlowError {
             StoreError::OwnsApps { user, app } => Refusal::OwnsApps { user, app }.into(),
             StoreError::TooManyAuthorizations => Refusal::TooManyAuthorizations.into(),
             StoreError::CollaboratorExists(user) => Refusal::CollaboratorExists(user).into(),
+            StoreError::DomainThere(hostname) => Refusal::DomainThere(hostname).into(),
             StoreError::DomainTaken(hostname) => Refusal::DomainTaken(hostname).into(),
             StoreError::TooManyDomains => Refusal::TooManyDomains.into(),
             StoreError::TooManySniEndpoints => Refusal::TooManyCertificates.into(),

@@ -15,7 +15,7 @@ impl Store {
     /// Adds a domain.
     ///
     /// # Errors
-    /// [`StoreError::DomainTaken`], [`StoreError::TooManyDomains`], [`StoreError::NoSuchApp`], or the database fails.
+    /// [`StoreError::DomainTaken`], [`StoreError::DomainThere`], [`StoreError::TooManyDomains`], [`StoreError::NoSuchApp`], or the database fails.
     pub async fn add_domain(
         &self,
         app: AppId,
@@ -34,6 +34,9 @@ impl Store {
             let (id, hostname) = (added.id.to_string(), added.hostname.to_string());
             let endpoint = added.endpoint.as_ref().map(|endpoint| endpoint.id.to_string());
             let values = params![id, app.to_string(), hostname, added.created_at_s, endpoint];
+            if domains(&transaction, app)?.iter().any(|own| own.hostname == added.hostname) {
+                return Err(StoreError::DomainThere(added.hostname));
+            }
             match transaction.execute(sql, values) {
                 Err(failed) if failed.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                     return Err(StoreError::DomainTaken(added.hostname));

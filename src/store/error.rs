@@ -59,6 +59,9 @@ pub enum StoreError {
     /// Another app, or the same, has the domain.
     #[error("the domain {0} is taken")]
     DomainTaken(HostPattern),
+    /// The app answers to the name already.
+    #[error("the app has the domain {0} already")]
+    DomainThere(HostPattern),
     /// The app has as many domains as it may.
     #[error("an app has at most {max} domains", max = CustomDomain::PER_APP_MAX)]
     TooManyDomains,

@@ -116,6 +116,9 @@ pub enum Refusal {
     /// Another app answers to the name.
     #[error("{0} is currently in use by another app.")]
     DomainTaken(HostPattern),
+    /// The app has the name already.
+    #[error("{0} is a domain of this app already.")]
+    DomainThere(HostPattern),
     /// The app has as many domains as it may.
     #[error("You have added the maximum number of domains ({max}).", max = CustomDomain::PER_APP_MAX)]
     TooManyDomains,
@@ -499,6 +502,7 @@ impl Refusal {
             | Self::Domain(_)
             | Self::Routing(_)
             | Self::DomainTaken(_)
+            | Self::DomainThere(_)
             | Self::TooManyDomains
             | Self::NoClients
             | Self::Certificate(_)

@@ -1218,6 +1218,10 @@ const MADE: &[(&str, &[&[&str]])] = &[
     ("tunnel", &[&["tunnel"], &["tunnel", "-oProxyCommand=x"]]),
     ("man", &[&["man", "login"], &["man", "nonsense"], &["man", "--dir", "nowhere"]]),
     ("releases:retry", &[&["releases:retry", "-a", "example"], &["releases:retry", "-a", "bare"]]),
+    ("git", &[&["git"]]),
+    ("ci", &[&["ci"]]),
+    ("slugs", &[&["slugs"]]),
+    ("auth", &[&["auth"]]),
     ("auth:whoami", &[&["auth:whoami"]]),
     ("auth:token", &[&["auth:token"]]),
     (

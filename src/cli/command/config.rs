@@ -31,7 +31,15 @@ impl Args {
         let vars: Vars = context.client.get(&format!("/apps/{app}/config-vars")).await?;
         match (context.node.json, self.shell) {
             (true, _) => output::json(&vars),
-            (false, true) => output::data(&shell_lines(&vars)),
+            (false, true) => {
+                let (lines, odd): (Vars, Vars) = vars.into_iter().partition(|(name, _)| is_shell_name(name));
+                for name in odd.keys() {
+                    output::note(&format!(
+                        " \u{203a}   Warning: {name:?} is no name of a shell's and is left out.\n"
+                    ));
+                }
+                output::data(&shell_lines(&lines))
+            }
             (false, false) => output::data(&rendered(&app, &vars)),
         }
     }
@@ -47,6 +55,12 @@ fn rendered(app: &str, vars: &Vars) -> String {
 /// `NAME: value` lines, lined up.
 pub(super) fn shown(vars: &Vars) -> String {
     pairs(vars.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// Whether a shell would take it for the name of a variable, and for nothing else.
+fn is_shell_name(name: &str) -> bool {
+    let is_letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    name.bytes().all(|b| is_letter(b) || b.is_ascii_digit()) && name.bytes().next().is_some_and(is_letter)
 }
 
 /// `NAME=value` lines for a shell.

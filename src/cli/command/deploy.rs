@@ -11,7 +11,7 @@ use crate::cli::command::builds_output;
 use crate::cli::command::releases_output::follow;
 use crate::cli::failure::Failure;
 use crate::cli::output;
-use crate::wire::api::{Build, CreateBuild, NewBuildpack, NewSourceBlob, Release, Source};
+use crate::wire::api::{App, Build, CreateBuild, NewBuildpack, NewSourceBlob, Release, Source};
 
 /// Build and release the files of a directory, without git
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,11 @@ impl Args {
         let app = self.app.name()?;
         let url = match self.source_url {
             Some(url) => url,
-            None => sent(context, &self.dir).await?,
+            None => {
+                // Before all is sent: it may be misspelled.
+                let _: App = context.client.get(&format!("/apps/{app}")).await?;
+                sent(context, &self.dir).await?
+            }
         };
         let source = NewSourceBlob {
             url,

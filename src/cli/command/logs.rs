@@ -29,7 +29,7 @@ pub(in crate::cli) struct Args {
     #[arg(short, long)]
     tail: bool,
     /// Only lines of this dyno (web.1)
-    #[arg(short, long, value_name = "DYNO", conflicts_with = "process_type")]
+    #[arg(short, long, value_name = "DYNO", visible_alias = "dyno", conflicts_with = "process_type")]
     dyno_name: Option<String>,
     /// Only lines of this process type (web)
     #[arg(short, long, value_name = "TYPE", visible_alias = "ps")]

@@ -53,7 +53,15 @@ impl Args {
         let command = command_line(&words);
         let request = CreateDyno { command, force_no_tty: Some(true), ..CreateDyno::default() };
         let attempt = format!("write {}", to.display());
-        let file = File::create_new(&to).map_err(Failure::local(&attempt))?;
+        let file = match File::create_new(&to) {
+            Err(there) if there.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Err(Failure::Usage(format!(
+                    "{} is there already: name another with -o.",
+                    to.display()
+                )));
+            }
+            made => made.map_err(Failure::local(&attempt))?,
+        };
         output::note(&format!("Copying {} from {}... ", self.file, self.dyno));
         let copied = async {
             let (_, connection) = attach(context, &path(&app, &self.dyno), request).await?;

@@ -31,7 +31,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     no_tty: bool,
     /// The command, bash if none is given; several words become one command line. Behind -- nothing is taken for a flag of ours
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     words: Vec<String>,
 }
 

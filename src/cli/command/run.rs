@@ -37,7 +37,7 @@ pub(in crate::cli) struct Args {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct CommandArgs {
     /// The command; several words become one command line. Behind -- nothing is taken for a flag of ours
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
     words: Vec<String>,
 }
 
