@@ -41,10 +41,10 @@ fn command(value: &Yaml) -> Option<String> {
     let text = match value {
         Yaml::String(text) => text.trim().to_owned(),
         Yaml::Array(words) => words.iter().filter_map(Yaml::as_str).collect::<Vec<_>>().join(" "),
-        Yaml::Hash(_) => match &value["command"] {
-            Yaml::Hash(_) => return None,
-            inner => return command(inner),
-        },
+        Yaml::Hash(_) => {
+            let inner = &value["command"];
+            return if inner.as_hash().is_none() { command(inner) } else { None };
+        }
         Yaml::Real(_)
         | Yaml::Integer(_)
         | Yaml::Boolean(_)

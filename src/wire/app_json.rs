@@ -108,13 +108,17 @@ impl Reader {
                     let need = if is_optional { VarNeed::Optional } else { VarNeed::Required };
                     ManifestVar { value, need }
                 }
-                other => match text(other) {
-                    Some(text) => ManifestVar { value: ManifestValue::Text(text), need: VarNeed::Required },
-                    None => {
-                        self.wrong.push(format!("{place}.{name} is neither a text nor an object"));
-                        continue;
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                    match text(value) {
+                        Some(text) => {
+                            ManifestVar { value: ManifestValue::Text(text), need: VarNeed::Required }
+                        }
+                        None => {
+                            self.wrong.push(format!("{place}.{name} is neither a text nor an object"));
+                            continue;
+                        }
                     }
-                },
+                }
             };
             self.manifest.env.insert(name.clone(), var);
         }
