@@ -46,8 +46,7 @@ pub(super) async fn act(
     State(api): State<Api>,
     caller: Caller,
     Path((key, name, act)): Path<(String, String, String)>,
-    headers: HeaderMap,
-    upgrade: Option<Extension<OnUpgrade>>,
+    (headers, upgrade): (HeaderMap, Option<Extension<OnUpgrade>>),
     Input(body): Input<DoAct>,
 ) -> Result<Response, ApiError> {
     attach::is_asked(&headers)?;

@@ -343,6 +343,7 @@ fn of_add_ons() -> Vec<Route> {
 }
 
 /// The platform's data API, as far as its clients ask for it. Who may do what in a database is decided by its app.
+#[expect(clippy::too_many_lines, reason = "a table, one row a route")]
 fn of_data_services() -> Vec<Route> {
     use Need::{App, Common, Config, Nothing};
     vec![

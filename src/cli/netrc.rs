@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::failure::Failure;
 use crate::cli::host::no_home;
@@ -58,7 +58,7 @@ fn path() -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(home).join(FILE))
 }
 
-fn read(path: &PathBuf) -> Result<String, Failure> {
+fn read(path: &Path) -> Result<String, Failure> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         read => read.map_err(Failure::local(format!("read {}", path.display()))),
@@ -66,7 +66,7 @@ fn read(path: &PathBuf) -> Result<String, Failure> {
 }
 
 /// The file holds tokens: it is the user's alone from its first byte.
-fn write(path: &PathBuf, text: &str) -> Result<(), Failure> {
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
     write_atomically(path, text.as_bytes()).map_err(Failure::local(format!("write {}", path.display())))
 }
 

@@ -70,7 +70,7 @@ pub use route_table::{
     Affinity, Backend, Choice, DynoProtocol, Http2, NetnsAddress, Route, RouteOptions, RouteTable, WebState,
 };
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
-pub use service::{Credentials, Plan, Service, ServiceCommands, is_full};
+pub use service::{Credentials, Plan, Service, ServiceCommands, disk_bounds};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing};
 pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};

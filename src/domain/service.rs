@@ -69,11 +69,11 @@ pub struct Plan {
     pub connections: u32,
 }
 
-/// Whether writes are refused of data that takes `used` bytes: more than the plan's, until it is a tenth less.
+/// What may be used before writes are refused of data whose plan has `limit` bytes, and what must be left before they are taken again:
+/// a tenth less, so that the two do not take turns.
 #[must_use]
-pub fn is_full(was_full: bool, used: Bytes, limit: Bytes) -> bool {
-    let bound = if was_full { limit.0 / 10 * 9 } else { limit.0 };
-    used.0 > bound
+pub fn disk_bounds(limit: Bytes) -> (Bytes, Bytes) {
+    (limit, Bytes(limit.0 / 10 * 9))
 }
 
 /// Who reaches a service, and where.
@@ -135,7 +135,6 @@ mod test {
     #[test]
     fn writes_are_taken_again_when_there_is_room_to_speak_of() {
         let limit = Bytes(1000);
-        assert!(!is_full(false, Bytes(1000), limit) && is_full(false, Bytes(1001), limit));
-        assert!(is_full(true, Bytes(901), limit) && !is_full(true, Bytes(900), limit));
+        assert_eq!(disk_bounds(limit), (Bytes(1000), Bytes(900)));
     }
 }

@@ -351,9 +351,9 @@ async fn an_app_that_asks_for_it_is_spoken_to_as_grpc_is() {
         1,
         "a client of HTTP/1 is served, too"
     );
-    let heads = heads.lock().unwrap();
+    let heads = std::mem::take(&mut *heads.lock().unwrap());
     assert_eq!(heads.len(), 4);
-    for head in heads.iter() {
+    for head in &heads {
         assert_eq!(
             (head.version(), &head.headers()["te"]),
             (Version::HTTP_2, &HeaderValue::from_static("trailers"))

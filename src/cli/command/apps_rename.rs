@@ -29,8 +29,8 @@ impl Args {
         let path = format!("/apps/{old}");
         let renamed = context.client.send_json::<App>(Method::PATCH, &path, &body);
         let renamed = output::action(&text, renamed, |_| None).await?;
-        for (remote, over_ssh) in git_remote::remotes_of(&before, &context.node) {
-            let url = git_remote::url(&renamed, over_ssh, &context.node)?;
+        for (remote, over) in git_remote::remotes_of(&before, &context.node) {
+            let url = git_remote::url(&renamed, over, &context.node)?;
             git_remote::set(&remote, &url, &context.node)?;
             output::note(&format!("Git remote {remote} updated\n"));
         }

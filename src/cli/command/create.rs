@@ -2,8 +2,9 @@
 
 use hyper::Method;
 
-use crate::cli::command::git_remote;
+use crate::cli::command::git_remote::{self, Over};
 use crate::cli::failure::Failure;
+use crate::cli::node::NodeArgs;
 use crate::cli::output::{self, shown_app};
 use crate::cli::{Context, app};
 use crate::wire::api::{App, CreateApp};
@@ -52,14 +53,19 @@ impl Args {
                     "The git remote {remote} stays as it is; dyno git:remote -a {app} -r {remote} points it here.\n"
                 ));
             } else {
-                let url = git_remote::url(&created, self.ssh_git, &context.node)?;
+                let url = git_remote::url(&created, self.ssh_git.into(), &context.node)?;
                 git_remote::set(&self.remote, &url, &context.node)?;
             }
         }
-        if context.node.json { output::json(&created) } else { output::data(&rendered(&created)) }
+        if context.node.json {
+            output::json(&created)
+        } else {
+            output::data(&rendered(&created, &context.node)?)
+        }
     }
 }
 
-fn rendered(app: &App) -> String {
-    format!("{} | {}\n", app.web_url.as_deref().unwrap_or_default(), app.git_url)
+fn rendered(app: &App, node: &NodeArgs) -> Result<String, Failure> {
+    let git_url = git_remote::url(app, Over::Http, node)?;
+    Ok(format!("{} | {git_url}\n", app.web_url.as_deref().unwrap_or_default()))
 }

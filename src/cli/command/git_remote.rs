@@ -30,19 +30,33 @@ impl Args {
                 "The current directory is in no git repository: run `git init` first.".to_owned(),
             ));
         }
-        let url = url(&app, self.ssh_git, &context.node)?;
+        let url = url(&app, self.ssh_git.into(), &context.node)?;
         set(&self.remote, &url, &context.node)?;
         output::note(&format!("set git remote {} to {url}\n", self.remote));
         Ok(())
     }
 }
 
+/// How git reaches the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    Http,
+    Ssh,
+}
+
+impl From<bool> for Over {
+    /// What the flag `--ssh-git` says.
+    fn from(is_ssh: bool) -> Self {
+        if is_ssh { Self::Ssh } else { Self::Http }
+    }
+}
+
 /// The app's URL for git: over SSH, or over HTTP at the address where this program finds the node.
-pub(super) fn url(app: &App, over_ssh: bool, node: &NodeArgs) -> Result<String, Failure> {
-    match &node.host {
-        _ if over_ssh => ssh_url(app),
-        Some(host) => Ok(format!("{}/{}.git", host.origin(), app.name)),
-        None => Ok(app.git_url.clone()),
+pub(super) fn url(app: &App, over: Over, node: &NodeArgs) -> Result<String, Failure> {
+    match (over, &node.host) {
+        (Over::Ssh, _) => ssh_url(app),
+        (Over::Http, Some(host)) => Ok(format!("{}/{}.git", host.origin(), app.name)),
+        (Over::Http, None) => Ok(app.git_url.clone()),
     }
 }
 
@@ -56,12 +70,12 @@ fn ssh_url(app: &App) -> Result<String, Failure> {
     })
 }
 
-/// The remotes that lead to an app, each with whether it does so over SSH.
-pub(super) fn remotes_of(app: &App, node: &NodeArgs) -> Vec<(String, bool)> {
+/// The remotes that lead to an app, each with how it does so.
+pub(super) fn remotes_of(app: &App, node: &NodeArgs) -> Vec<(String, Over)> {
     let leads = |(remote, found): app::Remote| {
         let over_ssh = Some(&found) == app.ssh_git_url.as_ref();
-        let over_http = url(app, false, node).is_ok_and(|url| url == found);
-        (over_ssh || over_http).then_some((remote, over_ssh))
+        let over_http = url(app, Over::Http, node).is_ok_and(|url| url == found);
+        (over_ssh || over_http).then_some((remote, over_ssh.into()))
     };
     app::remotes().into_iter().filter_map(leads).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
+use crate::cli::command::git_remote::{self, Over};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, megabytes, pairs, shown_app};
 use crate::wire::api::{App, Dyno, StackBuild};
@@ -26,11 +27,14 @@ impl Args {
         if context.node.json {
             return output::json(&serde_json::json!({ "app": app, "dynos": dynos }));
         }
-        output::data(&rendered(&app, &dynos))
+        {
+            let git_url = git_remote::url(&app, Over::Http, &context.node)?;
+            output::data(&rendered(&app, git_url, &dynos))
+        }
     }
 }
 
-fn rendered(app: &App, dynos: &[Dyno]) -> String {
+fn rendered(app: &App, git_url: String, dynos: &[Dyno]) -> String {
     let mut counts = BTreeMap::<&str, usize>::new();
     for dyno in dynos {
         *counts.entry(&dyno.process_type).or_default() += 1;
@@ -45,7 +49,7 @@ fn rendered(app: &App, dynos: &[Dyno]) -> String {
         ("Auto Cert Mgmt", app.acm.to_string()),
         ("Dynos", counts.join(", ")),
         ("Git SSH URL", app.ssh_git_url.clone().unwrap_or_default()),
-        ("Git URL", app.git_url.clone()),
+        ("Git URL", git_url),
         ("Maintenance", if app.maintenance { "on".to_owned() } else { String::new() }),
         ("Owner", app.owner.email.clone()),
         ("Region", app.region.name.clone()),
@@ -94,7 +98,7 @@ mod test {
             },
             "updated_at": "2026-11-18T01:36:38Z", "web_url": "http://example.localhost:8080/",
         });
-        insta::assert_snapshot!(rendered(&serde_json::from_value(app).unwrap(), &[]), @r"
+        insta::assert_snapshot!(rendered(&serde_json::from_value(app).unwrap(), "http://127.0.0.1:5080/example.git".to_owned(), &[]), @r"
         === ⬢ example
 
         Auto Cert Mgmt: false

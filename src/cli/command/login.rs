@@ -20,6 +20,7 @@ const LINE_BYTES_MAX: u64 = 4096;
 
 /// Log in at a node elsewhere: --host or DYNO_HOST names it
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are what they are")]
 pub(in crate::cli) struct Args {
     /// Ask in the terminal, which is all that a node knows; there for those who are used to it
     #[arg(short, long)]

@@ -103,6 +103,7 @@ pub(super) struct TableRecord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "settings of a route, each on or off")]
 struct RouteRecord {
     app: Uuid,
     name: String,

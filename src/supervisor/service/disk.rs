@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::container;
 use super::{Act, Ground, ServiceSpec, Standing};
-use crate::domain::{Bytes, is_full};
+use crate::domain::{Bytes, disk_bounds};
 use crate::runtime::{Container, StdioKind};
 use crate::supervisor::engine::chain;
 use crate::sys::{clock, fs};
@@ -36,13 +36,16 @@ pub(super) async fn watch(
     (container, standing): (&Container, watch::Receiver<Standing>),
 ) {
     let volume = ground.dir.join(spec.id.to_string());
+    let (full, freed) = disk_bounds(spec.plan.disk);
     let mut was_full = None;
     loop {
         tokio::time::sleep(LOOK).await;
         if *standing.borrow() != Standing::Ready {
             continue;
         }
-        let Some(room) = look(volume.clone(), spec.plan.disk, was_full == Some(true)).await else { continue };
+        let Some(room) = look(volume.clone(), if was_full == Some(true) { freed } else { full }).await else {
+            continue;
+        };
         let is_full = room != Room::Enough;
         if was_full == Some(is_full) {
             continue;
@@ -68,11 +71,11 @@ pub(super) async fn watch(
 }
 
 /// Nothing where it cannot be told at the moment.
-async fn look(volume: PathBuf, limit: Bytes, was_full: bool) -> Option<Room> {
+async fn look(volume: PathBuf, bound: Bytes) -> Option<Room> {
     let looked = tokio::task::spawn_blocking(move || {
         let used = Bytes(fs::used_bytes(&volume).ok()?);
         let free = Bytes(fs::free_bytes(&volume).ok()?);
-        Some(if is_full(was_full, used, limit) {
+        Some(if used > bound {
             Room::PlanFull(used)
         } else if free < NODE_RESERVE {
             Room::NodeFull(free)

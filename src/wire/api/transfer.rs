@@ -162,6 +162,7 @@ pub struct BackupSchedule {
 
 /// Whether something is still waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the published shape has them")]
 pub struct WaitStatus {
     /// In words.
     pub message: String,
