@@ -223,8 +223,8 @@ fn add_ons(connection: &Connection) -> Result<Vec<AddOn>, StoreError> {
 
 fn attachments(connection: &Connection, whether: Whether) -> Result<Vec<Attachment>, StoreError> {
     let sql = match whether {
-        Whether::Stays => "SELECT * FROM attachments WHERE NOT leaving ORDER BY created_at_s, name",
-        Whether::Leaves => "SELECT * FROM attachments WHERE leaving ORDER BY created_at_s, name",
+        Whether::Stays => "SELECT * FROM attachments WHERE NOT leaving ORDER BY created_at_s, rowid",
+        Whether::Leaves => "SELECT * FROM attachments WHERE leaving ORDER BY created_at_s, rowid",
     };
     all(connection, "attachments", (sql, &[]), |record| record.attachment())
 }
