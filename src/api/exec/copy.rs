@@ -253,6 +253,8 @@ mod test {
     async fn begun(said: &[u8]) -> Result<File, Refused> {
         let (output, mut dyno) = tokio::io::duplex(1 << 16);
         dyno.write_all(said).await.unwrap();
+        // That was all.
+        drop(dyno);
         let control = tokio::sync::mpsc::channel(1).0;
         let exit = Box::pin(async { 0 });
         let input = Box::new(tokio::io::sink());
