@@ -38,6 +38,10 @@ pub struct AddOn {
 impl AddOn {
     /// The most add-ons of one app.
     pub const PER_APP_MAX: usize = 20;
+    /// The most add-ons of the apps of one user.
+    pub const PER_OWNER_MAX: usize = 40;
+    /// The most add-ons of a node: each has a slot of those that dynos and builds have theirs of, and most are to be left to them.
+    pub const PER_NODE_MAX: usize = 256;
 
     /// The name of its host, as the dynos of attached apps find it: another name of the add-on leaves it as it is.
     #[must_use]

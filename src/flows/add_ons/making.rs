@@ -7,7 +7,7 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use uuid::Uuid;
 
-use crate::domain::{AddOn, AddOnName, App, AttachmentName, Plan, Secret, Service};
+use crate::domain::{AddOn, AddOnName, App, AttachmentName, Bytes, Plan, Secret, Service};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::add_ons::{AddOnView, Inventory, app_attachments, config};
@@ -59,6 +59,8 @@ pub async fn create_add_on(
     let name = request.name.map(|name| name.parse().map_err(AddOnRefusal::AddOnName)).transpose()?;
     let changing = node.locks().change(app.id).await;
     let attachment = name_in(node, app, service, request.attachment.as_deref()).await?;
+    let _promising = node.locks().memory().await;
+    check_room(node, app, plan).await?;
     let slot = node.services().reserve().ok_or(AddOnRefusal::NoSlot)?;
     let id = Uuid::new_v4();
     let made = record(node, app, (service, plan), (id, name, attachment, slot)).await;
@@ -67,6 +69,31 @@ pub async fn create_add_on(
     let id = made.id;
     tokio::spawn(provision(node.clone(), made, actor.clone()));
     view(node, id).await
+}
+
+/// Whether the node has room for an add-on of this plan. What one user makes leaves room for others, and for dynos.
+async fn check_room(node: &Node, app: &App, plan: &Plan) -> Result<(), FlowError> {
+    let all = node.store().add_ons().await?;
+    if all.len() >= AddOn::PER_NODE_MAX {
+        return Err(AddOnRefusal::TooManyOfNode.into());
+    }
+    if app.owner.is_some() {
+        let apps = node.store().apps().await?;
+        let own: BTreeSet<_> =
+            apps.iter().filter(|other| other.owner == app.owner).map(|own| own.id).collect();
+        if all.iter().filter(|add_on| own.contains(&add_on.app)).count() >= AddOn::PER_OWNER_MAX {
+            return Err(AddOnRefusal::TooManyOfOwner.into());
+        }
+    }
+    let Some(memory) = node.settings().quotas.memory else { return Ok(()) };
+    let total = memory.promised_max();
+    let plans =
+        all.iter().filter_map(|add_on| find_plan(&format!("{}:{}", add_on.service, add_on.plan)).ok());
+    let promised = Bytes(plans.map(|(_, plan)| plan.memory.0).sum());
+    if promised.0.saturating_add(plan.memory.0) > total.0 {
+        return Err(AddOnRefusal::AddOnMemory { wanted: plan.memory, promised, total }.into());
+    }
+    Ok(())
 }
 
 /// Data of add-ons that are no more, and can be brought back.
@@ -90,6 +117,8 @@ pub async fn bring_back_add_on(
     let (service, plan) = find_plan(&format!("{}:{}", found.service, found.plan))?;
     let changing = node.locks().change(app.id).await;
     let attachment = name_in(node, app, service, attachment).await?;
+    let _promising = node.locks().memory().await;
+    check_room(node, app, plan).await?;
     let slot = node.services().reserve().ok_or(AddOnRefusal::NoSlot)?;
     let id = Uuid::new_v4();
     // The data first: a record without it would begin an empty one, and data without a record is put away again.

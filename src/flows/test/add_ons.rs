@@ -1,6 +1,7 @@
 //! Add-ons over services that answer at once.
 
 use super::*;
+use crate::domain::AddOn;
 use crate::flows::add_ons::settle;
 use crate::flows::{
     AddOnRequest, AddOnView, AttachRequest, Others, add_on_services, app_add_ons, app_attachments,
@@ -52,6 +53,28 @@ async fn an_add_on_gives_its_app_a_config_var_that_is_its_own() {
         assert_eq!(add_on, name);
     }
     assert_eq!(add_on_services().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn one_user_leaves_room_for_others() {
+    let stage = Stage::open();
+    let owner = Some("friend@example.com".parse().unwrap());
+    let mut apps = Vec::new();
+    for name in ["one", "two", "three"] {
+        let request = NewAppRequest { name: Some(name.to_owned()), stack: None, owner: owner.clone() };
+        apps.push(create(&stage.node, request, &me()).await.unwrap().app);
+    }
+    let request = || AddOnRequest { plan: "redis".to_owned(), ..AddOnRequest::default() };
+    for number in 0..AddOn::PER_OWNER_MAX {
+        create_add_on(&stage.node, &apps[number / AddOn::PER_APP_MAX], request(), &me()).await.unwrap();
+    }
+    let refused = create_add_on(&stage.node, &apps[2], request(), &me()).await;
+    assert!(
+        matches!(refused, Err(FlowError::Refused(Refusal::AddOn(AddOnRefusal::TooManyOfOwner)))),
+        "{refused:?}"
+    );
+    let other = another(&stage).await;
+    create_add_on(&stage.node, &other, request(), &me()).await.unwrap();
 }
 
 #[tokio::test]

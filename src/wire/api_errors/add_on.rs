@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::domain::{AddOn, AddOnNameError, Attachment, AttachmentNameError, Transfer};
+use crate::domain::{AddOn, AddOnNameError, Attachment, AttachmentNameError, Bytes, Transfer};
 use crate::wire::api_errors::ErrorId;
 
 /// A request about an add-on that is understood and not done; nothing has changed.
@@ -30,6 +30,24 @@ pub enum AddOnRefusal {
     /// The app has as many add-ons as it may.
     #[error("An app has at most {max} add-ons: destroy one first.", max = AddOn::PER_APP_MAX)]
     TooManyAddOns,
+    /// The owner of the app has as many add-ons as one may.
+    #[error("The apps of one user have at most {max} add-ons: destroy one first.", max = AddOn::PER_OWNER_MAX)]
+    TooManyOfOwner,
+    /// The node has as many add-ons as it may.
+    #[error("A node has at most {max} add-ons: destroy one first.", max = AddOn::PER_NODE_MAX)]
+    TooManyOfNode,
+    /// Memory that the node has not.
+    #[error(
+        "The plan asks for {wanted}, the add-ons of this node for {promised} already, and it has {total} to promise: choose a smaller plan, or destroy an add-on."
+    )]
+    AddOnMemory {
+        /// What the plan has.
+        wanted: Bytes,
+        /// What the plans of all others have.
+        promised: Bytes,
+        /// What there is.
+        total: Bytes,
+    },
     /// No name of an attachment.
     #[error("Invalid attachment name: {0}.")]
     AttachmentName(#[source] AttachmentNameError),
@@ -149,6 +167,9 @@ impl AddOnRefusal {
             | Self::AddOnName(_)
             | Self::AddOnNameTaken(_)
             | Self::TooManyAddOns
+            | Self::TooManyOfOwner
+            | Self::TooManyOfNode
+            | Self::AddOnMemory { .. }
             | Self::AttachmentName(_)
             | Self::AttachmentTaken(_)
             | Self::TooManyAttachments
