@@ -12,13 +12,11 @@ use clap_mangen::Man;
 const TOPIC_COLUMNS: usize = 16;
 /// The columns that a command's name has in the list of its topic's.
 const COMMAND_COLUMNS: usize = 28;
-/// What topics are about that have no command of their own name.
-const ABOUT: [(&str, &str); 6] = [
+/// What topics are about that have no command of their own name: to call one shows its help.
+const ABOUT: [(&str, &str); 4] = [
     ("auth", "As whom a node sees you, and your token"),
     ("ci", "Run the tests of an app as a build would"),
     ("git", "Git remotes that lead to the node"),
-    ("pg", "The PostgreSQL databases of an app"),
-    ("redis", "The Redis stores of an app"),
     ("slugs", "What builds have made"),
 ];
 /// The help of a topic that is no command.
@@ -51,7 +49,7 @@ pub(super) fn by_topic(program: Command) -> Command {
 /// The help of a topic that is no command, if `name` is one: to ask for the topic is to ask for its help.
 pub(super) fn of_topic(program: &mut Command, name: &str) -> Option<String> {
     ABOUT.iter().find(|(topic, _)| *topic == name)?;
-    Some(program.find_subcommand_mut(name)?.render_help().to_string())
+    program.find_subcommand_mut(name).map(|topic| topic.render_help().to_string())
 }
 
 /// The page of the program, and one of each command, by name: `dyno`, `dyno-ps-scale`.
