@@ -159,7 +159,10 @@ fn commands_in_a_running_dyno(node: &TestNode) {
     let to = kept.to_str().unwrap();
     node.ok(&["ps:copy", "-a", "lab", "/tmp/left", "-o", to]);
     assert_eq!(std::fs::read(&kept).unwrap(), b"alive\n");
-    assert!(node.refused(&["ps:copy", "-a", "lab", "/tmp/left", "-o", to]).contains("File exists"));
+    assert!(
+        node.refused(&["ps:copy", "-a", "lab", "/tmp/left", "-o", to])
+            .contains("is there already: name another with -o")
+    );
     std::fs::remove_file(&kept).unwrap();
     assert!(node.refused(&["ps:copy", "-a", "lab", "/tmp/none", "-o", to]).contains("no file"));
     assert!(!kept.exists());
