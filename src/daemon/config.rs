@@ -459,9 +459,9 @@ impl Config {
             },
             release_timeout_s: file.releases.command_timeout_s.map_or(RELEASE_TIMEOUT_S, NonZeroU64::get),
             backups: file.backups.kept(),
-            webhooks: reach(file.webhooks.private_networks),
-            sources: reach(file.sources.private_networks),
-            drains: reach(file.drains.private_networks),
+            webhooks: Reach::from(file.webhooks.private_networks),
+            sources: Reach::from(file.sources.private_networks),
+            drains: Reach::from(file.drains.private_networks),
             sizes: sizes(&file.sizes)?,
             dynos_per_app_max: file.dynos.per_app_max.unwrap_or(Formation::DYNOS_MAX),
             memory_overcommit_percent,
@@ -479,10 +479,6 @@ impl Config {
     pub fn host_name(&self) -> String {
         format!("dyno{}", self.index)
     }
-}
-
-fn reach(private_networks: bool) -> Reach {
-    if private_networks { Reach::Any } else { Reach::Public }
 }
 
 impl BuildSection {

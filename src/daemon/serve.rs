@@ -208,16 +208,7 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     warn_of_plain_ways(config);
     let apps = flows::resume(&node).await?;
     tracing::info!(apps, "taken up where the last process ended");
-    // It ends with the runtime: what it does is recorded step by step.
-    tokio::spawn(flows::keep_schedule(node.clone()));
-    // It ends with the runtime: what it does is recorded step by step.
-    tokio::spawn(flows::keep_retention(node.clone()));
-    // Ends with the process; what it was taking has failed then, and is taken anew when it is due.
-    tokio::spawn(flows::keep_backups(node.clone()));
-    // It ends with the runtime: what it does is recorded step by step.
-    tokio::spawn(flows::deliver_webhooks(node.clone(), Arc::new(Tls::new(Trust::Host)), config.webhooks));
-    // It ends with the runtime: what is not told then was not kept.
-    tokio::spawn(flows::tell_of_dynos(node.clone(), dynos::looks(&supervisor)));
+    spawn_keepers(&node, config, &supervisor);
     // Only now that the table is one: a router that serves since before has a better one than an empty one.
     let routing = Routing::begin(
         config,
@@ -231,6 +222,16 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     let api = Api::new(node.clone(), shutdown).with_figures(routing.figures());
     let servers = doors(config, api, (listeners, binary), &doors_closing)?;
     Ok(Running { node, logs, supervisor, services, runtime, servers, doors_closing, routing, asked_to_stop })
+}
+
+/// What goes on beside all requests. Each ends with the runtime: what it does is recorded step by step, and what it was in the middle of
+/// has failed, or was not told, then.
+fn spawn_keepers(node: &Node, config: &Config, supervisor: &Supervisor) {
+    tokio::spawn(flows::keep_schedule(node.clone()));
+    tokio::spawn(flows::keep_retention(node.clone()));
+    tokio::spawn(flows::keep_backups(node.clone()));
+    tokio::spawn(flows::deliver_webhooks(node.clone(), Arc::new(Tls::new(Trust::Host)), config.webhooks));
+    tokio::spawn(flows::tell_of_dynos(node.clone(), dynos::looks(supervisor)));
 }
 
 /// The data services, and who reaches them. Before anything is started: what runs of them is found first.

@@ -12,6 +12,13 @@ pub enum Reach {
     Any,
 }
 
+impl From<bool> for Reach {
+    /// What a setting `private_networks` says.
+    fn from(private_networks: bool) -> Self {
+        if private_networks { Self::Any } else { Self::Public }
+    }
+}
+
 impl Reach {
     /// Those of `found` that may be connected to from the host whose addresses are `own`. Whatever is in front of a host, its
     /// own public addresses lead past it, to what listens for its neighbours or for nobody.

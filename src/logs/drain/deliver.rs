@@ -114,7 +114,13 @@ impl Delivery {
             DeliverError::NotAllowed => {
                 LogLine::unreached(clock::now(), &UnreachedLine { uri: url.to_string() })
             }
-            _ => return,
+            DeliverError::Refused { .. }
+            | DeliverError::Failed { .. }
+            | DeliverError::Busy { .. }
+            | DeliverError::Connect { .. }
+            | DeliverError::NoTrust
+            | DeliverError::Broken { .. }
+            | DeliverError::Slow { .. } => return,
         };
         if let Some(queue) = self.origin.queue.upgrade() {
             // A full queue has worse to tell.
