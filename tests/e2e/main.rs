@@ -4,6 +4,7 @@
 mod support;
 
 mod addons;
+mod addons_crash;
 mod app_setups;
 mod bad_input;
 mod chaos;

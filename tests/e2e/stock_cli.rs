@@ -152,6 +152,7 @@ fn the_stock_command_drives_a_day() {
     switches(&mut stock, &source);
     a_pipeline(&mut stock, &source);
     hooks(&mut stock, &source);
+    data_services(&mut stock, &source);
     people(&mut stock, &source);
     a_login(&mut stock);
     the_end(&mut stock, &source);
@@ -476,6 +477,83 @@ fn hooks(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &changed, &["Updating webhook", "done"]);
     stock.ok(at, &["webhooks:info", &id], &["api:build", "sync"]);
     stock.ok(at, &["webhooks:remove", &id], &["Removing webhook", "done"]);
+}
+
+fn data_services(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["addons:services"], &["heroku-postgresql", "heroku-redis"]);
+    stock.ok(at, &["addons:plans", "heroku-postgresql"], &["essential-0"]);
+    let create = ["addons:create", "heroku-postgresql:essential-0", "--name", "books", "--wait"];
+    stock.ok(at, &create, &["Creating heroku-postgresql:essential-0 on", "books"]);
+    stock.ok(at, &["addons:wait"], &[]);
+    stock.ok(at, &["addons"], &["books", "created", "DATABASE"]);
+    stock.ok(at, &["addons:info", "books"], &["essential-0", "Owning app"]);
+    stock.ok(at, &["addons:attach", "books", "--as", "SHARED"], &["Setting SHARED config vars", "done"]);
+    stock.ok(at, &["addons:detach", "SHARED"], &["Detaching SHARED", "done"]);
+    stock.ok(at, &["addons:rename", "books", "ledger"], &["ledger"]);
+    stock.ok(at, &["addons:upgrade", "ledger", "heroku-postgresql:essential-1"], &["essential-1", "done"]);
+    stock.ok(at, &["pg:wait"], &[]);
+    eventually("it answers under its other plan", || stock.run(at, &["pg:info"]).out.contains("PG Version"));
+    stock.ok(at, &["pg:info"], &["DATABASE_URL", "Essential 1", "PG Version", "Data Size", "ledger"]);
+    stock.ok(at, &["pg:psql", "-c", "CREATE TABLE words AS SELECT 'kept' AS word"], &["SELECT 1"]);
+    let typed = stock.typed(at, &["pg:psql"], "SELECT 6 * 7 AS answer;\n");
+    assert!(typed.contains("42"), "{typed}");
+    stock.ok(at, &["pg:ps"], &["running_for"]);
+    stock.ok(at, &["pg:kill", "1"], &["pg_cancel_backend"]);
+    for asked in [
+        "bloat",
+        "blocking",
+        "cache-hit",
+        "index-size",
+        "index-usage",
+        "locks",
+        "long-running-queries",
+        "records-rank",
+        "seq-scans",
+        "table-indexes-size",
+        "table-size",
+        "total-index-size",
+        "total-table-size",
+        "unused-indexes",
+        "vacuum-stats",
+    ] {
+        stock.ok(at, &[&format!("pg:{asked}")], &["row"]);
+    }
+    stock.ok(at, &["pg:credentials"], &["default", "active"]);
+    stock.ok(at, &["pg:credentials:url"], &["user=app", "postgres://app:"]);
+    stock.ok(at, &["pg:credentials:rotate", "--confirm", "day"], &["Rotating default", "done"]);
+    stock.ok(at, &["pg:backups:capture"], &["Backing up DATABASE to b001"]);
+    stock.ok(at, &["pg:backups"], &["b001", "Completed"]);
+    stock.ok(at, &["pg:backups:info", "b001"], &["Completed"]);
+    stock.ok(at, &["pg:backups:url", "b001"], &["/backup-files/"]);
+    let file = at.join("got.dump");
+    stock.ok(at, &["pg:backups:download", "b001", "--output", file.to_str().unwrap()], &["done"]);
+    assert!(fs::read(&file).unwrap().starts_with(b"PGDMP"));
+    stock.ok(at, &["pg:backups:restore", "b001", "DATABASE", "--confirm", "day"], &["Restoring", "done"]);
+    stock.ok(at, &["pg:backups:schedule", "DATABASE", "--at", "02:00 UTC"], &["done"]);
+    stock.ok(at, &["pg:backups:schedules"], &["DATABASE_URL: daily at 2:00 UTC"]);
+    stock.ok(at, &["pg:backups:unschedule", "DATABASE"], &["done"]);
+    stock.ok(at, &["pg:backups:delete", "b001", "--confirm", "day"], &["Deleting backup b001", "done"]);
+    stock.tries(at, &["pg:backups:cancel"], 2, &["No active backups"]);
+    stock.ok(at, &["pg:killall"], &["Terminating connections", "done"]);
+    stock.ok(at, &["pg:reset", "--confirm", "day"], &["Resetting", "done"]);
+    let second = ["addons:create", "heroku-postgresql", "--name", "second", "--as", "SECOND", "--wait"];
+    stock.ok(at, &second, &["second"]);
+    stock.ok(
+        at,
+        &["pg:copy", "DATABASE", "SECOND", "--confirm", "SECOND"],
+        &["Starting copy", "Copying", "done"],
+    );
+    stock.ok(at, &["pg:promote", "SECOND"], &["Promoting second to DATABASE_URL", "done"]);
+    stock.ok(at, &["addons:create", "heroku-redis", "--name", "jobs", "--wait"], &["jobs"]);
+    stock.ok(at, &["redis:wait"], &[]);
+    stock.ok(at, &["redis:info"], &["jobs", "Version", "Connections"]);
+    stock.ok(at, &["redis:credentials"], &["redis://:"]);
+    stock.ok(at, &["redis:credentials", "--reset"], &["Resetting credentials"]);
+    stock.ok(at, &["redis:promote", "jobs"], &["Promoting jobs to REDIS_URL"]);
+    stock.ok(at, &["addons:destroy", "jobs", "--confirm", "day"], &["Destroying jobs", "done"]);
+    for name in ["second", "ledger"] {
+        stock.ok(at, &["addons:destroy", name, "--confirm", "day"], &["done"]);
+    }
 }
 
 fn people(stock: &mut Stock<'_>, at: &Path) {
