@@ -49,6 +49,14 @@ impl Asked {
         }
     }
 
+    /// The same for what the stock command opens under TLS alone, though it may have come without.
+    pub(super) fn secure_url(&self, settings: &Settings, path: &str) -> String {
+        match self.link {
+            Some(Link::Plain(_)) => format!("https://localhost:{}{path}", settings.git_address.port()),
+            Some(Link::Tls(_) | Link::Socket(_)) | None => self.url(settings, path),
+        }
+    }
+
     /// Where a client that came over TCP connects to a one-off dyno named by `secret`, which is asked for
     /// only then; on the socket there is no such place.
     pub(super) fn rendezvous_url(

@@ -79,7 +79,7 @@ pub(super) async fn public_url(
 ) -> Result<Json<PublicUrl>, ApiError> {
     let (_, found) = found(&api, (&app, &key)).await?;
     let (path, expires_at_s) = flows::backup_link(&api.node, &found)?;
-    let url = asked.url(api.node.settings(), &path);
+    let url = asked.secure_url(api.node.settings(), &path);
     Ok(Json(PublicUrl { expires_at: crate::wire::api::timestamp(expires_at_s), url }))
 }
 

@@ -323,11 +323,13 @@ fn one_off_dynos(stock: &mut Stock<'_>, at: &Path) {
 
 /// It makes a key each time, asks the node for a way in and comes by SSH; exit statuses it does not pass on.
 fn visits(stock: &mut Stock<'_>, at: &Path) {
-    let up = ["Establishing credentials... done", "Connecting to web.1 on", "up"];
-    let said = stock.ok(at, &["ps:exec", "echo $DYNO in''side; tty; pwd; exit 7"], &up);
+    // In a terminal: from a pipe that ends it writes once more, also when the dyno has closed in between, and fails over that.
+    let exec = stock.command(at, &["ps:exec", "-a", "day", "echo $DYNO in''side; tty; pwd; exit 7"]);
+    let mut terminal = Terminal::open(31, 97, &exec);
     for text in ["web.1 inside", "/dev/pts/", "/app"] {
-        assert!(said.contains(text), "{text} in {said}");
+        terminal.until(text);
     }
+    assert_eq!(terminal.end().code(), Some(0));
     let told = stock.node.ok(&["logs", "-a", "day", "-n", "200"]);
     assert!(told.contains("exit 7` in web.1 by user admin@localhost"), "{told}");
     stock.ok(at, &["ps:exec", "--status"], &["web.1", "running"]);
