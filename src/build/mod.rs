@@ -232,11 +232,7 @@ async fn make_slug(
     transcript: &mut Transcript<'_>,
 ) -> Result<BuiltSlug, Stop> {
     let mut watch = Stopwatch::start(request.laps.clone(), BuildPhase::Prepare);
-    transcript.say(&push_text::building_on(&request.stack));
-    let candidates = buildpack::resolve(&request.buildpacks, &request.known_buildpacks)?;
-    workshop.lay_out(request, &candidates).await?;
-    fetch::all(workshop, &candidates).await?;
-    source::unpack(workshop, (&request.source, request.root), transcript).await?;
+    let candidates = prepared(request, workshop, transcript).await?;
     source::restore_cache(workshop, &request.cache, &request.stack).await?;
     watch.next(BuildPhase::Detect);
     let (chosen, chooser) = choose(request, workshop, candidates, transcript).await?;
@@ -258,6 +254,20 @@ async fn make_slug(
         chooser,
         stack_version,
     })
+}
+
+/// The workshop with the source and every buildpack that may have to do with it.
+async fn prepared(
+    request: &BuildRequest,
+    workshop: &Workshop,
+    transcript: &mut Transcript<'_>,
+) -> Result<Vec<buildpack::Pack>, Stop> {
+    transcript.say(&push_text::building_on(&request.stack));
+    let candidates = buildpack::resolve(&request.buildpacks, &request.known_buildpacks)?;
+    workshop.lay_out(request, &candidates).await?;
+    fetch::all(workshop, &candidates).await?;
+    source::unpack(workshop, (&request.source, request.root), transcript).await?;
+    Ok(candidates)
 }
 
 /// The buildpacks of the build: those that were asked for, or else those that the source names, or else the one that is detected.

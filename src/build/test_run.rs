@@ -6,14 +6,14 @@
 
 use futures_util::future::BoxFuture;
 
-use crate::build::buildpack::{self, Chosen};
+use crate::build::buildpack::Chosen;
 use crate::build::compile::{self, pack_dir};
-use crate::build::fetch::{self, quoted};
+use crate::build::fetch::quoted;
 use crate::build::sandbox::{APP_DIR, Input, Reach, Step, Workshop, show};
 use crate::build::source::{self, own};
 use crate::build::stopwatch::Stopwatch;
 use crate::build::transcript::Transcript;
-use crate::build::{BuildRequest, Layers, Stop, choose, layers};
+use crate::build::{BuildRequest, Layers, Stop, choose, layers, prepared};
 use crate::domain::BuildPhase;
 use crate::wire::app_json::{APP_JSON_BYTES_MAX, APP_JSON_NAME};
 use crate::wire::push_text;
@@ -50,11 +50,7 @@ async fn run(
     transcript: &mut Transcript<'_>,
 ) -> Result<u8, Stop> {
     let mut watch = Stopwatch::start(request.laps.clone(), BuildPhase::Prepare);
-    transcript.say(&push_text::building_on(&request.stack));
-    let candidates = buildpack::resolve(&request.buildpacks, &request.known_buildpacks)?;
-    workshop.lay_out(request, &candidates).await?;
-    fetch::all(workshop, &candidates).await?;
-    source::unpack(workshop, (&request.source, request.root), transcript).await?;
+    let candidates = prepared(request, workshop, transcript).await?;
     watch.next(BuildPhase::Detect);
     let (chosen, _) = choose(request, workshop, candidates, transcript).await?;
     layers::lay(workshop, (&chosen, &request.config), layers, transcript).await?;

@@ -12,6 +12,7 @@ use crate::cli::archive::body_of;
 use crate::cli::client::next_chunk;
 use crate::cli::failure::Failure;
 use crate::cli::{Context, output};
+use crate::sys::fs;
 use crate::wire::api::{PushStatus, PushVerdict, SUBMODULES_NAME, VERDICT_MARK};
 use crate::wire::hook_text;
 
@@ -79,7 +80,8 @@ async fn accept(context: &Context, to: &Pushed, updates: &[Update]) -> bool {
         return false;
     }
     let brings_something = updates.iter().any(|update| !is_nothing(&update.new));
-    if brings_something && bytes_below(Path::new(OBJECTS)) > REPOSITORY_BYTES_MAX {
+    // What cannot be looked at counts nothing.
+    if brings_something && fs::used_bytes(Path::new(OBJECTS)).unwrap_or(0) > REPOSITORY_BYTES_MAX {
         say(&hook_text::repository_full(REPOSITORY_BYTES_MAX));
         return false;
     }
@@ -94,17 +96,6 @@ async fn accept(context: &Context, to: &Pushed, updates: &[Update]) -> bool {
             false
         }
     }
-}
-
-/// Bytes of the files below a directory; what cannot be looked at counts nothing.
-fn bytes_below(dir: &Path) -> u64 {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => bytes_below(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    };
-    entries.map(bytes).sum()
 }
 
 /// Whether the new commit of a deployed branch has become a release.
