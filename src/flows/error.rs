@@ -72,6 +72,7 @@ impl From<StoreError> for FlowError {
             StoreError::NoSuchRelease { .. }
             | StoreError::NoSuchBuild(_)
             | StoreError::Open { .. }
+            | StoreError::Thread(_)
             | StoreError::Damaged { .. }
             | StoreError::Foreign { .. }
             | StoreError::Newer { .. }

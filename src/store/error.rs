@@ -118,6 +118,9 @@ pub enum StoreError {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// The host has no thread to give: it is at its limit of processes.
+    #[error("cannot start the database's thread: the host is at its limit of threads")]
+    Thread(#[source] std::io::Error),
     /// The file is damaged, or no database: restore it from a backup, or move it away.
     #[error("the database {} is damaged ({reason}); it was left as it is: restore it from a backup, or move it away to start afresh", path.display())]
     Damaged {

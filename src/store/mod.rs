@@ -34,11 +34,13 @@ mod transfers;
 mod users;
 mod webhooks;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
 
 pub use add_ons::{AddOnChange, NewAddOn};
 pub use apps::{AppChange, NewApp};
@@ -53,10 +55,17 @@ pub use webhooks::DueDelivery;
 /// How long a statement waits for another process (an administrator's `sqlite3`) to let go of the database, milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 5000;
 
-/// The node's database. Clones share one connection, whose calls run one after the other off the async threads.
+/// Calls that wait for the database; who has one more waits for a place.
+const CALLS_MAX: usize = 1024;
+
+/// Something to do with the database.
+type Call = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// The node's database. Clones share one connection, whose calls run one after the other on a thread of its own: it goes from one
+/// to the next without a pause, where threads that take a lock in turn would wake each other for each.
 #[derive(Clone, Debug)]
 pub struct Store {
-    connection: Arc<Mutex<Connection>>,
+    calls: mpsc::Sender<Call>,
 }
 
 impl Store {
@@ -64,7 +73,7 @@ impl Store {
     ///
     /// # Errors
     /// The file cannot be opened, is no database of ours, is damaged, or was written by a newer version; it is then left
-    /// as it was.
+    /// as it was. No thread can be started.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         migrate::inspect(path)?;
         let attempt = |source| StoreError::Open { path: path.to_owned(), source };
@@ -74,26 +83,32 @@ impl Store {
             connection.pragma_update(None, name, value).map_err(attempt)?;
         }
         migrate::migrate(&mut connection, migrate::MIGRATIONS)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+        let (calls, mut waiting) = mpsc::channel::<Call>(CALLS_MAX);
+        let serve = move || {
+            while let Some(call) = waiting.blocking_recv() {
+                call(&mut connection);
+            }
+        };
+        // Ends with the last clone.
+        thread::Builder::new().name("store".to_owned()).spawn(serve).map_err(StoreError::Thread)?;
+        Ok(Self { calls })
     }
 
-    /// Runs `call` on a thread that may block.
+    /// Runs `call` on the database's thread.
     async fn call<T: Send + 'static>(
         &self,
         call: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let connection = Arc::clone(&self.connection);
-        let task = tokio::task::spawn_blocking(move || {
-            // A panic in an earlier call dropped its transaction, which rolled it back: the connection is sound.
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            call(&mut connection)
+        let (answer, answered) = oneshot::channel();
+        let call: Call = Box::new(move |connection| {
+            // A panic drops the call's transaction, which rolls it back: the connection is sound.
+            let outcome = catch_unwind(AssertUnwindSafe(|| call(connection)));
+            let _nobody_waits = answer.send(outcome);
         });
-        match task.await {
+        self.calls.send(call).await.map_err(|_| StoreError::ShuttingDown)?;
+        match answered.await.map_err(|_| StoreError::ShuttingDown)? {
             Ok(result) => result,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(StoreError::ShuttingDown),
-            },
+            Err(panic) => resume_unwind(panic),
         }
     }
 }
