@@ -221,6 +221,10 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // HTTP's server shuts down what it closes next, and closing tells the client as much. A tunnel may still have to hear.
+        if matches!(self.transport, Transport::Plain(_)) && !self.client.is_switched.load(Ordering::Acquire) {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
