@@ -33,6 +33,7 @@ mod keys;
 mod log_drains;
 mod log_sessions;
 mod node;
+mod pipeline_tests;
 mod pipelines;
 mod promotions;
 mod pushes;

@@ -13,7 +13,7 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
     catalog, collaborators, config_vars, data_services, domains, dynos, error, etag, exec, formation, keys,
-    log_drains, log_sessions, node, pipelines, promotions, pushes, rate, releases, repositories, routing,
+    log_drains, log_sessions, node, pipeline_tests, pipelines, promotions, pushes, rate, releases, repositories, routing,
     scheduler, slugs, sni_endpoints, sources, test_runs, transfers, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
@@ -280,7 +280,7 @@ fn of_jobs() -> Vec<Route> {
 /// What is seen of pipelines depends on the apps in them, and what may be done on the apps that it is done to: their stories
 /// decide.
 fn of_pipelines() -> Vec<Route> {
-    use Need::Common;
+    use Need::{Common, Nothing};
     vec![
         row(Method::POST, "/filters/apps", Common, pipelines::filter_apps),
         row(Method::GET, "/pipelines", Common, pipelines::list),
@@ -294,6 +294,20 @@ fn of_pipelines() -> Vec<Route> {
             Common,
             pipelines::couplings_of_pipeline,
         ),
+        row(Method::GET, "/pipelines/{pipeline}/test-runs", Common, pipeline_tests::list),
+        row(Method::GET, "/pipelines/{pipeline}/test-runs/{number}", Common, pipeline_tests::show_numbered),
+        row(Method::GET, "/pipelines/{pipeline}/stage/{stage}/config-vars", Common, pipeline_tests::config),
+        row(
+            Method::PATCH,
+            "/pipelines/{pipeline}/stage/{stage}/config-vars",
+            Common,
+            pipeline_tests::change_config,
+        ),
+        row(Method::POST, "/test-runs", Common, pipeline_tests::create),
+        row(Method::GET, "/test-runs/{id}", Common, pipeline_tests::show),
+        row(Method::PATCH, "/test-runs/{id}", Common, pipeline_tests::update),
+        row(Method::GET, "/test-runs/{id}/test-nodes", Common, pipeline_tests::nodes),
+        row(Method::GET, "/test-outputs/{id}/{part}", Nothing, pipeline_tests::output),
         row(Method::POST, "/pipeline-transfers", Common, pipelines::transfer),
         row(Method::GET, "/users/{user}", Common, users::show),
         row(Method::GET, "/users/~/pipeline-couplings", Common, pipelines::list_couplings),

@@ -1,6 +1,8 @@
 //! `POST /apps/:app/test-runs`, a route of our own: a source archive in; out what its tests print, and the verdict
 //! (`wire::api::TestVerdict`).
 
+use std::collections::BTreeMap;
+
 use axum::body::{Body, BodyDataStream};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -16,7 +18,8 @@ use crate::api::error::ApiError;
 use crate::api::pushes::{encoded, receive};
 use crate::api::source_body;
 use crate::api::state::Api;
-use crate::flows::{self, BuildPermit, Caller, TestRun, Transcript};
+use crate::domain::ArchiveRoot;
+use crate::flows::{self, BuildPermit, Caller, TestSource, Transcript};
 use crate::wire::api::TestVerdict;
 use crate::wire::api_errors::Refusal;
 
@@ -56,7 +59,7 @@ async fn accept(
     api: &Api,
     (key, query): (&str, Result<Query<TestQuery>, QueryRejection>),
     body: &mut BodyDataStream,
-) -> Result<(TestRun, BuildPermit), ApiError> {
+) -> Result<(TestSource, BuildPermit), ApiError> {
     let app = api.app(key).await?;
     let Query(TestQuery { version }) =
         query.map_err(|rejection| Refusal::BadRequest(rejection.body_text()))?;
@@ -65,10 +68,11 @@ async fn accept(
     }
     let permit = flows::begin_push(&api.node, &app)?;
     let source = receive(api, body).await?;
-    Ok((TestRun { app, source, version }, permit))
+    let root = ArchiveRoot::Top;
+    Ok((TestSource { app, source, root, version, given: BTreeMap::new() }, permit))
 }
 
-fn answer(api: &Api, caller: Caller, run: TestRun, permit: BuildPermit) -> Response {
+fn answer(api: &Api, caller: Caller, run: TestSource, permit: BuildPermit) -> Response {
     let (transcript, lines) = Transcript::new();
     let node = api.node.clone();
     let running = AbortOnDropHandle::new(tokio::spawn(async move {

@@ -177,6 +177,8 @@ pub enum Chooser {
 pub trait Sink: Send {
     /// One line.
     fn line(&mut self, line: &str);
+    /// What comes now is said by the tests that were built before.
+    fn tests_begin(&mut self) {}
 }
 
 /// Why a build has made nothing.

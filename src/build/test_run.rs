@@ -66,6 +66,7 @@ async fn run(
     }
     match (&commands.test, chosen.last()) {
         (Some(test), _) => {
+            transcript.tests_begin();
             transcript.say(&push_text::running_tests("test", test));
             command(workshop, &format!("exec bash -c {}", quoted(test)), transcript).await
         }
@@ -86,6 +87,7 @@ async fn of_buildpack(
     if !looked.exit.is_success() {
         return Err(Stop::Source(push_text::no_tests(&last.pack.name)));
     }
+    transcript.tests_begin();
     transcript.say(&push_text::running_tests("test", &format!("bin/test of {}", last.pack.name)));
     let arguments = format!("{APP_DIR} {}", workshop.env_dir());
     command(workshop, &format!("exec {script} {arguments}"), transcript).await

@@ -37,6 +37,12 @@ impl<'a> Transcript<'a> {
         }
     }
 
+    /// What comes now is said by the tests.
+    pub(super) fn tests_begin(&mut self) {
+        self.end_line();
+        self.sink.tests_begin();
+    }
+
     /// Bytes of a script's output.
     pub(super) fn bytes(&mut self, mut bytes: &[u8]) {
         let before = self.written;

@@ -10,6 +10,7 @@ use hyper::body::Frame;
 use tokio::process::{Child, Command};
 use tokio_util::io::ReaderStream;
 
+use crate::cli::app::git;
 use crate::cli::client::RequestBody;
 use crate::cli::failure::Failure;
 
@@ -28,6 +29,19 @@ pub(super) fn of_directory(dir: &Path) -> Result<Child, Failure> {
     tar.args(["--warning=no-file-ignored", "--exclude=./.git", "--directory"]).arg(dir).arg(".");
     tar.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     tar.spawn().map_err(Failure::local("run tar"))
+}
+
+/// `git archive` of a commit of the repository around the current directory.
+pub(super) fn of_commit(commit: &str) -> Result<Child, Failure> {
+    let named = format!("{commit}^{{commit}}");
+    if git(&["cat-file", "-e", &named]).is_err() {
+        let told = format!("The commit {commit} is not in a repository here: fetch it, or go to where it is.");
+        return Err(Failure::Nothing(told));
+    }
+    let mut archive = Command::new("git");
+    archive.args(["archive", "--format=tar", commit]);
+    archive.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    archive.spawn().map_err(Failure::local("run git"))
 }
 
 /// The archive as a body. An archiver that fails breaks the body, so that half a source is never built; one that is not

@@ -125,6 +125,14 @@ pub(super) enum Failure {
     /// Tests whose end the node did not tell.
     #[error("The node did not tell how the tests ended. Run them again.")]
     TestsCut,
+    /// Who watched tests has gone.
+    #[error("The tests go on. `dyno ci:info {number} -p {pipeline}` shows them.")]
+    TestsGoOn {
+        /// The pipeline.
+        pipeline: String,
+        /// The run.
+        number: u64,
+    },
     /// A promotion that did not come to all of its apps, each told with its reason already.
     #[error("{failed} of {of} apps did not get the promotion.")]
     Promotion {
@@ -172,6 +180,7 @@ impl Failure {
             | Self::Build { .. }
             | Self::BuildGoesOn { .. }
             | Self::TestsCut
+            | Self::TestsGoOn { .. }
             | Self::Promotion { .. }
             | Self::Nothing(_) => STATUS_FAILED,
         }

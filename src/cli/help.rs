@@ -13,9 +13,8 @@ const TOPIC_COLUMNS: usize = 16;
 /// The columns that a command's name has in the list of its topic's.
 const COMMAND_COLUMNS: usize = 28;
 /// What topics are about that have no command of their own name: to call one shows its help.
-const ABOUT: [(&str, &str); 4] = [
+const ABOUT: [(&str, &str); 3] = [
     ("auth", "As whom a node sees you, and your token"),
-    ("ci", "Run the tests of an app as a build would"),
     ("git", "Git remotes that lead to the node"),
     ("slugs", "What builds have made"),
 ];

@@ -303,8 +303,24 @@ enum Command {
     BuildsCachePurge(command::builds_cancel::PurgeArgs),
     #[command(name = "slugs:download")]
     SlugsDownload(command::slugs_download::Args),
+    #[command(name = "ci")]
+    Ci(command::ci::Args),
     #[command(name = "ci:run")]
     CiRun(command::ci_run::Args),
+    #[command(name = "ci:rerun")]
+    CiRerun(command::ci_run::RerunArgs),
+    #[command(name = "ci:info")]
+    CiInfo(command::ci::InfoArgs),
+    #[command(name = "ci:last")]
+    CiLast(command::ci::LastArgs),
+    #[command(name = "ci:config")]
+    CiConfig(command::ci_config::Args),
+    #[command(name = "ci:config:get")]
+    CiConfigGet(command::ci_config::GetArgs),
+    #[command(name = "ci:config:set")]
+    CiConfigSet(command::ci_config::SetArgs),
+    #[command(name = "ci:config:unset")]
+    CiConfigUnset(command::ci_config::UnsetArgs),
     #[command(name = "deploy", visible_alias = "builds:create")]
     Deploy(command::deploy::Args),
     #[command(name = "sync")]
@@ -621,7 +637,15 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::BuildsCancel(args) => args.run(&context).await.map(done),
         Command::BuildsCachePurge(args) => args.run(&context).await.map(done),
         Command::SlugsDownload(args) => args.run(&context).await.map(done),
+        Command::Ci(args) => args.run(&context).await.map(done),
         Command::CiRun(args) => args.run(&context).await,
+        Command::CiRerun(args) => args.run(&context).await,
+        Command::CiInfo(args) => args.run(&context).await,
+        Command::CiLast(args) => args.run(&context).await,
+        Command::CiConfig(args) => args.run(&context).await.map(done),
+        Command::CiConfigGet(args) => args.run(&context).await.map(done),
+        Command::CiConfigSet(args) => args.run(&context).await.map(done),
+        Command::CiConfigUnset(args) => args.run(&context).await.map(done),
         Command::Deploy(args) => args.run(&context).await.map(done),
         Command::Sync(args) => args.run(&context).await.map(done),
         Command::Github(args) => args.run(&context).await.map(done),

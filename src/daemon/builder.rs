@@ -12,7 +12,7 @@ use crate::build::{self, BuildLimits, BuildRequest, Ground, Sandboxes, Sink, Tes
 use crate::daemon::Config;
 use crate::daemon::layers::StackLayers;
 use crate::domain::{Slug, StackName, StackVersion};
-use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built};
+use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built, TestLines};
 use crate::runtime::Runtime;
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::Slots;
@@ -40,6 +40,23 @@ struct Lines(mpsc::UnboundedSender<String>);
 impl Sink for Lines {
     fn line(&mut self, line: &str) {
         let _nobody_reads = self.0.send(line.to_owned());
+    }
+}
+
+/// The same of tests, whose own lines go elsewhere.
+struct LinesOfTests {
+    lines: TestLines,
+    has_begun: bool,
+}
+
+impl Sink for LinesOfTests {
+    fn line(&mut self, line: &str) {
+        let sender = if self.has_begun { &self.lines.tests } else { &self.lines.setup };
+        let _nobody_reads = sender.send(line.to_owned());
+    }
+
+    fn tests_begin(&mut self) {
+        self.has_begun = true;
     }
 }
 
@@ -171,13 +188,14 @@ impl Builder for SandboxedBuilder {
         &self,
         order: BuildOrder,
         commands: TestCommands,
-        lines: mpsc::UnboundedSender<String>,
+        lines: TestLines,
     ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
         Box::pin(async move {
-            let mut lines = Lines(lines);
-            let stack = self.stack(&order.app.build_stack, &mut lines)?;
+            let mut setup = Lines(lines.setup.clone());
+            let stack = self.stack(&order.app.build_stack, &mut setup)?;
             let request = self.request(order, &stack, Some(commands));
             let layers = StackLayers { stack };
+            let mut lines = LinesOfTests { lines, has_begun: false };
             build::test(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
         })
     }

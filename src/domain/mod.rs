@@ -34,6 +34,7 @@ mod sni_endpoint;
 mod source;
 mod ssh_key;
 mod stack;
+mod test_run;
 mod transfer;
 mod webhook;
 
@@ -76,6 +77,7 @@ pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing
 pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError, StackVersion};
+pub use test_run::{TestRun, TestStatus, TestedCommit, UnknownTestStatus};
 pub use transfer::{
     BackupSchedule, BackupsKept, Transfer, TransferCause, TransferKind, TransferName, TransferState,
     UnknownTransferWord, Verified, outlived,

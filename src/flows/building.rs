@@ -167,7 +167,7 @@ impl Building {
 
     /// Where its lines are kept.
     pub(super) fn lines(&self) -> KeptLines {
-        KeptLines { output: self.keeping.output().clone(), bytes: Arc::default() }
+        KeptLines::of(self.keeping.output().clone())
     }
 
     /// Resolves when somebody cancels it.
@@ -206,6 +206,10 @@ pub(super) struct KeptLines {
 // === impl KeptLines ===
 
 impl KeptLines {
+    pub(super) fn of(output: KeptOutput) -> Self {
+        Self { output, bytes: Arc::default() }
+    }
+
     pub(super) fn append(&self, line: &str) {
         let length = line.len() as u64 + 1;
         let before = self.bytes.fetch_add(length, Ordering::Relaxed);

@@ -36,6 +36,7 @@ mod logins;
 mod node;
 mod outbound;
 mod phase;
+mod pipeline_tests;
 mod pipelines;
 pub mod ports;
 mod promotion;
@@ -94,6 +95,10 @@ pub use git_command::git_command;
 pub use locks::BuildPermit;
 pub use node::{Node, Parts, Quotas, Settings};
 pub use phase::{Phase, PhaseOutcome, release_output};
+pub use pipeline_tests::{
+    TestPart, TestRunRequest, TestRunView, cancel_test_run, change_stage_config, numbered_test_run,
+    stage_config, start_test_run, test_output, test_run, test_runs,
+};
 pub use pipelines::{
     Place, add_to_pipeline, apps_among, create_pipeline, give_pipeline, move_in_pipeline, pipeline,
     pipeline_owner, pipelines, place, place_of, places, places_in, remove_from_pipeline, remove_pipeline,
@@ -131,7 +136,7 @@ pub use sources::{
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
 pub use strangers::{Stranger, Strangers};
-pub use test_run::{TestRun, run_tests};
+pub use test_run::{TestSource, run_tests};
 pub use visits::{VisitRequest, require_visits, visit};
 pub use webhooks::{
     WebhookRequest, add_webhook, change_webhook, deliveries, delivery, remove_webhook, webhook,

@@ -20,6 +20,7 @@ use crate::flows::error::FlowError;
 use crate::flows::locks::Locks;
 use crate::flows::logins::Logins;
 use crate::flows::phase::Phases;
+use crate::flows::pipeline_tests::TestRuns;
 use crate::flows::ports::{Builder, DataServices, Desired, Dynos};
 use crate::flows::repository::Deploying;
 use crate::flows::sources::Sources;
@@ -150,6 +151,12 @@ impl Settings {
         self.lib_dir.join("builds")
     }
 
+    /// The folder of what tests of pipelines have said.
+    #[must_use]
+    pub fn test_runs_dir(&self) -> PathBuf {
+        self.lib_dir.join("test-runs")
+    }
+
     /// The folder of what release commands have printed.
     #[must_use]
     pub fn releases_dir(&self) -> PathBuf {
@@ -206,6 +213,7 @@ struct Inner {
     links: Links,
     phases: Phases,
     builds: Builds,
+    test_runs: TestRuns,
     sources: Sources,
     deploying: Deploying,
     tls: Arc<Tls>,
@@ -240,6 +248,7 @@ impl Node {
             links: Links::default(),
             phases: Phases::default(),
             builds: Builds::default(),
+            test_runs: TestRuns::default(),
             sources: Sources::default(),
             deploying: Deploying::default(),
             tls: Arc::new(Tls::new(Trust::Host)),
@@ -326,6 +335,10 @@ impl Node {
 
     pub(super) fn builds(&self) -> &Builds {
         &self.0.builds
+    }
+
+    pub(super) fn test_runs(&self) -> &TestRuns {
+        &self.0.test_runs
     }
 
     pub(super) fn sources(&self) -> &Sources {

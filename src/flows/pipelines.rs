@@ -14,6 +14,7 @@ use crate::flows::accounts::require_user;
 use crate::flows::apps::find;
 use crate::flows::caller::{Caller, Role, permit, right_on};
 use crate::flows::error::FlowError;
+use crate::flows::pipeline_tests;
 use crate::flows::sharing::{apps_for, owner, transfer};
 use crate::store::StoreError;
 use crate::wire::api_errors::{Missing, Refusal};
@@ -30,6 +31,12 @@ pub struct Place {
     pub app: App,
     /// The pipeline.
     pub pipeline: Pipeline,
+}
+
+/// A pipeline in which a caller has part, and those of its apps that the caller sees, by stage.
+pub(super) struct Part {
+    pub(super) pipeline: Pipeline,
+    pub(super) apps: Vec<App>,
 }
 
 /// What a caller sees of pipelines.
@@ -156,6 +163,7 @@ pub async fn remove_pipeline(node: &Node, caller: &Caller, key: &str) -> Result<
     let found = pipeline(node, caller, key).await?;
     require_owner(caller, &found)?;
     node.store().remove_pipeline(found.id).await?;
+    pipeline_tests::forget(node, found.id).await;
     Ok(found)
 }
 
@@ -200,6 +208,32 @@ pub async fn place_of(node: &Node, app: &App) -> Result<Place, FlowError> {
     Ok(Place { coupling, app: app.clone(), pipeline })
 }
 
+/// The pipeline of that name or identity, for whoever owns it or has `right` on an app in it.
+///
+/// # Errors
+/// The caller sees no such pipeline, or has less, or the node fails.
+pub(super) async fn part_in(
+    node: &Node,
+    caller: &Caller,
+    key: &str,
+    right: AppRight,
+) -> Result<Part, FlowError> {
+    let Seen { pipelines, places } = seen(node, caller).await?;
+    let pipeline = named(pipelines, key)?;
+    let places = places.into_iter().filter(|place| place.pipeline.id == pipeline.id);
+    let apps: Vec<App> = places.map(|place| place.app).collect();
+    if !is_owner(caller, &pipeline) {
+        let mut has_part = false;
+        for app in &apps {
+            has_part |= right_on(node, caller, app).await? >= Some(right);
+        }
+        if !has_part {
+            return Err(Refusal::NoPartInPipeline { pipeline: pipeline.name.to_string(), right }.into());
+        }
+    }
+    Ok(Part { pipeline, apps })
+}
+
 /// Puts an app into a pipeline; both are named by name or identity.
 ///
 /// # Errors
@@ -212,17 +246,7 @@ pub async fn add_to_pipeline(
     let stage: Stage = stage.parse().map_err(Refusal::Stage)?;
     let app = find(node, app).await?;
     permit(node, caller, &app, AppRight::Operate).await?;
-    let Seen { pipelines, places } = seen(node, caller).await?;
-    let pipeline = named(pipelines, pipeline)?;
-    if !is_owner(caller, &pipeline) {
-        let mut has_part = false;
-        for place in places.iter().filter(|place| place.pipeline.id == pipeline.id) {
-            has_part |= right_on(node, caller, &place.app).await? >= Some(AppRight::Operate);
-        }
-        if !has_part {
-            return Err(Refusal::NoPlaceInPipeline(pipeline.name.to_string()).into());
-        }
-    }
+    let Part { pipeline, .. } = part_in(node, caller, pipeline, AppRight::Operate).await?;
     let coupling = match node.store().add_coupling(app.id, pipeline.id, stage).await {
         Err(StoreError::InPipeline(_)) => return Err(Refusal::InPipeline(app.name.to_string()).into()),
         result => result?,

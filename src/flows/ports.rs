@@ -483,6 +483,15 @@ pub enum BuildFailure {
     Node(String),
 }
 
+/// Where the lines of tests go.
+#[derive(Clone, Debug)]
+pub struct TestLines {
+    /// Those of the build before them.
+    pub setup: mpsc::UnboundedSender<String>,
+    /// Their own, which come when the others have come to their end.
+    pub tests: mpsc::UnboundedSender<String>,
+}
+
 /// Makes slugs.
 pub trait Builder: Send + Sync {
     /// Builds, writing every line the pusher sees to `lines`, also those of a failure.
@@ -503,7 +512,7 @@ pub trait Builder: Send + Sync {
         &self,
         order: BuildOrder,
         commands: TestCommands,
-        lines: mpsc::UnboundedSender<String>,
+        lines: TestLines,
     ) -> BoxFuture<'_, Result<u8, BuildFailure>>;
     /// Whether a build could be told to use the buildpack of this name or address; the reason it could not is one clause.
     ///

@@ -58,6 +58,11 @@ impl Transcript {
         (Self { sender, kept: None }, receiver)
     }
 
+    /// A transcript whose lines are kept, and come out nowhere else.
+    pub(super) fn kept(kept: KeptLines) -> Self {
+        Self::new().0.kept_in(kept)
+    }
+
     /// The same, its lines being kept as well from now on.
     fn kept_in(&self, kept: KeptLines) -> Self {
         Self { sender: self.sender.clone(), kept: Some(kept) }

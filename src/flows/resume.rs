@@ -12,7 +12,7 @@ use crate::flows::error::FlowError;
 use crate::flows::phase::{Running, Start};
 use crate::flows::ports::Desired;
 use crate::flows::{repository, schedule};
-use crate::wire::setup_text;
+use crate::wire::{push_text, setup_text};
 
 /// How many releases before the current one dynos may run that are taken over and can be started again.
 const EARLIER_RELEASES_MAX: usize = 10;
@@ -31,6 +31,10 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     let failed = node.store().fail_unfinished_app_setups(unfinished).await?;
     if failed > 0 {
         tracing::warn!(failed, "settings up of apps were cut off by the end of the last process");
+    }
+    let failed = node.store().fail_unfinished_test_runs(push_text::TESTS_CUT_OFF.to_owned()).await?;
+    if failed > 0 {
+        tracing::warn!(failed, "test runs were cut off by the end of the last process");
     }
     let apps = node.store().apps().await?;
     let mut desired = Vec::new();
@@ -61,6 +65,9 @@ pub async fn resume(node: &Node) -> Result<usize, FlowError> {
     for dir in [settings.repos_dir(), settings.cache_dir(), settings.builds_dir(), settings.releases_dir()] {
         sweep(&dir, &alive);
     }
+    // They lie under the identities of pipelines, which are of the same kind.
+    let pipelines = node.store().pipelines().await?.into_iter().map(|pipeline| AppId(pipeline.id)).collect();
+    sweep(&settings.test_runs_dir(), &pipelines);
     for gone in node.logs().apps().difference(&alive) {
         node.logs().forget(*gone);
     }

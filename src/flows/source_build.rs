@@ -124,7 +124,8 @@ pub async fn cancel_build(node: &Node, app: &App, id: Uuid, user: &str) -> Resul
 
 /// Ends the builds of a node that ends itself; those who wait for them are told so.
 pub async fn end_builds(node: &Node) {
-    let asked = node.builds().close();
+    let mut asked = node.builds().close();
+    asked.extend(node.test_runs().close());
     let ended = async {
         for build in &asked {
             build.cancelled().await;

@@ -1,10 +1,10 @@
-//! Tests of a source, as the platform's CI runs them. A run is its client's: it ends when nobody waits for it any more, and
-//! leaves nothing but what was printed.
+//! Tests of a source, as the platform's CI runs them, whoever asks for them and keeps what they say.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::build::{Laps, TestCommands, is_of_the_host};
@@ -14,7 +14,7 @@ use crate::flows::build_list::check_buildpack;
 use crate::flows::caller::Caller;
 use crate::flows::error::FlowError;
 use crate::flows::locks::BuildPermit;
-use crate::flows::ports::{BuildFailure, BuildOrder};
+use crate::flows::ports::{BuildFailure, BuildOrder, TestLines};
 use crate::flows::push::{Transcript, remove_source};
 use crate::wire::api_errors::Refusal;
 use crate::wire::app_json::{self, TEST_ENVIRONMENT};
@@ -28,13 +28,17 @@ const NOT_RUN: u8 = 1;
 
 /// A source whose tests are to be run.
 #[derive(Clone, Debug)]
-pub struct TestRun {
+pub struct TestSource {
     /// The app whose buildpacks and stack are used where the source does not say otherwise.
     pub app: App,
     /// The source as a tar archive; removed when the run has ended.
     pub source: PathBuf,
+    /// Where in it the app's root is.
+    pub root: ArchiveRoot,
     /// Which version it is; empty where nobody says.
     pub version: String,
+    /// Config vars that go before those of the source.
+    pub given: BTreeMap<String, String>,
 }
 
 /// A random value for a config var.
@@ -42,28 +46,33 @@ pub(super) fn secret() -> String {
     hex::encode(rand::random::<[u8; SECRET_BYTES]>())
 }
 
-/// Runs the tests; tells the exit status. What there is to see goes to the transcript.
+/// Runs the tests; tells the exit status. What there is to see goes to the transcript. A run is its client's: it ends when
+/// nobody waits for it any more, and leaves nothing but what was printed.
 pub async fn run_tests(
     node: &Node,
-    run: TestRun,
+    source: TestSource,
     caller: &Caller,
-    (transcript, permit): (&Transcript, BuildPermit),
+    (transcript, mut permit): (&Transcript, BuildPermit),
 ) -> u8 {
-    let _source = Removed(run.source.clone());
-    let status = match tested(node, run, caller, (transcript, permit)).await {
-        Ok(status) => status,
+    let _source = Removed(source.source.clone());
+    node.locks().turn(&mut permit, |running| transcript.line(push_text::waits_for_builds(running))).await;
+    let begun = CancellationToken::new();
+    let says = Says { setup: transcript, tests: transcript, begun: &begun };
+    match tested(node, source, caller, &says).await {
+        Ok(status) => {
+            transcript.lines(push_text::tests_ended(status));
+            status
+        }
         Err(stopped) => {
             stopped.tell(transcript);
             transcript.lines(push_text::tests_not_run());
-            return NOT_RUN;
+            NOT_RUN
         }
-    };
-    transcript.lines(push_text::tests_ended(status));
-    status
+    }
 }
 
 /// A source that goes however its run ends.
-struct Removed(PathBuf);
+pub(super) struct Removed(pub(super) PathBuf);
 
 impl Drop for Removed {
     fn drop(&mut self) {
@@ -71,8 +80,18 @@ impl Drop for Removed {
     }
 }
 
+/// Who hears what is said.
+pub(super) struct Says<'a> {
+    /// Of all that comes before the tests.
+    pub(super) setup: &'a Transcript,
+    /// Of the tests.
+    pub(super) tests: &'a Transcript,
+    /// Cancelled before the first line of the tests, when all others have been told.
+    pub(super) begun: &'a CancellationToken,
+}
+
 /// Why the tests were not run.
-enum Stopped {
+pub(super) enum Stopped {
     Build(BuildFailure),
     /// These lines tell it.
     Told(Vec<String>),
@@ -86,7 +105,8 @@ impl<E: Into<FlowError>> From<E> for Stopped {
 }
 
 impl Stopped {
-    fn tell(self, transcript: &Transcript) {
+    /// Tells what is not told yet.
+    pub(super) fn tell(self, transcript: &Transcript) {
         match self {
             Self::Build(BuildFailure::Source) => {}
             Self::Build(BuildFailure::Node(reason)) => {
@@ -102,51 +122,72 @@ impl Stopped {
     }
 }
 
-async fn tested(
+/// Compiles the source and runs its tests: their exit status.
+pub(super) async fn tested(
     node: &Node,
-    run: TestRun,
+    source: TestSource,
     caller: &Caller,
-    (transcript, mut permit): (&Transcript, BuildPermit),
+    says: &Says<'_>,
 ) -> Result<u8, Stopped> {
-    let TestRun { mut app, source, version } = run;
-    node.locks().turn(&mut permit, |running| transcript.line(push_text::waits_for_builds(running))).await;
-    let manifest = manifest(node, order(&app, &source, &version), transcript).await?;
+    let first = order(&source);
+    let TestSource { mut app, given, .. } = source;
+    let manifest = manifest(node, first.clone(), says.setup).await?;
     if !manifest.add_ons.is_empty() {
         let plans: Vec<&str> = manifest.add_ons.iter().map(|one| one.plan.as_str()).collect();
-        transcript.lines(push_text::add_ons_left_out(&plans));
+        says.setup.lines(push_text::add_ons_left_out(&plans));
     }
     if let Some(stack) = &manifest.stack {
         app.build_stack = super::apps::stack(node, Some(stack))?;
     }
-    let config = manifest.config(&BTreeMap::new(), secret).map_err(|names| {
+    let config = manifest.config(&given, secret).map_err(|names| {
         let wrong: Vec<_> = names.iter().map(|name| app_json::var_required(name)).collect();
         Stopped::Told(push_text::manifest_refused(&wrong))
     })?;
     let (setup, test) = app_json::test_commands(&manifest.scripts);
     let order = BuildOrder {
+        id: Uuid::new_v4(),
         buildpacks: buildpacks(node, &app, &manifest, caller).await?,
         config: ConfigVars::new(config).map_err(Refusal::ConfigVars)?,
-        ..order(&app, &source, &version)
+        app,
+        ..first
     };
-    let (sender, mut lines) = mpsc::unbounded_channel::<String>();
+    run_builder(node, order, TestCommands { setup, test }, says).await.map_err(Stopped::Build)
+}
+
+/// Runs the builder, its lines going to whoever reads.
+async fn run_builder(
+    node: &Node,
+    order: BuildOrder,
+    commands: TestCommands,
+    says: &Says<'_>,
+) -> Result<u8, BuildFailure> {
+    let (setup, mut of_setup) = mpsc::unbounded_channel::<String>();
+    let (tests, mut of_tests) = mpsc::unbounded_channel::<String>();
     let copy = async {
-        while let Some(line) = lines.recv().await {
-            transcript.line(line);
+        loop {
+            // In this order: when a line of the tests is there, so are all those before.
+            tokio::select! {
+                biased;
+                Some(line) = of_setup.recv() => says.setup.line(line),
+                Some(line) = of_tests.recv() => {
+                    says.begun.cancel();
+                    says.tests.line(line);
+                }
+                else => break,
+            }
         }
     };
-    let commands = TestCommands { setup, test };
-    let (status, ()) = tokio::join!(node.builder().test(order, commands, sender), copy);
-    status.map_err(Stopped::Build)
+    tokio::join!(node.builder().test(order, commands, TestLines { setup, tests }), copy).0
 }
 
 /// The source, before anything is known of it.
-fn order(app: &App, source: &std::path::Path, version: &str) -> BuildOrder {
+fn order(source: &TestSource) -> BuildOrder {
     BuildOrder {
         id: Uuid::new_v4(),
-        app: app.clone(),
-        source: source.to_owned(),
-        root: ArchiveRoot::Top,
-        commit: version.to_owned(),
+        app: source.app.clone(),
+        source: source.source.clone(),
+        root: source.root,
+        commit: source.version.clone(),
         buildpacks: Vec::new(),
         config: ConfigVars::default(),
         cache: PathBuf::new(),

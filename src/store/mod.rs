@@ -1,7 +1,7 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
 //! What it is: apps, releases, formations, slugs, builds, buildpack lists, features, drains, users and what they may
-//! do, pipelines, webhooks, add-ons, backups in one database file, in WAL mode
+//! do, pipelines and their test runs, webhooks, add-ons, backups in one database file, in WAL mode
 //! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
 //!
@@ -30,6 +30,7 @@ mod sni_endpoints;
 mod ssh_keys;
 #[cfg(test)]
 mod test;
+mod test_runs;
 mod transfers;
 mod users;
 mod webhooks;
@@ -48,6 +49,7 @@ pub use builds::{BuildEnd, NewBuild};
 pub use error::StoreError;
 pub use jobs::{NewJob, NewRun};
 pub use releases::{NewRelease, PhaseEnd};
+pub use test_runs::{NewTestRun, TestProgress};
 pub use transfers::{NewTransfer, TransferEnd};
 pub use users::NewAuthorization;
 pub use webhooks::DueDelivery;

@@ -37,12 +37,12 @@ impl<'a> Record<'a> {
         StoreError::Record { table: self.table, reason: format!("{column}: {}", reason.to_string()) }
     }
 
-    fn get<T: rusqlite::types::FromSql>(&self, column: &str) -> Result<T, StoreError> {
+    pub(super) fn get<T: rusqlite::types::FromSql>(&self, column: &str) -> Result<T, StoreError> {
         self.row.get(column).map_err(|failed| self.broken(column, failed))
     }
 
     /// A text column that holds a domain type's text.
-    fn parse<T>(&self, column: &str) -> Result<T, StoreError>
+    pub(super) fn parse<T>(&self, column: &str) -> Result<T, StoreError>
     where
         T: std::str::FromStr,
         T::Err: ToString,
@@ -78,7 +78,7 @@ impl<'a> Record<'a> {
         self.map(column)?.into_iter().map(entry).collect()
     }
 
-    fn unsigned(&self, column: &str) -> Result<u64, StoreError> {
+    pub(super) fn unsigned(&self, column: &str) -> Result<u64, StoreError> {
         let number: i64 = self.get(column)?;
         u64::try_from(number).map_err(|failed| self.broken(column, failed))
     }
@@ -159,6 +159,11 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// Config vars.
+    pub(super) fn config(&self) -> Result<ConfigVars, StoreError> {
+        ConfigVars::new(self.map("config")?).map_err(|failed| self.broken("config", failed))
+    }
+
     fn release_status(&self) -> Result<ReleaseStatus, StoreError> {
         let status: String = self.get("status")?;
         [ReleaseStatus::Pending, ReleaseStatus::Succeeded, ReleaseStatus::Failed, ReleaseStatus::Expired]
@@ -180,7 +185,7 @@ impl<'a> Record<'a> {
             stack: self.parse("stack")?,
             stack_version: self.get("stack_version")?,
             process_types: self.process_types("process_types")?,
-            config: ConfigVars::new(self.map("config")?).map_err(|failed| self.broken("config", failed))?,
+            config: self.config()?,
             created_at_s: self.get("created_at_s")?,
         })
     }

@@ -16,7 +16,7 @@ use crate::domain::{
     ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email,
     EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType,
     PublicKeyError, QuantityChangeError, RepositoryUrlError, RoutingError, Scope, SecretError, SniEndpoint,
-    SourceUrlError, SshKey, StackName, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight,
+    SourceUrlError, SshKey, StackName, TestStatus, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight,
     UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
 };
 
@@ -316,11 +316,26 @@ pub enum Refusal {
     /// Somebody else's pipeline.
     #[error("Only the owner of the pipeline {0}, or the administrator of the node, may do that.")]
     NotYourPipeline(String),
-    /// A pipeline in which the caller may operate nothing.
+    /// A pipeline in which the caller may not do that with anything.
     #[error(
-        "You cannot add apps to the pipeline {0}: that needs to be yours, or the permission operate on an app in it."
+        "You cannot do that in the pipeline {pipeline}: it needs to be yours, or the permission {} on an app in it.",
+        right.as_str()
     )]
-    NoPlaceInPipeline(String),
+    NoPartInPipeline {
+        /// The pipeline.
+        pipeline: String,
+        /// What would be needed.
+        right: AppRight,
+    },
+    /// A stage without config vars of its own.
+    #[error("Only the stage test has config vars of its own.")]
+    StageConfig,
+    /// A test run that has ended.
+    #[error("The test run is over: it has {}.", .0.as_str())]
+    TestRunOver(TestStatus),
+    /// Something else than the end of a test run.
+    #[error("A test run can be set to cancelled alone.")]
+    TestRunStatus,
     /// The app is in a pipeline.
     #[error("{0} is in a pipeline already: remove it from there first.")]
     InPipeline(String),
@@ -486,7 +501,7 @@ impl Refusal {
             | Self::Administrator
             | Self::HostBuildpack
             | Self::NotYourPipeline(_)
-            | Self::NoPlaceInPipeline(_)
+            | Self::NoPartInPipeline { .. }
             | Self::Scope(_)
             | Self::LongerToken
             | Self::WiderScopes => ErrorId::Forbidden,
@@ -554,6 +569,8 @@ impl Refusal {
             | Self::TooManyInPipeline
             | Self::InPipeline(_)
             | Self::Stage(_)
+            | Self::StageConfig
+            | Self::TestRunStatus
             | Self::NotInPipeline(_)
             | Self::NoTargets
             | Self::TooManyTargets
@@ -578,6 +595,7 @@ impl Refusal {
             | Self::ReleaseSource => ErrorId::InvalidParams,
             Self::BuildRunning(_)
             | Self::BuildOver(_)
+            | Self::TestRunOver(_)
             | Self::BuildReleases
             | Self::SourceSent
             | Self::ReleasePending { .. }

@@ -305,6 +305,21 @@ pub fn tests_not_run() -> Vec<String> {
     vec![String::new(), error("The tests were not run.")]
 }
 
+/// Why a run of tests is errored whose source is not there.
+pub const TESTS_WITHOUT_SOURCE: &str = "The source could not be fetched.";
+/// Why a run of tests is errored that has said why itself.
+pub const TESTS_NOT_RUN: &str = "The tests were not run; their output tells why.";
+/// Why a run of tests is errored of which nobody saw the end.
+pub const TESTS_CUT_OFF: &str = "The node ended meanwhile. Run the tests again.";
+/// Who ends the tests of a pipeline that is destroyed.
+pub const GONE_PIPELINE: &str = "the end of the pipeline";
+
+/// Somebody has ended a run of tests.
+#[must_use]
+pub fn tests_cancelled(by: &str) -> String {
+    format!("Cancelled by {by}.")
+}
+
 /// Add-ons that `app.json` names for tests, which get none.
 #[must_use]
 pub fn add_ons_left_out(plans: &[&str]) -> Vec<String> {

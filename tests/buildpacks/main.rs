@@ -4,6 +4,7 @@
 
 mod defaults;
 mod messages;
+mod tested;
 #[path = "../support/skip.rs"]
 #[expect(dead_code, unreachable_pub, reason = "these tests share one part of what suites share")]
 mod skip;
@@ -61,7 +62,9 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn every_buildpack_has_its_scripts_executable() {
     for buildpack in BUILDPACKS {
-        for script in ["detect", "compile", "release"] {
+        let is_code = !matches!(*buildpack, "procfile" | "static");
+        let of_tests: &[_] = if is_code { &["test-compile", "test"] } else { &[] };
+        for script in ["detect", "compile", "release"].iter().chain(of_tests) {
             let path = root().join("buildpacks").join(buildpack).join("bin").join(script);
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o111, 0o111, "{} must be executable", path.display());

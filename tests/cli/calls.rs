@@ -1092,6 +1092,86 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["ci:run", "run", "-a", "bare", "--json"],
             &["ci:run", "missing", "-a", "bare"],
             &["ci:run", "run", "-a", "nothing"],
+            &["pipelines:create", "line", "-a", "bare", "-s", "staging"],
+            &["ci:run", "run", "-a", "bare"],
+            &["ci:run", "run", "-p", "line", "--json"],
+            &["ci:run", "run", "-p", "nothing"],
+        ],
+    ),
+    (
+        "ci",
+        &[
+            &["ci", "-a", "example"],
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci", "-a", "example"],
+            &["ci:run", "run", "-a", "example"],
+            &["ci", "-p", "line"],
+        ],
+    ),
+    (
+        "ci:rerun",
+        &[
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci:rerun", "-p", "line"],
+            &["ci:run", "run", "-p", "line"],
+            &["ci:rerun", "1", "-p", "line"],
+        ],
+    ),
+    (
+        "ci:info",
+        &[
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci:run", "run", "-p", "line"],
+            &["ci:info", "1", "-p", "line"],
+            &["ci:info", "2", "-p", "line"],
+        ],
+    ),
+    (
+        "ci:last",
+        &[
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci:last", "-p", "line"],
+            &["ci:run", "run", "-p", "line"],
+            &["ci:last", "-p", "line"],
+        ],
+    ),
+    (
+        "ci:config",
+        &[
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci:config", "-p", "line"],
+            &["ci:config:set", "KEY=a value", "-p", "line"],
+            &["ci:config", "-a", "example"],
+            &["ci:config", "-p", "line", "--shell"],
+            &["ci:config", "-p", "line", "--json"],
+        ],
+    ),
+    (
+        "ci:config:get",
+        &[
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci:config:set", "KEY=a value", "-p", "line"],
+            &["ci:config:get", "KEY", "-p", "line"],
+            &["ci:config:get", "KEY", "-p", "line", "--shell"],
+            &["ci:config:get", "OTHER", "-p", "line"],
+        ],
+    ),
+    (
+        "ci:config:set",
+        &[
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci:config:set", "KEY", "-p", "line"],
+            &["ci:config:set", "KEY=1", "OTHER=2", "-p", "line"],
+            &["ci:config:set", "=1", "-p", "line"],
+        ],
+    ),
+    (
+        "ci:config:unset",
+        &[
+            &["pipelines:create", "line", "-a", "example", "-s", "staging"],
+            &["ci:config:set", "KEY=1", "-p", "line"],
+            &["ci:config:unset", "KEY", "NONE", "-p", "line"],
+            &["ci:config", "-p", "line"],
         ],
     ),
     (

@@ -443,6 +443,7 @@ fn a_pipeline(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["releases", "-a", "day-prod"], &["Promote day v"]);
     eventually("what was promoted answers", || stock.node.get("day-prod", "/").0 == 200);
     stock.ok(at, &["apps:diff", "day", "day-prod"], &["config"]);
+    tests_of_a_pipeline(stock, at);
     stock.ok(at, &["pipelines:update", "-a", "day-prod", "-s", "staging"], &["done"]);
     stock.ok(at, &["pipelines:remove", "-a", "day-prod"], &["done"]);
     stock.ok(at, &["pipelines:rename", "days", "nights"], &["done"]);
@@ -451,6 +452,27 @@ fn a_pipeline(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &given, &["Transferring", "done"]);
     stock.ok(at, &["pipelines:destroy", "nights"], &["done"]);
     stock.ok(at, &["apps:destroy", "-a", "day-prod", "--confirm", "day-prod"], &["done"]);
+}
+
+/// What dyno's own command has begun, the stock command lists and shows.
+fn tests_of_a_pipeline(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["ci:config:set", "-p", "days", "FOO=1", "BAR=2"], &["Setting FOO, BAR... done", "FOO", "BAR"]);
+    stock.ok(at, &["ci:config", "-a", "day"], &["days test config vars", "FOO"]);
+    assert_eq!(stock.ok(at, &["ci:config:get", "-p", "days", "BAR"], &[]), "2\n");
+    stock.ok(at, &["ci:config:unset", "-p", "days", "BAR"], &["Unsetting BAR... done"]);
+    stock.tries(at, &["ci:run", "-p", "days"], 1, &["at a fixed address", "use `dyno ci:run`"]);
+    stock.passed.remove("ci:run");
+    let tested = at.join("../tested");
+    assert!(Command::new("cp").arg("-r").arg(at).arg(&tested).status().unwrap().success());
+    let manifest = r#"{"environments": {"test": {"scripts": {"test": "echo FOO is $FOO; exit 4"}}}}"#;
+    fs::write(tested.join("app.json"), manifest).unwrap();
+    let ran = stock.node.dyno(&["ci:run", tested.to_str().unwrap(), "-p", "days"]);
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.code() == Some(4) && said.contains("FOO is 1"), "{said}");
+    stock.ok(at, &["ci", "-p", "days"], &["latest test runs for the", "days", "failed"]);
+    let told = ["FOO is 1", "The tests have failed (exit status 4)", "#1 main:"];
+    stock.tries(at, &["ci:info", "1", "-p", "days"], 4, &told);
+    stock.tries(at, &["ci:last", "-a", "day"], 4, &told);
 }
 
 fn hooks(stock: &mut Stock<'_>, at: &Path) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may say so by a panic")]
 
 mod builds;
+mod ci;
 mod elsewhere;
 mod packs;
 mod repositories;
@@ -160,10 +161,11 @@ impl Builder for FakeBuilder {
         &self,
         order: BuildOrder,
         commands: dyno::build::TestCommands,
-        lines: mpsc::UnboundedSender<String>,
+        lines: dyno::flows::ports::TestLines,
     ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
         Box::pin(async move {
             lines
+                .tests
                 .send(format!("-----> It tests with {:?} and {:?}", commands, order.config.get("FOO")))
                 .unwrap();
             if member(&order.source, "wait").is_some() {

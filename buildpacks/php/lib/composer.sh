@@ -54,8 +54,10 @@ install_packages() {
   if [[ -n ${COMPOSER_GITHUB_OAUTH_TOKEN:-} ]]; then
     composer config --global github-oauth.github.com "$COMPOSER_GITHUB_OAUTH_TOKEN" >/dev/null 2>&1 || true
   fi
-  header "Running composer install --no-dev"
-  if ! composer install --no-dev --prefer-dist --optimize-autoloader --no-interaction --no-progress --no-ansi 2>&1 |
+  local without=(--no-dev)
+  [[ -z ${FOR_TESTS:-} ]] || without=()
+  header "Running composer install${without[*]:+ ${without[*]}}"
+  if ! composer install "${without[@]}" --prefer-dist --optimize-autoloader --no-interaction --no-progress --no-ansi 2>&1 |
     tee "$log" | indent; then
     explain_composer_failure "$log"
   fi

@@ -81,4 +81,5 @@ install_with_pip() {
   header "Installing requirements with pip"
   create_environment
   pip_install requirements.txt
+  [[ -z ${FOR_TESTS:-} || ! -f requirements-test.txt ]] || pip_install requirements-test.txt
 }

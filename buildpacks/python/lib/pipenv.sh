@@ -11,9 +11,10 @@ pipenv_inputs() {
 pipenv_is_moving() { grep -qE '"(git|path|file|editable)":' Pipfile.lock; }
 
 install_with_pipenv() {
-  local log list
+  local log list also=()
   log=$(mktemp)
   list=$(mktemp --suffix=.txt)
+  [[ -z ${FOR_TESTS:-} ]] || also=(--dev)
   export PIPENV_NOSPIN=1 PIPENV_COLORBLIND=1 PIPENV_YES=1 PIPENV_VERBOSITY=-1 PIPENV_CACHE_DIR=$CACHE/pipenv
   fetch_tool pipenv "$PIPENV_VERSION"
   header "Installing the packages of Pipfile.lock with Pipenv and pip"
@@ -24,7 +25,7 @@ install_with_pipenv() {
     indent <"$log"
     fail "Pipfile cannot be read, or Pipfile and Pipfile.lock do not fit each other." "Run \`pipenv lock\`, commit both files and push again."
   fi
-  if ! "$TOOL" requirements --hash >"$list" 2>"$log"; then
+  if ! "$TOOL" requirements --hash "${also[@]}" >"$list" 2>"$log"; then
     indent <"$log"
     fail "Pipfile.lock cannot be read; see above." "Run \`pipenv lock\`, commit it and push again."
   fi

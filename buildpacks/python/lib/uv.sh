@@ -3,8 +3,9 @@
 readonly UV_VERSION=0.13.8
 
 install_with_uv() {
-  local log
+  local log groups=(--no-default-groups)
   log=$(mktemp)
+  [[ -z ${FOR_TESTS:-} ]] || groups=()
   fetch_tool uv "$UV_VERSION"
   export UV_CACHE_DIR=$CACHE/uv UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PYTHON=/usr/bin/python3 UV_NO_PROGRESS=1
   # The machine's certificates, and its index if pip is told one.
@@ -12,7 +13,7 @@ install_with_uv() {
   [[ -z ${PIP_INDEX_URL:-} ]] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
   [[ -x $VENV/bin/python ]] || create_environment
   header "Installing the packages of uv.lock with uv"
-  if ! UV_PROJECT_ENVIRONMENT=$VENV "$TOOL" sync --locked --no-default-groups --no-editable --color never 2>&1 | tee "$log" | indent; then
+  if ! UV_PROJECT_ENVIRONMENT=$VENV "$TOOL" sync --locked "${groups[@]}" --no-editable --color never 2>&1 | tee "$log" | indent; then
     explain_uv_failure "$log"
   fi
   rm -f "$log"

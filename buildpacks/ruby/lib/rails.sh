@@ -16,6 +16,7 @@ prepare_rails() {
 
 precompile_assets() {
   local log tasks
+  [[ -z ${FOR_TESTS:-} ]] || return 0
   has_gem sprockets-rails || has_gem propshaft || return 0
   if compgen -G 'public/assets/manifest*.json' >/dev/null || compgen -G 'public/assets/.*manifest*.json' >/dev/null; then
     header "The assets are part of the sources; they are not compiled again"

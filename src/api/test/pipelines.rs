@@ -239,3 +239,71 @@ impl Cast {
         flows::change_collaborator(&self.tcp.stage.node, &app, "one@example.com", &deploy).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn tests_and_their_config_vars_are_for_those_who_have_part_in_the_pipeline() {
+    let cast = Cast::open().await;
+    cast.pipeline(&cast.one, "shop").await;
+    cast.app(&cast.one, "shop-staging").await;
+    assert_eq!(cast.couple(&cast.one, "shop-staging", "shop", "staging").await.0, 201);
+    let config = "/pipelines/shop/stage/test/config-vars";
+    let set = cast.done(&cast.one, "PATCH", config, json!({ "KEY": "secret", "OTHER": "1" })).await;
+    assert_eq!(set, json!({ "KEY": "secret", "OTHER": "1" }));
+    assert_eq!(cast.done(&cast.one, "PATCH", config, json!({ "OTHER": null })).await, json!({ "KEY": "secret" }));
+    let begin = json!({
+        "commit_branch": "main", "commit_message": "", "commit_sha": "", "pipeline": "shop",
+        "source_blob_url": "http://127.0.0.1:9/source.tgz",
+    });
+    for right in [None, Some(AppRight::View), Some(AppRight::Deploy), Some(AppRight::Operate)] {
+        if let Some(right) = right {
+            let app = flows::find(&cast.tcp.stage.node, "shop-staging").await.unwrap();
+            // Whoever is there already is removed first.
+            let _was_not_there =
+                flows::remove_collaborator(&cast.tcp.stage.node, &app, "two@example.com").await;
+            cast.share("shop-staging", "two@example.com", right).await;
+        }
+        let sees = if right.is_some() { 200 } else { 404 };
+        let may = |least: AppRight, done: u16| match right {
+            None => 404,
+            Some(right) if right >= least => done,
+            Some(_) => 403,
+        };
+        for (method, path, body, expected) in [
+            ("GET", "/pipelines/shop/test-runs", Value::Null, sees),
+            ("GET", config, Value::Null, may(AppRight::Operate, 200)),
+            ("PATCH", config, json!({ "KEY": "secret" }), may(AppRight::Operate, 200)),
+            ("POST", "/test-runs", begin.clone(), may(AppRight::Deploy, 201)),
+        ] {
+            let (status, told) = cast.ask(&cast.two, method, path, body).await;
+            assert_eq!(status, expected, "{method} {path} with {right:?}: {told}");
+            assert!(expected == 200 || !told.to_string().contains("secret"), "{told}");
+        }
+    }
+    let reader = format!("Bearer {}", cast.tcp.user("one@example.com", &["read"]).await);
+    let (status, told) = cast.ask(&reader, "GET", config, Value::Null).await;
+    assert_eq!((status, &told["id"]), (403, &json!("forbidden")), "a token that sees no config vars: {told}");
+    assert_eq!(cast.ask(&reader, "GET", "/pipelines/shop/test-runs", Value::Null).await.0, 200);
+    for (path, status) in [
+        ("/pipelines/shop/stage/production/config-vars", 422),
+        ("/pipelines/shop/stage/prod/config-vars", 422),
+        ("/pipelines/shop/test-runs/99", 404),
+        ("/pipelines/shop/test-runs/x", 404),
+        ("/test-runs/x", 404),
+        ("/test-outputs/x/setup", 404),
+    ] {
+        assert_eq!(cast.ask(&cast.one, "GET", path, Value::Null).await.0, status, "{path}");
+    }
+    let runs = cast.done(&cast.one, "GET", "/pipelines/shop/test-runs", Value::Null).await;
+    let id = runs[0]["id"].as_str().unwrap();
+    cast.app(&cast.two, "other").await;
+    let app = flows::find(&cast.tcp.stage.node, "shop-staging").await.unwrap();
+    flows::remove_collaborator(&cast.tcp.stage.node, &app, "two@example.com").await.unwrap();
+    for (method, path) in [
+        ("GET", format!("/test-runs/{id}")),
+        ("GET", format!("/test-runs/{id}/test-nodes")),
+        ("PATCH", format!("/test-runs/{id}")),
+    ] {
+        let (status, told) = cast.ask(&cast.two, method, &path, json!({ "status": "cancelled" })).await;
+        assert_eq!((status, &told["resource"]), (404, &json!("test_run")), "{method} {path}");
+    }
+}

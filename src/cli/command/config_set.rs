@@ -38,7 +38,7 @@ fn owned((name, value): (&String, &String)) -> (String, String) {
     (name.clone(), value.clone())
 }
 
-fn parse(text: &str) -> Result<(String, String), Failure> {
+pub(super) fn parse(text: &str) -> Result<(String, String), Failure> {
     let refuse = || Failure::Usage(format!("{text} is invalid. Must be in the format FOO=bar."));
     let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(refuse)?;
     Ok((name.to_owned(), value.to_owned()))

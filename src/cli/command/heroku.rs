@@ -25,6 +25,12 @@ const PROGRAM: &str = "heroku";
 const HOST: &str = "localhost";
 /// What logs in and out with the stock command, which refuses to where a token is in its environment.
 const LOGINS: [&str; 4] = ["login", "auth:login", "logout", "auth:logout"];
+/// Commands that ask the platform at a fixed address, and would send it the token of the node; with what to use instead.
+const AWAY: [(&str, &str); 3] = [
+    ("ci:run", "use `dyno ci:run`, which runs the same and is shown by `dyno heroku ci`"),
+    ("ci:rerun", "use `dyno ci:rerun`"),
+    ("ci:debug", "use `dyno ci:run`: nobody looks into a run while it goes on"),
+];
 /// A file of a certificate's digest's bytes tells the authorities of several nodes apart.
 const FINGERPRINT_BYTES: usize = 8;
 /// Added to the number of a signal that ended the stock command, as shells have it.
@@ -58,6 +64,10 @@ struct Place {
 
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<ExitCode, Failure> {
+        if let Some((name, instead)) = self.args.first().and_then(leads_away) {
+            let told = "asks the platform at a fixed address, and would send it this node's token";
+            return Err(Failure::Nothing(format!("The stock command {name} {told}: {instead}.")));
+        }
         let place = place(context).await?;
         let logs_in = self.args.first().is_some_and(|name| LOGINS.iter().any(|login| name == login));
         let token = if logs_in { None } else { Some(auth::token(context)?) };
@@ -74,6 +84,10 @@ impl Args {
         trust(context, &place)?;
         Ok(exit_code(status))
     }
+}
+
+fn leads_away(command: &OsString) -> Option<&'static (&'static str, &'static str)> {
+    AWAY.iter().find(|(name, _)| command == name)
 }
 
 async fn place(context: &Context) -> Result<Place, Failure> {

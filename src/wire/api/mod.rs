@@ -73,7 +73,7 @@ pub use slug::{Slug, SlugBlob};
 pub use sni_endpoint::{CreateSniEndpoint, SniEndpoint, SslCert, UpdateDomain};
 pub use source::{SOURCE_USER_AGENT, Source, SourcePlace};
 pub use stack::Stack;
-pub use test_run::TestVerdict;
+pub use test_run::{CreateTestRun, TestNode, TestRun, TestVerdict, UpdateTestRun};
 pub use transfer::{
     BackupSchedule, CopyDatabase, DataTransfer, HourText, PublicUrl, RestoreBackup, SetBackupSchedule,
     TRANSFER_CUT_OFF, TransferCause, TransferLine, TransferOptions, WaitStatus,

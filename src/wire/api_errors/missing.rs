@@ -75,6 +75,8 @@ pub enum Missing {
     Stack(String),
     /// A certificate of an app.
     SniEndpoint,
+    /// A run of the tests of a pipeline.
+    TestRun,
     /// A backup, or what was made from one.
     Transfer,
     /// A user, as it was named.
@@ -123,6 +125,7 @@ impl Missing {
             Self::Credential => Some("credential"),
             Self::RemovedData => Some("removed_addon"),
             Self::Schedule => Some("schedule"),
+            Self::TestRun => Some("test_run"),
             Self::Transfer => Some("transfer"),
             Self::User(_) => Some("user"),
             Self::Webhook => Some("app_webhook"),
@@ -168,6 +171,7 @@ impl fmt::Display for Missing {
                 f.write_str("Couldn't find data of an add-on that was destroyed: it is kept for seven days.")
             }
             Self::Schedule => f.write_str("Couldn't find that schedule."),
+            Self::TestRun => f.write_str("Couldn't find that test run."),
             Self::Transfer => f.write_str("Couldn't find that backup."),
             Self::Slug => f.write_str("Couldn't find that slug."),
             Self::Source => f.write_str("Couldn't find that source, or it has expired."),
