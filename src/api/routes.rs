@@ -140,7 +140,7 @@ fn of_the_node() -> Vec<Route> {
 }
 
 fn of_apps() -> Vec<Route> {
-    use Need::{App, Common, Config};
+    use Need::{App, Common, Config, Nothing};
     vec![
         row(Method::GET, "/apps", Common, apps::list),
         row(Method::POST, "/apps", Common, apps::create),
@@ -167,7 +167,7 @@ fn of_apps() -> Vec<Route> {
         row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
         row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), pipelines::coupling_of_app),
         row(Method::GET, "/apps/{app}/slugs/{slug}", App(View), slugs::show),
-        row(Method::GET, "/apps/{app}/slugs/{slug}/blob", App(View), slugs::blob),
+        row(Method::GET, "/slug-blobs/{app}/{slug}", Nothing, slugs::blob),
         row(Method::PATCH, "/apps/{app}/domains/{domain}", App(Operate), domains::update),
         row(Method::GET, "/apps/{app}/collaborators", App(View), collaborators::list),
         row(Method::POST, "/apps/{app}/collaborators", App(Manage), collaborators::create),
@@ -177,7 +177,7 @@ fn of_apps() -> Vec<Route> {
     ]
 }
 
-/// Whoever knows the name of a source or of a build's output may use it; the platform's clients bring no credentials there.
+/// Whoever has a link to a source or to a build's output may use it; the platform's clients bring no credentials there.
 fn of_builds() -> Vec<Route> {
     use Need::{App, Common, Nothing};
     vec![

@@ -1,8 +1,8 @@
-//! `/apps/:app/slugs/:slug`, and its archive, a route of our own.
+//! `/apps/:app/slugs/:slug`, and its archive, at a link that needs no credentials.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
 
@@ -10,7 +10,7 @@ use crate::api::asked::Asked;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
 use crate::api::view;
-use crate::domain::{self, App, Release};
+use crate::domain::{self, App, AppId, Release};
 use crate::flows;
 use crate::wire::api::Slug;
 use crate::wire::api_errors::{Missing, Refusal};
@@ -23,26 +23,33 @@ pub(super) async fn show(
     asked: Asked,
     Path((key, slug)): Path<(String, String)>,
 ) -> Result<Json<Slug>, ApiError> {
-    let (release, found) = found(&api, &key, &slug).await?;
-    let path = format!("/apps/{key}/slugs/{}/blob", view::slug_id(&found.digest));
-    Ok(Json(view::slug(&release, &found, asked.url(api.node.settings(), &path))))
+    let app = api.app(&key).await?;
+    let (release, found) = found(&api, &app, &slug).await?;
+    let link = flows::slug_link(&api.node, app.id, view::slug_id(&found.digest));
+    Ok(Json(view::slug(&release, &found, asked.url(api.node.settings(), &link))))
 }
 
-/// Its archive.
+/// Its archive. The app may have lost the slug since the link was made.
 pub(super) async fn blob(
     State(api): State<Api>,
-    Path((key, slug)): Path<(String, String)>,
+    Path((app, slug)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let (_, found) = found(&api, &key, &slug).await?;
+    let missing = || Refusal::NotFound(Missing::Slug);
+    let named = |text: &str| text.parse().map_err(|_| missing());
+    let (id, slug_id) = (AppId(named(&app)?), named(&slug)?);
+    if !flows::is_slug_link(&api.node, (id, slug_id), &query.unwrap_or_default()) {
+        return Err(missing().into());
+    }
+    let (_, found) = found(&api, &api.app(&app).await?, &slug).await?;
     let archive = flows::slug_archive(&api.node, &found.digest)?;
     Ok(([(CONTENT_TYPE, GZIP_TYPE)], Body::from_stream(archive)).into_response())
 }
 
 /// A slug of a release of the app; others' slugs are nobody's business here.
-async fn found(api: &Api, key: &str, slug: &str) -> Result<(Release, domain::Slug), ApiError> {
-    let app = api.app(key).await?;
+async fn found(api: &Api, app: &App, slug: &str) -> Result<(Release, domain::Slug), ApiError> {
     let missing = || Refusal::NotFound(Missing::Slug);
-    let release = release_with(api, &app, slug).await?;
+    let release = release_with(api, app, slug).await?;
     let digest = release.slug.clone().ok_or_else(missing)?;
     let found = flows::slug(&api.node, &digest).await?.ok_or_else(missing)?;
     Ok((release, found))

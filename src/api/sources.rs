@@ -1,8 +1,8 @@
-//! `/sources`: a place for a source is asked for, and used by whoever knows its name, without credentials.
+//! `/sources`: a place for a source is asked for, and used by whoever has its links, without credentials.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -13,7 +13,7 @@ use crate::api::asked::Asked;
 use crate::api::error::ApiError;
 use crate::api::source_body;
 use crate::api::state::Api;
-use crate::flows::{self, Caller};
+use crate::flows::{self, Caller, SourceLinks};
 use crate::wire::api::{Source, SourcePlace};
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -22,8 +22,9 @@ pub(super) async fn create(
     asked: Asked,
     caller: Caller,
 ) -> Result<(StatusCode, Json<Source>), ApiError> {
-    let url = asked.url(api.node.settings(), &flows::new_source(&api.node, &caller.actor())?);
-    let source_blob = SourcePlace { get_url: url.clone(), put_url: url };
+    let SourceLinks { get, put } = flows::new_source(&api.node, &caller.actor())?;
+    let url = |link: &str| asked.url(api.node.settings(), link);
+    let source_blob = SourcePlace { get_url: url(&get), put_url: url(&put) };
     Ok((StatusCode::CREATED, Json(Source { source_blob })))
 }
 
@@ -31,10 +32,12 @@ pub(super) async fn create(
 pub(super) async fn put(
     State(api): State<Api>,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let mut body = body.into_data_stream();
-    let arriving = match named(&id).and_then(|id| Ok(flows::begin_source(&api.node, id)?)) {
+    let query = query.unwrap_or_default();
+    let arriving = match named(&id).and_then(|id| Ok(flows::begin_source(&api.node, id, &query)?)) {
         Ok(arriving) => arriving,
         Err(error) => {
             source_body::drain_a_little(body).await;
@@ -53,8 +56,12 @@ pub(super) async fn put(
     }
 }
 
-pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let path = flows::source_file(&api.node, named(&id)?)?;
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let path = flows::source_file(&api.node, named(&id)?, &query.unwrap_or_default())?;
     let file = tokio::fs::File::open(path).await.map_err(ApiError::fault("read a source"))?;
     let length = file.metadata().await.map_err(ApiError::fault("read a source"))?.len();
     let headers =

@@ -39,6 +39,7 @@ mod phase;
 mod pipeline_tests;
 mod pipelines;
 pub mod ports;
+mod presigned;
 mod promotion;
 mod push;
 mod releases;
@@ -123,7 +124,7 @@ pub use sharing::{
     add_collaborator, apps_for, change_collaborator, collaborator, collaborators, owner, remove_collaborator,
     transfer,
 };
-pub use slug_archive::{SlugArchive, slug_archive};
+pub use slug_archive::{SlugArchive, is_slug_link, slug_archive, slug_link};
 pub use sni_endpoints::{
     SniEndpointView, add_sni_endpoint, change_sni_endpoint, remove_sni_endpoint, secure_domain, sni_endpoint,
     sni_endpoints,
@@ -132,7 +133,7 @@ pub use source_build::{
     SourceBuildRequest, build, build_output, cancel_build, end_builds, exit_code, purge_cache, start_build,
 };
 pub use sources::{
-    ArrivingSource, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, begin_source, new_source, source_file,
+    ArrivingSource, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, SourceLinks, begin_source, new_source, source_file,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
 pub use strangers::{Stranger, Strangers};

@@ -22,6 +22,7 @@ use crate::flows::logins::Logins;
 use crate::flows::phase::Phases;
 use crate::flows::pipeline_tests::TestRuns;
 use crate::flows::ports::{Builder, DataServices, Desired, Dynos};
+use crate::flows::presigned::Presigner;
 use crate::flows::repository::Deploying;
 use crate::flows::sources::Sources;
 use crate::flows::visits::Visits;
@@ -215,6 +216,7 @@ struct Inner {
     builds: Builds,
     test_runs: TestRuns,
     sources: Sources,
+    presigner: Presigner,
     deploying: Deploying,
     tls: Arc<Tls>,
     logins: Logins,
@@ -250,6 +252,7 @@ impl Node {
             builds: Builds::default(),
             test_runs: TestRuns::default(),
             sources: Sources::default(),
+            presigner: Presigner::default(),
             deploying: Deploying::default(),
             tls: Arc::new(Tls::new(Trust::Host)),
             logins: Logins::default(),
@@ -343,6 +346,10 @@ impl Node {
 
     pub(super) fn sources(&self) -> &Sources {
         &self.0.sources
+    }
+
+    pub(super) fn presigner(&self) -> &Presigner {
+        &self.0.presigner
     }
 
     pub(super) fn deploying(&self) -> &Deploying {

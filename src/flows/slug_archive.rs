@@ -7,18 +7,40 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use http::Method;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use uuid::Uuid;
 
 use crate::build::SLUG_ARCHIVE;
-use crate::domain::SlugDigest;
+use crate::domain::{AppId, SlugDigest};
 use crate::flows::Node;
 use crate::flows::error::FlowError;
+use crate::sys::clock;
 
 /// Bytes that are sent at once.
 const PIECE_BYTES: usize = 64 * 1024;
 /// The most pieces that wait for a client which does not read.
 const PIECES_MAX: usize = 4;
+
+/// What is before an app and a slug in the paths of links to archives.
+const LINK_PATH: &str = "/slug-blobs";
+
+fn path(app: AppId, slug: Uuid) -> String {
+    format!("{LINK_PATH}/{app}/{slug}")
+}
+
+/// A link to the archive of a slug of an app, for who may see it.
+#[must_use]
+pub fn slug_link(node: &Node, app: AppId, slug: Uuid) -> String {
+    node.presigner().link(&Method::GET, &path(app, slug), clock::unix_s())
+}
+
+/// Whether `query` is that of a link to the archive of a slug of an app.
+#[must_use]
+pub fn is_slug_link(node: &Node, (app, slug): (AppId, Uuid), query: &str) -> bool {
+    node.presigner().allows(&Method::GET, (&path(app, slug), query), clock::unix_s())
+}
 
 /// The archive of a slug, made while it is read.
 pub type SlugArchive = ReceiverStream<io::Result<Bytes>>;

@@ -1,5 +1,5 @@
-//! Sources that clients send before they ask for a build of them: each has a name that nobody can guess, is sent once, and is
-//! gone after an hour or with the process.
+//! Sources that clients send before they ask for a build of them: each has a link to send it, once, and one to fetch it and
+//! have it built, and is gone after an hour or with the process.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use http::Method;
 use uuid::Uuid;
 
 use crate::domain::SourceUrl;
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
+use crate::flows::presigned::AGE_MAX_S;
+use crate::sys::clock;
 use crate::wire::api_errors::{Missing, Refusal};
 
 /// The largest source, unpacked, bytes (platform reference 3.2); an archive is never larger than what it holds by much.
@@ -20,9 +23,6 @@ pub const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// How long a source may take to arrive, seconds.
 pub const RECEIVE_TIMEOUT_S: u64 = 600;
-
-/// How long a source may be asked for after its name was made, seconds (platform reference 7.3).
-const AGE_MAX_S: u64 = 3600;
 
 /// The most sources of one user, those that arrive among them; a further one takes the place of the oldest that does not.
 const PER_USER_MAX: usize = 8;
@@ -99,23 +99,42 @@ fn forget(node: &Node, id: Uuid) {
     }
 }
 
-/// Names a source that is to be sent, and the path at which it is sent and fetched.
+/// The links of a source: whoever has one needs no credentials.
+pub struct SourceLinks {
+    /// To fetch it, and to name it for a build.
+    pub get: String,
+    /// To send it, once.
+    pub put: String,
+}
+
+fn path(id: Uuid) -> String {
+    format!("{PATH}{id}")
+}
+
+/// Whether `query` makes a source's path a link that allows `method` now.
+fn allows(node: &Node, method: &Method, id: Uuid, query: &str) -> bool {
+    node.presigner().allows(method, (&path(id), query), clock::unix_s())
+}
+
+/// Names a source that is to be sent, and how.
 ///
 /// # Errors
 /// As many sources of the user are on their way as one may have.
-pub fn new_source(node: &Node, actor: &Actor) -> Result<String, FlowError> {
+pub fn new_source(node: &Node, actor: &Actor) -> Result<SourceLinks, FlowError> {
     let id = Uuid::new_v4();
     let gone = node.sources().add(id, &actor.0).ok_or(Refusal::TooManySources { max: PER_USER_MAX })?;
     for gone in gone {
         forget(node, gone);
     }
+    let link = |method| node.presigner().link(&method, &path(id), clock::unix_s());
+    let links = SourceLinks { get: link(Method::GET), put: link(Method::PUT) };
     let node = node.clone();
     // It ends with the process, and so do its sources.
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(AGE_MAX_S)).await;
         forget(&node, id);
     });
-    Ok(format!("{PATH}{id}"))
+    Ok(links)
 }
 
 /// A source that arrives; one that is not told to be whole is forgotten.
@@ -128,8 +147,11 @@ pub struct ArrivingSource {
 /// Takes the right to send a source, which there is once.
 ///
 /// # Errors
-/// There is no such name, or its source was sent already.
-pub fn begin_source(node: &Node, id: Uuid) -> Result<ArrivingSource, FlowError> {
+/// `query` is not that of a link to send it, or its source was sent already.
+pub fn begin_source(node: &Node, id: Uuid, query: &str) -> Result<ArrivingSource, FlowError> {
+    if !allows(node, &Method::PUT, id, query) {
+        return Err(Refusal::NotFound(Missing::Source).into());
+    }
     node.sources().with(|all| match all.get_mut(&id) {
         Some(entry) if entry.stage == Stage::Named => {
             entry.stage = Stage::Arriving;
@@ -144,19 +166,20 @@ pub fn begin_source(node: &Node, id: Uuid) -> Result<ArrivingSource, FlowError> 
 /// The archive of a source that was sent.
 ///
 /// # Errors
-/// There is none.
-pub fn source_file(node: &Node, id: Uuid) -> Result<PathBuf, FlowError> {
-    if node.sources().is_here(id) {
+/// There is none, or `query` is not that of a link to fetch it.
+pub fn source_file(node: &Node, id: Uuid, query: &str) -> Result<PathBuf, FlowError> {
+    if allows(node, &Method::GET, id, query) && node.sources().is_here(id) {
         Ok(file(node, id))
     } else {
         Err(Refusal::NotFound(Missing::Source).into())
     }
 }
 
-/// Which source of this node's own a URL names, wherever the node is reached: nobody else knows its name.
+/// Which source of this node's own a URL names, wherever the node is reached: nobody else makes such links.
 pub(super) fn own(node: &Node, url: &SourceUrl) -> Option<Uuid> {
-    let id = url.parts().path.strip_prefix(PATH)?.parse().ok()?;
-    node.sources().is_here(id).then_some(id)
+    let (path, query) = url.parts().path.split_once('?')?;
+    let id = path.strip_prefix(PATH)?.parse().ok()?;
+    (allows(node, &Method::GET, id, query) && node.sources().is_here(id)).then_some(id)
 }
 
 /// Gives a source that was sent another name, which is its new user's alone.

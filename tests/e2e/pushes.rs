@@ -70,12 +70,14 @@ fn a_directory_is_deployed_without_git() {
         std::process::Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&files).arg("top").status();
     assert!(tar.unwrap().success());
     let (_, place) = node.api("POST /sources", "", "");
-    let url = place["source_blob"]["put_url"].as_str().unwrap();
+    let place = &place["source_blob"];
+    let (put, get) = (place["put_url"].as_str().unwrap(), place["get_url"].as_str().unwrap());
     // Over the socket the node is named without its port.
     let (_, app) = node.api("GET /apps/sent", "", "");
     let base = app["git_url"].as_str().unwrap().strip_suffix("/sent.git").unwrap().to_owned();
-    let url = format!("{base}{}", &url[url.find("/sources/").unwrap()..]);
-    let sent = std::process::Command::new("curl").args(["-fsS", "-T"]).arg(&archive).arg(&url).status();
+    let at = |link: &str| format!("{base}{}", &link[link.find("/sources/").unwrap()..]);
+    let (put, url) = (at(put), at(get));
+    let sent = std::process::Command::new("curl").args(["-fsS", "-T"]).arg(&archive).arg(&put).status();
     assert!(sent.unwrap().success());
     node.ok(&["create", "nested"]);
     let said = node.ok(&["deploy", "--source-url", &url, "-a", "nested"]);

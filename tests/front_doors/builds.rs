@@ -8,6 +8,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{Stage, TOKEN, err, out};
 
+/// Where a source is sent and fetched.
+struct Place {
+    url: String,
+    get: String,
+    put: String,
+}
+
 impl Stage {
     /// A directory with these files.
     fn directory(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
@@ -36,13 +43,13 @@ impl Stage {
         (status, answer.split_off(at + 4))
     }
 
-    /// A place for a source, and its path.
-    async fn place(&self) -> (String, String) {
+    /// The links of a place for a source: what a build is asked for with, and the paths at which it is fetched and sent.
+    async fn place(&self) -> Place {
         let made = self.api("/sources", "").await;
-        assert_eq!(made["source_blob"]["get_url"], made["source_blob"]["put_url"]);
-        let url = made["source_blob"]["put_url"].as_str().unwrap().to_owned();
-        let path = url[url.find("/sources/").unwrap()..].to_owned();
-        (url, path)
+        let link = |which: &str| made["source_blob"][which].as_str().unwrap().to_owned();
+        let path = |url: &str| url[url.find("/sources/").unwrap()..].to_owned();
+        let url = link("get_url");
+        Place { get: path(&url), put: path(&link("put_url")), url }
     }
 
     /// The app's newest build, once it has ended.
@@ -130,11 +137,21 @@ async fn a_source_is_sent_once_by_whoever_knows_its_name() {
     let stage = Stage::open().await;
     assert!(stage.dyno(&["create", "example"]).await.status.success());
     let archive = tgz(&stage.directory("src", &[("Procfile", "web: serve\n")]), None).await;
-    let (url, path) = stage.place().await;
-    assert_eq!(stage.http(&format!("GET {path}"), "", b"").await.0, 404, "nothing is there yet");
-    assert_eq!(stage.http(&format!("PUT {path}"), "", &archive).await.0, 200);
-    assert_eq!(stage.http(&format!("PUT {path}"), "", b"another").await.0, 409);
-    assert_eq!(stage.http(&format!("GET {path}"), "", b"").await, (200, archive.clone()));
+    let (Place { url, get, put }, other) = (stage.place().await, stage.place().await);
+    assert_eq!(stage.http(&format!("GET {get}"), "", b"").await.0, 404, "nothing is there yet");
+    let query = |link: &str| link.split_once('?').unwrap().1.to_owned();
+    let bare = put.split_once('?').unwrap().0;
+    let later = put.replace("expires=1", "expires=2");
+    assert_ne!(later, put);
+    for wrong in [bare, &get, &later, &format!("{bare}?{}", query(&other.put)), &format!("{put}0")] {
+        assert_eq!(stage.http(&format!("PUT {wrong}"), "", &archive).await.0, 404, "no link to send it: {wrong}");
+    }
+    assert_eq!(stage.http(&format!("PUT {put}"), "", &archive).await.0, 200);
+    assert_eq!(stage.http(&format!("PUT {put}"), "", b"another").await.0, 409);
+    for wrong in [bare, &put, &format!("{bare}?{}", query(&other.get))] {
+        assert_eq!(stage.http(&format!("GET {wrong}"), "", b"").await.0, 404, "no link to fetch it: {wrong}");
+    }
+    assert_eq!(stage.http(&format!("GET {get}"), "", b"").await, (200, archive.clone()));
     for unknown in ["/sources/x", "/sources/00000000-0000-0000-0000-000000000000"] {
         assert_eq!(stage.http(&format!("PUT {unknown}"), "", b"x").await.0, 404);
     }
@@ -336,8 +353,8 @@ impl Stage {
     /// Asks for an app to be set up from these files, and waits until that has ended.
     async fn set_up(&self, name: &str, files: &[(&str, &str)], more: &str) -> serde_json::Value {
         let archive = tgz(&self.directory(name, files), Some("project-main")).await;
-        let (url, path) = self.place().await;
-        assert_eq!(self.http(&format!("PUT {path}"), "", &archive).await.0, 200);
+        let Place { url, put, .. } = self.place().await;
+        assert_eq!(self.http(&format!("PUT {put}"), "", &archive).await.0, 200);
         let body =
             format!("{{\"source_blob\": {{\"url\": \"{url}\"}}, \"app\": {{\"name\": \"{name}\"}}{more}}}");
         let asked = self.api("/app-setups", &body).await;

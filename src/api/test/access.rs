@@ -483,3 +483,42 @@ async fn a_one_off_dyno_is_attached_to_as_the_stock_command_does() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_link_to_a_slug_needs_no_credentials_and_opens_nothing_else() {
+    let tcp = Tcp::open().await;
+    let node = &tcp.stage.node;
+    let app = flows::find(node, "example").await.unwrap();
+    let release = flows::newest_release(node, &app).await.unwrap();
+    let digest = release.release.slug.clone().unwrap();
+    let dir = node.settings().slugs_dir().join(digest.as_str());
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join(crate::build::SLUG_ARCHIVE), zstd::encode_all(&b"a slug"[..], 1).unwrap()).unwrap();
+    let token = format!("Bearer {TOKEN}");
+    let id = crate::api::view::slug_id(&digest);
+    let (status, slug) = tcp.call("GET", &format!("/apps/example/slugs/{id}"), &token, "").await;
+    assert_eq!((status, &slug["blob"]["method"]), (200, &json!("get")), "{slug}");
+    let url = slug["blob"]["url"].as_str().unwrap();
+    let link = &url[url.find("/slug-blobs/").unwrap()..];
+    let get = async |link: &str, headers: &str| {
+        let request =
+            format!("GET {link} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let mut stream = TcpStream::connect(tcp.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[9..12]).into_owned()
+    };
+    assert_eq!(get(link, "").await, "200");
+    assert_eq!(get(link, "").await, "200", "as often as wanted");
+    let (path, query) = link.split_once('?').unwrap();
+    let other = format!("/slug-blobs/{}/{id}?{query}", uuid::Uuid::new_v4());
+    let later = link.replace("expires=1", "expires=2");
+    assert_ne!(later, link);
+    for wrong in [path, &other, &later, &format!("{link}0")] {
+        let with_credentials = format!("Authorization: {token}\r\nAccept: {VERSION_3}\r\n");
+        assert_eq!(get(wrong, &with_credentials).await, "404", "{wrong}");
+    }
+    let (status, _) = tcp.call("PUT", link, "", "").await;
+    assert_eq!(status, 404, "nobody puts one there");
+}

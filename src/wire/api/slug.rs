@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::wire::api::Named;
 
-/// Where the archive of a built app is, for whoever may look at the app.
+/// Where the archive of a built app is, for an hour, for whoever has the link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlugBlob {
     /// `get`.

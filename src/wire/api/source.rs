@@ -12,7 +12,7 @@ pub struct Source {
     pub source_blob: SourcePlace,
 }
 
-/// Where a source is sent and fetched. Whoever knows it may do so.
+/// The links at which a source is sent and fetched, for an hour. Whoever has one needs no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourcePlace {
     /// Fetched, and what a build is asked for with.
