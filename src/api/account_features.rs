@@ -5,7 +5,7 @@ use axum::extract::Path;
 
 use crate::api::error::ApiError;
 use crate::wire::api::{AccountFeature, stable_id, timestamp};
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{Missing, Refusal, Unknown};
 
 /// Name and what it means.
 const FEATURES: [(&str, &str); 1] =
@@ -33,5 +33,6 @@ pub(super) async fn list() -> Json<Vec<AccountFeature>> {
 
 pub(super) async fn show(Path(key): Path<String>) -> Result<Json<AccountFeature>, ApiError> {
     let found = features().into_iter().find(|feature| feature.name == key || feature.id.to_string() == key);
-    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::Feature(key.chars().take(63).collect())))?))
+    let known = FEATURES.map(|(name, _)| name);
+    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::Feature(Unknown::new(&key, known))))?))
 }

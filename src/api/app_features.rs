@@ -10,10 +10,7 @@ use crate::api::view;
 use crate::domain::{Feature, FeatureRow};
 use crate::flows;
 use crate::wire::api::{AppFeature, UpdateAppFeature};
-use crate::wire::api_errors::{Missing, Refusal};
-
-/// Characters of a client's text that an answer repeats.
-const SHOWN_CHARS_MAX: usize = 150;
+use crate::wire::api_errors::{Missing, Refusal, Unknown};
 
 pub(super) async fn list(
     State(api): State<Api>,
@@ -47,5 +44,6 @@ pub(super) async fn update(
 fn named(name: &str) -> Result<&'static FeatureRow, Refusal> {
     let mut rows = Feature::TABLE.iter();
     let found = rows.find(|row| row.name == name || view::feature_id(row).to_string() == name);
-    found.ok_or_else(|| Refusal::NotFound(Missing::Feature(name.chars().take(SHOWN_CHARS_MAX).collect())))
+    let known = Feature::TABLE.iter().map(|row| row.name);
+    found.ok_or_else(|| Refusal::NotFound(Missing::Feature(Unknown::new(name, known))))
 }

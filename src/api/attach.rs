@@ -16,7 +16,7 @@ use crate::api::state::Api;
 use crate::domain::DynoId;
 use crate::flows;
 use crate::flows::ports::{Control, Streams};
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{Missing, Refusal, Unknown};
 use crate::wire::attach::{Frame, PROTOCOL};
 
 /// Bytes read at once.
@@ -33,10 +33,8 @@ pub(super) async fn open(
 ) -> Result<Response, ApiError> {
     is_asked(request.headers())?;
     let app = api.app(&key).await?;
-    let id = id
-        .parse()
-        .map(DynoId)
-        .map_err(|_| Refusal::NotFound(Missing::Dyno(id.chars().take(36).collect())))?;
+    let id =
+        id.parse().map(DynoId).map_err(|_| Refusal::NotFound(Missing::Dyno(Unknown::new(&id, [""; 0]))))?;
     let upgrade = hyper::upgrade::on(&mut request);
     let streams = flows::attach(&api.node, &app, id).await?;
     Ok(switch(upgrade, streams))

@@ -11,7 +11,7 @@ use crate::api::state::Api;
 use crate::api::view::REGION;
 use crate::domain::{self, SizeLimits};
 use crate::wire::api::{DynoSize, Provider, Region, Stack, stable_id, timestamp};
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{Missing, Refusal, Unknown};
 
 /// Bytes of a GB, in which sizes of dynos are told.
 const GB: u32 = 1 << 30;
@@ -71,8 +71,10 @@ pub(super) async fn show_size(
     Path(key): Path<String>,
 ) -> Result<Json<DynoSize>, ApiError> {
     let is_named = |size: &DynoSize| size.name.eq_ignore_ascii_case(&key) || size.id.to_string() == key;
-    let found = sizes(&api, &asked).into_iter().find(is_named);
-    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::DynoSize(key.chars().take(63).collect())))?))
+    let sizes = sizes(&api, &asked);
+    let known: Vec<_> = sizes.iter().map(|size| size.name.clone()).collect();
+    let found = sizes.into_iter().find(is_named);
+    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::DynoSize(Unknown::new(&key, known))))?))
 }
 
 fn all_stacks(api: &Api) -> Vec<Stack> {
@@ -102,8 +104,10 @@ pub(super) async fn show_stack(
     State(api): State<Api>,
     Path(key): Path<String>,
 ) -> Result<Json<Stack>, ApiError> {
-    let found = all_stacks(&api).into_iter().find(|stack| stack.name == key || stack.id.to_string() == key);
-    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::Stack(key.chars().take(63).collect())))?))
+    let stacks = all_stacks(&api);
+    let known: Vec<_> = stacks.iter().map(|stack| stack.name.clone()).collect();
+    let found = stacks.into_iter().find(|stack| stack.name == key || stack.id.to_string() == key);
+    Ok(Json(found.ok_or_else(|| Refusal::NotFound(Missing::Stack(Unknown::new(&key, known))))?))
 }
 
 /// A list of what a node has none of: teams, spaces.

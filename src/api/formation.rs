@@ -12,10 +12,10 @@ use crate::api::view_formation as view;
 use crate::domain::QuantityChange;
 use crate::flows::{self, Caller, ScaleUpdate};
 use crate::wire::api::{FormationEntry, FormationUpdate, Quantity, UpdateFormation};
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::Refusal;
 
-/// Characters of a client's text that an answer repeats.
-const SHOWN_CHARS_MAX: usize = 150;
+/// What no name is told beside that is no name of a process type at all.
+const NONE: [&str; 0] = [];
 
 pub(super) async fn list(
     State(api): State<Api>,
@@ -66,18 +66,15 @@ pub(super) async fn update_one(
 }
 
 fn one(entries: Vec<FormationEntry>, name: &str) -> Result<Json<FormationEntry>, ApiError> {
+    let known: Vec<_> = entries.iter().map(|entry| entry.process_type.clone()).collect();
     let found = entries.into_iter().find(|entry| entry.process_type == name || entry.id.to_string() == name);
-    found.map(Json).ok_or_else(|| missing(name).into())
-}
-
-fn missing(name: &str) -> Refusal {
-    Refusal::NotFound(Missing::ProcessType(name.chars().take(SHOWN_CHARS_MAX).collect()))
+    found.map(Json).ok_or_else(|| Refusal::no_type(name, known).into())
 }
 
 fn parse(update: FormationUpdate) -> Result<ScaleUpdate, Refusal> {
     let name = update.process_type.unwrap_or_default();
     Ok(ScaleUpdate {
-        process_type: name.parse().map_err(|_| missing(&name))?,
+        process_type: name.parse().map_err(|_| Refusal::no_type(&name, NONE))?,
         quantity: update.quantity.map(quantity).transpose()?,
         size: update.size.map(|size| size.name().parse().map_err(Refusal::Size)).transpose()?,
         stop_grace: update.stop_grace_s.map(|seconds| Duration::from_secs(seconds.into())),

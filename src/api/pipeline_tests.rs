@@ -20,9 +20,7 @@ use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::{Scope, TestStatus, TestedCommit};
 use crate::flows::{self, Caller, TestPart, TestRunRequest, TestRunView};
-use crate::wire::api::{
-    ById, CreateTestRun, Named, TestNode, TestRun, UpdateTestRun, stable_id, timestamp,
-};
+use crate::wire::api::{ById, CreateTestRun, Named, TestNode, TestRun, UpdateTestRun, stable_id, timestamp};
 use crate::wire::api_errors::{Missing, Refusal};
 
 /// By what a list of runs is ordered.
@@ -157,8 +155,7 @@ fn shown(view: &TestRunView) -> TestRun {
 fn shown_node(api: &Api, asked: &Asked, view: &TestRunView) -> TestNode {
     let run = &view.run;
     // The stock command reads them under TLS alone.
-    let url =
-        |part: &str| asked.secure_url(api.node.settings(), &format!("/test-outputs/{}/{part}", run.id));
+    let url = |part: &str| asked.secure_url(api.node.settings(), &format!("/test-outputs/{}/{part}", run.id));
     let [(setup, _), (tests, _)] = PARTS;
     TestNode {
         attach_url: None,

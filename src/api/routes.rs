@@ -13,8 +13,8 @@ use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
     catalog, collaborators, config_vars, data_services, domains, dynos, error, etag, exec, formation, keys,
-    log_drains, log_sessions, node, pipeline_tests, pipelines, promotions, pushes, rate, releases, repositories, routing,
-    scheduler, slugs, sni_endpoints, sources, test_runs, transfers, users, webhooks,
+    log_drains, log_sessions, node, pipeline_tests, pipelines, promotions, pushes, rate, releases,
+    repositories, routing, scheduler, slugs, sni_endpoints, sources, test_runs, transfers, users, webhooks,
 };
 use crate::domain::AppRight::{self, Deploy, Manage, Operate, View};
 

@@ -35,7 +35,8 @@ pub(super) fn of_directory(dir: &Path) -> Result<Child, Failure> {
 pub(super) fn of_commit(commit: &str) -> Result<Child, Failure> {
     let named = format!("{commit}^{{commit}}");
     if git(&["cat-file", "-e", &named]).is_err() {
-        let told = format!("The commit {commit} is not in a repository here: fetch it, or go to where it is.");
+        let told =
+            format!("The commit {commit} is not in a repository here: fetch it, or go to where it is.");
         return Err(Failure::Nothing(told));
     }
     let mut archive = Command::new("git");

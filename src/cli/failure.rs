@@ -11,7 +11,7 @@ use crate::wire::api_errors::ErrorBody;
 /// Exit status of a command that was understood and failed.
 const STATUS_FAILED: u8 = 1;
 /// Exit status of a command that was not understood.
-const STATUS_USAGE: u8 = 2;
+pub(super) const STATUS_USAGE: u8 = 2;
 
 /// Why a command failed.
 #[derive(Debug, Error)]

@@ -18,6 +18,38 @@ const ABOUT: [(&str, &str); 3] = [
     ("git", "Git remotes that lead to the node"),
     ("slugs", "What builds have made"),
 ];
+/// Commands of the platform's own tool that there are not, or the begin of several and a star, and what to do instead.
+const ELSEWHERE: [(&str, &str); 26] = [
+    ("2fa*", "users of a node have passwords and tokens alone; see `dyno authorizations`"),
+    ("twofactor*", "users of a node have passwords and tokens alone; see `dyno authorizations`"),
+    ("apps:errors", "see `dyno why`, and `dyno logs --source heroku`"),
+    ("apps:favorites*", "there is no dashboard; see `dyno apps`"),
+    ("apps:transfer", "give an app away with `dyno heroku apps:transfer`"),
+    ("sharing:transfer", "give an app away with `dyno heroku apps:transfer`"),
+    ("apps:stacks*", "see `dyno stack`"),
+    ("certs:auto*", "names of the node have certificates by themselves; see docs/tls.md and `dyno certs`"),
+    ("certs:generate", "make a key and a request with openssl, then `dyno certs:add`"),
+    ("ci:debug", "run a command beside the app with `dyno local:run`, or see `dyno ci:run`"),
+    ("ci:open", "see `dyno ci:info`"),
+    ("clients*", "no other program signs in with a node's users; see `dyno authorizations`"),
+    ("container*", "images are not deployed: push source code, or see `dyno stacks:import`"),
+    ("dashboard", "there is none; see `dyno info` and `dyno metrics`"),
+    ("data*", "see `dyno pg` and `dyno redis`"),
+    ("labs:*", "see `dyno features`"),
+    ("members*", "there are no teams: share an app with `dyno access:add`"),
+    ("orgs*", "there are no teams: share an app with `dyno access:add`"),
+    ("teams*", "there are no teams: share an app with `dyno access:add`"),
+    ("spaces*", "there are no private spaces"),
+    ("plugins*", "there are no plugins; the stock command with its own is run by `dyno heroku`"),
+    ("ps:autoscale*", "scale with `dyno ps:scale`; a job of `dyno scheduler` can call it"),
+    ("ps:forward", "see `dyno ps:exec`, and `dyno ps:copy` for files"),
+    ("ps:socks", "see `dyno ps:exec`"),
+    (
+        "reviewapps*",
+        "make an app for a branch with `dyno create` and `git push`, and put it into the pipeline's stage review",
+    ),
+    ("update", "install a newer version with scripts/install; see docs/install.md"),
+];
 /// The help of a topic that is no command.
 const TOPIC_TEMPLATE: &str = "{about-with-newline}{after-help}\n";
 /// The list of topics in place of clap's list of every command.
@@ -49,6 +81,15 @@ pub(super) fn by_topic(program: Command) -> Command {
 pub(super) fn of_topic(program: &mut Command, name: &str) -> Option<String> {
     ABOUT.iter().find(|(topic, _)| *topic == name)?;
     program.find_subcommand_mut(name).map(|topic| topic.render_help().to_string())
+}
+
+/// What to do instead of a command of the platform's own tool that there is not.
+pub(super) fn instead(name: &str) -> Option<&'static str> {
+    let is_meant = |what: &str| match what.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == what,
+    };
+    ELSEWHERE.iter().find(|(what, _)| is_meant(what)).map(|(_, instead)| *instead)
 }
 
 /// The page of the program, and one of each command, by name: `dyno`, `dyno-ps-scale`.
@@ -142,6 +183,18 @@ mod test {
         assert_eq!(of_topic(&mut program, "ps"), None);
         let help = program.find_subcommand_mut("ps").unwrap().render_help().to_string();
         assert!(help.contains("  ps:scale                    Scale dynos\n"), "{help}");
+    }
+
+    #[test]
+    fn what_there_is_not_is_told_with_what_to_use() {
+        assert!(instead("container:push").unwrap().contains("push source code"));
+        assert!(instead("spaces").is_some() && instead("update").is_some());
+        assert!(instead("updates").is_none() && instead("ps").is_none());
+        for (what, _) in ELSEWHERE {
+            let name = what.trim_end_matches('*');
+            let program = crate::cli::grammar(&[]);
+            assert!(program.find_subcommand(name).is_none(), "{name} is there");
+        }
     }
 
     #[test]

@@ -53,6 +53,8 @@ enum Command {
     AppsRename(command::apps_rename::Args),
     #[command(name = "info", visible_alias = "apps:info")]
     Info(command::info::Args),
+    #[command(name = "open", visible_alias = "apps:open")]
+    Open(command::open::Args),
     #[command(name = "ps")]
     Ps(command::ps::Args),
     #[command(name = "ps:scale", visible_aliases = ["scale", "dyno:scale"])]
@@ -87,6 +89,8 @@ enum Command {
     DrainsRemove(command::drains_remove::Args),
     #[command(name = "config")]
     Config(command::config::Args),
+    #[command(name = "config:edit")]
+    ConfigEdit(command::config_edit::Args),
     #[command(name = "config:set")]
     ConfigSet(command::config_set::Args),
     #[command(name = "config:get")]
@@ -345,6 +349,8 @@ enum Command {
     StacksImport(command::stacks_import::Args),
     #[command(name = "git:remote")]
     GitRemote(command::git_remote::Args),
+    #[command(name = "git:clone")]
+    GitClone(command::git_remote::CloneArgs),
     #[command(name = "git:credentials", hide = true)]
     GitCredentials(command::git_credentials::Args),
     #[command(name = "git:hook", hide = true)]
@@ -426,7 +432,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>, roles: &[Role]) -> ExitCod
     let mut grammar = grammar(roles);
     let matches = match grammar.try_get_matches_from_mut(args) {
         Ok(matches) => matches,
-        Err(help_or_failure) => return unparsed(&nearest(help_or_failure)),
+        Err(help_or_failure) => {
+            if let Some(instead) = elsewhere(&help_or_failure) {
+                output::note(&instead);
+                return ExitCode::from(failure::STATUS_USAGE);
+            }
+            return unparsed(&nearest(help_or_failure));
+        }
     };
     if let Some((name, given)) = matches.subcommand()
         && let Some((role, play)) = roles.iter().find(|(role, _)| role.get_name() == name)
@@ -481,6 +493,13 @@ fn meaningless(role: &clap::Command, given: &ArgMatches) -> Option<String> {
     flags.find(|id| !own(id) && given.value_source(id) == Some(ValueSource::CommandLine)).map(str::to_owned)
 }
 
+/// What to use in place of a command of the platform's that there is not; nothing where nothing is known of it.
+fn elsewhere(failure: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(name)) = failure.get(ContextKind::InvalidSubcommand) else { return None };
+    let instead = help::instead(name)?;
+    Some(Failure::Usage(format!("dyno has no command {name}: {instead}.")).text())
+}
+
 /// A failure with no more suggestions than a person looks at, the nearest first; clap has it last.
 fn nearest(mut failure: clap::Error) -> clap::Error {
     if let Some(ContextValue::Strings(names)) = failure.remove(ContextKind::SuggestedSubcommand) {
@@ -512,6 +531,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::AppsDestroy(args) => args.run(&context).await.map(done),
         Command::AppsRename(args) => args.run(&context).await.map(done),
         Command::Info(args) => args.run(&context).await.map(done),
+        Command::Open(args) => args.run(&context).await.map(done),
         Command::Ps(args) => args.run(&context).await.map(done),
         Command::PsScale(args) => args.run(&context).await.map(done),
         Command::PsType(args) => args.run(&context).await.map(done),
@@ -529,6 +549,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::DrainsAdd(args) => args.run(&context).await.map(done),
         Command::DrainsRemove(args) => args.run(&context).await.map(done),
         Command::Config(args) => args.run(&context).await.map(done),
+        Command::ConfigEdit(args) => args.run(&context).await.map(done),
         Command::ConfigSet(args) => args.run(&context).await.map(done),
         Command::ConfigGet(args) => args.run(&context).await.map(done),
         Command::ConfigUnset(args) => args.run(&context).await.map(done),
@@ -658,6 +679,7 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::StacksBuild(args) => args.run(&context).map(done),
         Command::StacksImport(args) => args.run(&context).map(done),
         Command::GitRemote(args) => args.run(&context).await.map(done),
+        Command::GitClone(args) => args.run(&context).await.map(done),
         Command::GitCredentials(args) => args.run(&context).map(done),
         Command::GitHook(args) => args.run(&context).await,
         Command::Access(args) => args.run(&context).await.map(done),

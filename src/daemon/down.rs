@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::cleanup;
 use crate::daemon::error::DaemonError;
+use crate::daemon::local;
 use crate::daemon::{Config, Instance, InstanceError};
 use crate::runtime::client::{Runtime, RuntimeConfig};
 use crate::runtime::spawner::LimitsPolicy;
@@ -27,6 +28,8 @@ const REQUEST: &[u8] =
 /// It does not end, or something of it cannot be removed.
 pub(super) async fn down(mut config: Config) -> Result<(), DaemonError> {
     if !config.run_dir.exists() {
+        clear_runs(&config);
+        say(&format!("No node runs at {}.\n", config.run_dir.display()));
         return Ok(());
     }
     // What is on the host carries the index the node was started with, whatever is said now.
@@ -42,7 +45,19 @@ pub(super) async fn down(mut config: Config) -> Result<(), DaemonError> {
     .await?;
     cleanup::everything(config, runtime).await?;
     drop(instance);
+    clear_runs(config);
+    say(&format!("The node has ended, and what it ran; its state stays in {}.\n", config.lib_dir.display()));
     Ok(())
+}
+
+/// Removes the folder of calls of `dyno local`, unless one is there.
+fn clear_runs(config: &Config) {
+    let _kept_or_gone = std::fs::remove_dir(local::runs_dir(config));
+}
+
+fn say(text: &str) {
+    // Whoever does not listen need not be told.
+    let _closed = std::io::stderr().write_all(text.as_bytes());
 }
 
 fn ask(config: &Config) -> std::io::Result<()> {

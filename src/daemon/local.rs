@@ -13,6 +13,7 @@ use clap::Args;
 use crate::daemon::error::DaemonError;
 use crate::daemon::local::built::{Build, Built, When};
 use crate::daemon::local::place::Place;
+pub(super) use crate::daemon::local::place::runs_dir;
 use crate::daemon::{Config, ServeArgs, role, telemetry};
 use crate::domain::{ConfigVars, DynoName, DynoSize, ProcessType, SlugDigest, Version, command_line};
 use crate::local::{self, LocalError, Owner, Process, Screen, Session, Stop};

@@ -70,7 +70,7 @@ pub struct ReadinessPath(String);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RoutingError {
     /// No such setting.
-    #[error("there is no setting {0}")]
+    #[error("there is no setting {0}: there are {known}", known = names())]
     Unknown(String),
     /// No time, or one that is too short or too long.
     #[error("{0} takes a time such as 60s, from 1s to {TIMEOUT_S_MAX}s, or default")]
@@ -84,6 +84,11 @@ pub enum RoutingError {
     /// No path.
     #[error("{0} takes a path of at most {PATH_BYTES_MAX} bytes such as /health, or off")]
     Path(&'static str),
+}
+
+/// The names of all settings, with commas.
+fn names() -> String {
+    RoutingSetting::TABLE.iter().map(|row| row.name).collect::<Vec<_>>().join(", ")
 }
 
 // === impl RoutingSetting ===

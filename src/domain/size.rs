@@ -43,7 +43,7 @@ pub struct SizeName {
 
 /// No such size.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no such dyno size: {name} (there are {known})")]
+#[error("there is no {name}: there are {known}")]
 pub struct UnknownSize {
     /// What was asked for.
     pub name: String,
@@ -241,10 +241,7 @@ mod test {
         assert_eq!(max, [1024, 1024, 1024, 2048, 5120, 28672, 36864, 76185, 154_828]);
         let own: DynoSize = "huge".parse().unwrap();
         let unknown = sizes.known(own).unwrap_err().to_string();
-        assert!(
-            unknown.starts_with("no such dyno size: huge (there are eco, basic, standard-1x"),
-            "{unknown}"
-        );
+        assert!(unknown.starts_with("there is no huge: there are eco, basic, standard-1x"), "{unknown}");
         assert_eq!(sizes.limits(own), sizes.limits(DynoSize::Standard1X), "one that runs still has limits");
         sizes.set(own, SizeLimits { memory: Bytes::mib(4096), ..sizes.limits(own) });
         assert_eq!(sizes.known(own), Ok(own));

@@ -136,6 +136,8 @@ mod test {
         assert_eq!("done".parse::<TestStatus>(), Err(UnknownTestStatus));
         let over: Vec<_> = TestStatus::ALL.into_iter().filter(|status| status.is_over()).collect();
         assert_eq!(over.len(), 4);
-        assert!(TestStatus::of_exit(0) == TestStatus::Succeeded && TestStatus::of_exit(3) == TestStatus::Failed);
+        assert!(
+            TestStatus::of_exit(0) == TestStatus::Succeeded && TestStatus::of_exit(3) == TestStatus::Failed
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::flows::add_ons;
 use crate::flows::error::FlowError;
 use crate::flows::haiku;
 use crate::store::{AppChange, NewApp, StoreError};
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{Missing, Refusal, Unknown};
 use crate::wire::logline::ApiLine;
 use crate::wire::release_text;
 
@@ -92,7 +92,11 @@ pub(super) fn stack(node: &Node, name: Option<&str>) -> Result<StackName, Refusa
     let known = node.stacks();
     let wanted =
         name.parse().ok().filter(|stack| known.contains(stack) || *stack == node.settings().default_stack);
-    wanted.ok_or_else(|| Refusal::NotFound(Missing::Stack(name.chars().take(63).collect())))
+    wanted.ok_or_else(|| {
+        let default = &node.settings().default_stack;
+        let others = known.iter().filter(|stack| *stack != default);
+        Refusal::NotFound(Missing::Stack(Unknown::new(name, others.chain([default]))))
+    })
 }
 
 /// The app of that name or identity.

@@ -262,8 +262,11 @@ impl Story {
         mut permit: BuildPermit,
         (setup, tests): (&Transcript, &Transcript),
     ) -> TestProgress {
-        let errored =
-            |message: String| TestProgress { status: TestStatus::Errored, exit_code: None, message: Some(message) };
+        let errored = |message: String| TestProgress {
+            status: TestStatus::Errored,
+            exit_code: None,
+            message: Some(message),
+        };
         let source = self.node.settings().sources_dir().join(format!("{}.tests", self.run.id));
         let _source = Removed(source.clone());
         if let Err(error) = bring(&self.node, origin, &source, None).await {

@@ -11,7 +11,7 @@ use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
 use crate::flows::features::metadata_of;
 use crate::flows::ports::{Connection, Death, DynoView, OneOff, Scope};
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{Missing, Refusal, Unknown};
 use crate::wire::logline::{ApiLine, DynoLine, LogLine};
 
 /// The most one-off dynos of an app at once (platform reference 1.2).
@@ -170,7 +170,13 @@ pub fn dynos(node: &Node, app: &App) -> Vec<DynoView> {
 pub fn dyno(node: &Node, app: &App, key: &str) -> Result<DynoView, FlowError> {
     let names = |dyno: &DynoView| dyno.name.to_string() == key || dyno.id.to_string() == key;
     let found = dynos(node, app).into_iter().find(names);
-    found.ok_or_else(|| Refusal::NotFound(Missing::Dyno(key.chars().take(150).collect())).into())
+    found.ok_or_else(|| no_dyno(node, app, key).into())
+}
+
+fn no_dyno(node: &Node, app: &App, key: &str) -> Refusal {
+    let mut known: Vec<_> = dynos(node, app).into_iter().map(|dyno| dyno.name).collect();
+    known.dedup();
+    Refusal::NotFound(Missing::Dyno(Unknown::new(key, known)))
 }
 
 /// How the last dynos of a name have ended, newest first; none when the one that runs is the first of its name.
@@ -178,7 +184,7 @@ pub fn dyno(node: &Node, app: &App, key: &str) -> Result<DynoView, FlowError> {
 /// # Errors
 /// There is and was no dyno of that name, or the node fails.
 pub async fn deaths(node: &Node, app: &App, key: &str) -> Result<Vec<Death>, FlowError> {
-    let missing = || Refusal::NotFound(Missing::Dyno(key.chars().take(150).collect()));
+    let missing = || no_dyno(node, app, key);
     let running = dyno(node, app, key).ok().map(|dyno| dyno.name);
     let name = match &running {
         Some(name) => name.clone(),
@@ -191,17 +197,20 @@ pub async fn deaths(node: &Node, app: &App, key: &str) -> Result<Vec<Death>, Flo
 /// Which dynos a text names: none all of them, `web.1` or an identity one, `web` a type.
 async fn scope(node: &Node, app: &App, key: Option<&str>) -> Result<Scope, FlowError> {
     let Some(key) = key else { return Ok(Scope::All) };
+    let formation = node.store().formation(app.id).await?;
     if let Ok(process_type) = key.parse::<ProcessType>()
-        && node.store().formation(app.id).await?.entry(&process_type).is_some()
+        && formation.entry(&process_type).is_some()
     {
         return Ok(Scope::Type(process_type));
     }
     if let Ok(found) = dyno(node, app, key) {
         return Ok(Scope::Dyno(found.name));
     }
-    let shown: String = key.chars().take(150).collect();
-    let missing = if key.contains(['.', '-']) { Missing::Dyno(shown) } else { Missing::ProcessType(shown) };
-    Err(Refusal::NotFound(missing).into())
+    if key.contains(['.', '-']) {
+        return Err(no_dyno(node, app, key).into());
+    }
+    let known = formation.entries().iter().map(|entry| &entry.process_type);
+    Err(Refusal::no_type(key, known).into())
 }
 
 /// Restarts all dynos of an app, those of a type, or one.

@@ -92,11 +92,12 @@ fn asked(formation: &Formation, sizes: &Sizes) -> Bytes {
 /// The formation after `updates`, if the limits allow it.
 fn scaled(before: &Formation, updates: &[ScaleUpdate], quotas: &Quotas) -> Result<Formation, Refusal> {
     let mut entries: Vec<FormationEntry> = before.entries().to_vec();
+    let known = before.entries().iter().map(|entry| &entry.process_type);
     for update in updates {
         let entry = entries
             .iter_mut()
             .find(|entry| entry.process_type == update.process_type)
-            .ok_or_else(|| Refusal::no_type(&update.process_type))?;
+            .ok_or_else(|| Refusal::no_type(update.process_type.as_str(), known.clone()))?;
         entry.quantity = update.quantity.map_or(entry.quantity, |change| change.apply(entry.quantity));
         if let Some(size) = update.size {
             entry.size = quotas.sizes.known(size).map_err(Refusal::Size)?;

@@ -168,7 +168,8 @@ impl Store {
         changes: BTreeMap<String, Option<String>>,
     ) -> Result<Result<ConfigVars, ConfigVarsError>, StoreError> {
         self.call(move |connection| {
-            let transaction = connection.transaction().attempt("begin to change the config vars of a stage")?;
+            let transaction =
+                connection.transaction().attempt("begin to change the config vars of a stage")?;
             let config = match config_of(&transaction, pipeline, stage)?.changed(&changes) {
                 Ok(config) => config,
                 Err(refused) => return Ok(Err(refused)),
@@ -244,7 +245,10 @@ mod test {
         assert_eq!(gone, [], "the oldest goes on");
         let (last, gone) = store.create_test_run(new()).await.unwrap();
         assert_eq!((last.number, gone), (TestRun::KEPT_MAX as u64 + 2, vec![first.id]));
-        assert_eq!(store.fail_unfinished_test_runs("cut off".to_owned()).await.unwrap(), TestRun::KEPT_MAX + 1);
+        assert_eq!(
+            store.fail_unfinished_test_runs("cut off".to_owned()).await.unwrap(),
+            TestRun::KEPT_MAX + 1
+        );
         assert_eq!(store.test_run(lasting.id).await.unwrap().unwrap().status, TestStatus::Errored);
         store.remove_pipeline(pipeline).await.unwrap();
         assert_eq!(store.test_runs(pipeline).await.unwrap(), []);

@@ -9,15 +9,15 @@ use thiserror::Error;
 
 pub use add_on::AddOnRefusal;
 pub use error_id::ErrorId;
-pub use missing::Missing;
+pub use missing::{Missing, Unknown};
 
 use crate::domain::{
     AppName, AppNameError, AppRight, Authorization, BranchError, BuildStatus, CadenceError, CertificateError,
     ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email,
     EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType,
     PublicKeyError, QuantityChangeError, RepositoryUrlError, RoutingError, Scope, SecretError, SniEndpoint,
-    SourceUrlError, SshKey, StackName, TestStatus, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight,
-    UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
+    SourceUrlError, SshKey, StackName, TestStatus, UnknownDeliveryStatus, UnknownEntity, UnknownLevel,
+    UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
 };
 
 /// The body of every answer that is not a success.
@@ -160,9 +160,9 @@ pub enum Refusal {
     NameTaken(String),
     /// The name breaks the rules.
     #[error(
-        "Name must start with a letter, end with a letter or digit and can only contain lowercase letters, digits, and dashes, and has 3 to 30 characters ({0})."
+        "Name must start with a letter, end with a letter or digit and can only contain lowercase letters, digits, and dashes, and has 3 to 30 characters."
     )]
-    Name(#[source] AppNameError),
+    Name(AppNameError),
     /// The quantity is none.
     #[error("Invalid quantity: {0}.")]
     Quantity(#[source] QuantityChangeError),
@@ -620,10 +620,10 @@ impl Refusal {
         Self::NotFound(Missing::App)
     }
 
-    /// No such process type.
+    /// No such process type; these there are.
     #[must_use]
-    pub fn no_type(name: &ProcessType) -> Self {
-        Self::NotFound(Missing::ProcessType(name.to_string()))
+    pub fn no_type<T: ToString>(name: &str, known: impl IntoIterator<Item = T>) -> Self {
+        Self::NotFound(Missing::ProcessType(Unknown::new(name, known)))
     }
 }
 

@@ -4,10 +4,10 @@
 
 mod defaults;
 mod messages;
-mod tested;
 #[path = "../support/skip.rs"]
 #[expect(dead_code, unreachable_pub, reason = "these tests share one part of what suites share")]
 mod skip;
+mod tested;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -57,7 +57,10 @@ fn the_tests_of_each_language_are_run_by_what_the_app_has_for_them() {
     let stands_in = |name: &'static str| (name, STAND_IN);
     let bundle = stands_in("bundle");
     // `rake -P` lists tasks, `ruby -e` and the rest say how they are called.
-    let rake = ("bundle", "#!/bin/sh\ncase $* in *-P*) echo 'rake test' ;; *) echo \"bundle $*\" && exit 3 ;; esac\n");
+    let rake = (
+        "bundle",
+        "#!/bin/sh\ncase $* in *-P*) echo 'rake test' ;; *) echo \"bundle $*\" && exit 3 ;; esac\n",
+    );
     let with_pytest = ("python", "#!/bin/sh\n[ \"$1\" = -c ] || { echo \"python $*\"; exit 3; }\n");
     let without = ("python", "#!/bin/sh\n[ \"$1\" != -c ] || exit 1\necho \"python $*\"\nexit 3\n");
     let django = (
@@ -76,7 +79,12 @@ fn the_tests_of_each_language_are_run_by_what_the_app_has_for_them() {
         ("python", vec![("test_app.py", "")], vec![without], "python -m unittest\n"),
         ("python", vec![("site/manage.py", "")], vec![django], "python site/manage.py test\n"),
         ("java", vec![("pom.xml", "")], vec![stands_in("mvn")], "-Dmaven.repo.local=/cache/java/repository"),
-        ("java", vec![("build.gradle", ""), ("gradlew", "")], vec![], "gradlew --no-daemon --console=plain test\n"),
+        (
+            "java",
+            vec![("build.gradle", ""), ("gradlew", "")],
+            vec![],
+            "gradlew --no-daemon --console=plain test\n",
+        ),
         ("php", vec![("composer.json", "{}")], vec![script, stands_in("composer")], "composer run-script"),
         ("php", vec![("composer.json", ""), ("vendor/bin/phpunit", "")], vec![none], "phpunit \n"),
         ("php", vec![("vendor/bin/phpspec", "")], vec![none], "phpspec run\n"),
@@ -110,7 +118,10 @@ fn a_compilation_for_tests_is_the_usual_one_told_so() {
     for (buildpack, expected) in [
         ("ruby", "compile 3 tests=1 without=development rails=test static= goals= task= node=\n"),
         ("python", "compile 3 tests=1 without= rails= static=1 goals= task= node=\n"),
-        ("java", "compile 3 tests=1 without= rails= static= goals=clean test-compile task=testClasses node=\n"),
+        (
+            "java",
+            "compile 3 tests=1 without= rails= static= goals=clean test-compile task=testClasses node=\n",
+        ),
         ("php", "compile 3 tests=1 without= rails= static= goals= task= node=\n"),
         ("go", "compile 3 tests= without= rails= static= goals= task= node=\n"),
         ("rust", "compile 3 tests= without= rails= static= goals= task= node=\n"),

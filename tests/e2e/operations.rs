@@ -191,7 +191,9 @@ fn scaling(node: &TestNode) {
     assert!(node.refused(&["ps:scale", "-a", "lab", "web=1000"]).contains("100"));
     let refused = node.refused(&["ps:scale", "-a", "lab", "web=10:performance-2xl"]);
     assert!(refused.contains("the formation asks for 1260.5G, other apps for 0B"), "{refused}");
-    assert!(node.refused(&["ps:type", "-a", "lab", "web=huge"]).contains("no such dyno size: huge"));
+    assert!(
+        node.refused(&["ps:type", "-a", "lab", "web=huge"]).contains("Invalid dyno size: there is no huge")
+    );
     assert!(node.ok(&["ps:scale", "-a", "lab"]).starts_with("web=3"), "a refusal changes nothing");
     let sizes = node.ok(&["ps:type", "-a", "lab", "worker=standard-2x"]);
     assert!(sizes.contains("\n  web      Standard-1X   3\n  worker   Standard-2X   1\n"), "{sizes}");

@@ -456,7 +456,11 @@ fn a_pipeline(stock: &mut Stock<'_>, at: &Path) {
 
 /// What dyno's own command has begun, the stock command lists and shows.
 fn tests_of_a_pipeline(stock: &mut Stock<'_>, at: &Path) {
-    stock.ok(at, &["ci:config:set", "-p", "days", "FOO=1", "BAR=2"], &["Setting FOO, BAR... done", "FOO", "BAR"]);
+    stock.ok(
+        at,
+        &["ci:config:set", "-p", "days", "FOO=1", "BAR=2"],
+        &["Setting FOO, BAR... done", "FOO", "BAR"],
+    );
     stock.ok(at, &["ci:config", "-a", "day"], &["days test config vars", "FOO"]);
     assert_eq!(stock.ok(at, &["ci:config:get", "-p", "days", "BAR"], &[]), "2\n");
     stock.ok(at, &["ci:config:unset", "-p", "days", "BAR"], &["Unsetting BAR... done"]);

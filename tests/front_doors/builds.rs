@@ -144,7 +144,11 @@ async fn a_source_is_sent_once_by_whoever_knows_its_name() {
     let later = put.replace("expires=1", "expires=2");
     assert_ne!(later, put);
     for wrong in [bare, &get, &later, &format!("{bare}?{}", query(&other.put)), &format!("{put}0")] {
-        assert_eq!(stage.http(&format!("PUT {wrong}"), "", &archive).await.0, 404, "no link to send it: {wrong}");
+        assert_eq!(
+            stage.http(&format!("PUT {wrong}"), "", &archive).await.0,
+            404,
+            "no link to send it: {wrong}"
+        );
     }
     assert_eq!(stage.http(&format!("PUT {put}"), "", &archive).await.0, 200);
     assert_eq!(stage.http(&format!("PUT {put}"), "", b"another").await.0, 409);

@@ -8,7 +8,9 @@ impl Stage {
     /// A pipeline with an app in it.
     async fn with_pipeline() -> Self {
         let stage = Self::open().await;
-        for line in [&["create", "example"][..], &["pipelines:create", "line", "-a", "example", "-s", "staging"]] {
+        for line in
+            [&["create", "example"][..], &["pipelines:create", "line", "-a", "example", "-s", "staging"]]
+        {
             let done = stage.dyno(line).await;
             assert!(done.status.success(), "{line:?}: {}", err(&done));
         }
@@ -39,13 +41,18 @@ async fn a_pipelines_tests_are_kept_and_shown_again() {
     let none = stage.dyno(&["ci:last", "-p", "line"]).await;
     assert!(!none.status.success() && err(&none).contains("has no test runs"), "{}", err(&none));
     let set = stage.dyno(&["ci:config:set", "FOO=of the pipeline", "-a", "example"]).await;
-    assert_eq!((out(&set), err(&set)), ("FOO: of the pipeline\n".to_owned(), "Setting FOO... done\n".to_owned()));
+    assert_eq!(
+        (out(&set), err(&set)),
+        ("FOO: of the pipeline\n".to_owned(), "Setting FOO... done\n".to_owned())
+    );
     let good = stage.source("good", &[("Procfile", "web: x\n")]).await;
     let ran = stage.dyno_at(&good, &["ci:run", "-a", "example"]).await;
     let said = out(&ran);
     assert!(ran.status.success(), "{said}{}", err(&ran));
     let commit = out(&stage.git(&good, &["rev-parse", "HEAD"]).await);
-    for part in ["of the pipeline", "The tests have succeeded", &format!("#1 main:{} succeeded", &commit[..7])] {
+    for part in
+        ["of the pipeline", "The tests have succeeded", &format!("#1 main:{} succeeded", &commit[..7])]
+    {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert!(err(&ran).contains("Starting test run... done, #1"), "{}", err(&ran));
@@ -107,7 +114,10 @@ async fn a_run_goes_on_by_itself_until_it_is_cancelled() {
     assert!(setup.starts_with("https://"), "the stock command reads it under TLS alone: {setup}");
     let path = &setup[setup.find("/test-outputs/").unwrap()..];
     let (status, _) = stage.http(&format!("GET {path}"), "", b"").await;
-    assert_eq!(status, 200, "what is said before the tests has its end when they begin, and needs no credentials");
+    assert_eq!(
+        status, 200,
+        "what is said before the tests has its end when they begin, and needs no credentials"
+    );
     let cancel = format!("PATCH /test-runs/{id}");
     let (status, refused) = stage.asked(&cancel, r#"{"status": "succeeded"}"#).await;
     assert_eq!((status, &refused["id"]), (422, &"invalid_params".into()));
@@ -118,7 +128,11 @@ async fn a_run_goes_on_by_itself_until_it_is_cancelled() {
     assert_eq!((status, &refused["id"]), (409, &"conflict".into()), "{refused}");
     let shown = stage.dyno(&["ci:info", "1", "-p", "line"]).await;
     assert!(!shown.status.success() && out(&shown).contains("The tests were not run."), "{}", out(&shown));
-    assert_eq!(std::fs::read_dir(stage.dir.path().join("lib/sources")).unwrap().count(), 1, "the upload alone");
+    assert_eq!(
+        std::fs::read_dir(stage.dir.path().join("lib/sources")).unwrap().count(),
+        1,
+        "the upload alone"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -489,11 +489,12 @@ async fn a_link_to_a_slug_needs_no_credentials_and_opens_nothing_else() {
     let tcp = Tcp::open().await;
     let node = &tcp.stage.node;
     let app = flows::find(node, "example").await.unwrap();
-    let release = flows::newest_release(node, &app).await.unwrap();
-    let digest = release.release.slug.clone().unwrap();
+    let release = flows::newest_release(node, &app).await.unwrap().unwrap();
+    let digest = release.slug.unwrap();
     let dir = node.settings().slugs_dir().join(digest.as_str());
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join(crate::build::SLUG_ARCHIVE), zstd::encode_all(&b"a slug"[..], 1).unwrap()).unwrap();
+    std::fs::write(dir.join(crate::build::SLUG_ARCHIVE), zstd::encode_all(&b"a slug"[..], 1).unwrap())
+        .unwrap();
     let token = format!("Bearer {TOKEN}");
     let id = crate::api::view::slug_id(&digest);
     let (status, slug) = tcp.call("GET", &format!("/apps/example/slugs/{id}"), &token, "").await;
@@ -501,8 +502,7 @@ async fn a_link_to_a_slug_needs_no_credentials_and_opens_nothing_else() {
     let url = slug["blob"]["url"].as_str().unwrap();
     let link = &url[url.find("/slug-blobs/").unwrap()..];
     let get = async |link: &str, headers: &str| {
-        let request =
-            format!("GET {link} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let request = format!("GET {link} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         let mut stream = TcpStream::connect(tcp.address).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();

@@ -249,7 +249,10 @@ async fn tests_and_their_config_vars_are_for_those_who_have_part_in_the_pipeline
     let config = "/pipelines/shop/stage/test/config-vars";
     let set = cast.done(&cast.one, "PATCH", config, json!({ "KEY": "secret", "OTHER": "1" })).await;
     assert_eq!(set, json!({ "KEY": "secret", "OTHER": "1" }));
-    assert_eq!(cast.done(&cast.one, "PATCH", config, json!({ "OTHER": null })).await, json!({ "KEY": "secret" }));
+    assert_eq!(
+        cast.done(&cast.one, "PATCH", config, json!({ "OTHER": null })).await,
+        json!({ "KEY": "secret" })
+    );
     let begin = json!({
         "commit_branch": "main", "commit_message": "", "commit_sha": "", "pipeline": "shop",
         "source_blob_url": "http://127.0.0.1:9/source.tgz",

@@ -336,9 +336,17 @@ impl WaitArgs {
             Some(addon) => vec![resolved(context, &self.app, addon).await?],
             None => context.client.get(&format!("/apps/{}/addons", self.app.name()?)).await?,
         };
-        for addon in all.iter().filter(|addon| !is_created(addon)) {
+        let waited_for: Vec<_> = all.iter().filter(|addon| !is_created(addon)).collect();
+        for addon in &waited_for {
             let text = format!("Creating {}", addon.name);
             output::action(&text, until_created(context, addon), |_| None).await?;
+        }
+        if waited_for.is_empty() {
+            let names: Vec<_> = all.iter().map(|addon| addon.name.as_str()).collect();
+            output::note(&match names.as_slice() {
+                [] => "There is no add-on to wait for.\n".to_owned(),
+                names => format!("Nothing to wait for: created already: {}.\n", names.join(", ")),
+            });
         }
         Ok(())
     }

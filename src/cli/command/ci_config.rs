@@ -76,9 +76,7 @@ impl GetArgs {
         match (context.node.json, self.shell) {
             (true, _) => output::json(&found),
             (false, true) => output::data(&shell_lines(&found)),
-            (false, false) => {
-                output::data(&(found.remove(&self.name).unwrap_or_default() + "\n"))
-            }
+            (false, false) => output::data(&(found.remove(&self.name).unwrap_or_default() + "\n")),
         }
     }
 }
@@ -119,11 +117,7 @@ async fn vars(context: &Context, pipeline: &Named) -> Result<Vars, Failure> {
     context.client.get(&config_path(pipeline)).await
 }
 
-async fn change(
-    context: &Context,
-    pipeline: &Named,
-    body: &impl serde::Serialize,
-) -> Result<Vars, Failure> {
+async fn change(context: &Context, pipeline: &Named, body: &impl serde::Serialize) -> Result<Vars, Failure> {
     context.client.send_json(Method::PATCH, &config_path(pipeline), body).await
 }
 

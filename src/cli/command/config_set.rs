@@ -6,6 +6,9 @@ use crate::cli::command::config::{Changed, Vars, change, shown};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 
+/// Config vars that dynos never see, for the node sets variables of the same names (platform reference 1.4).
+const OVERRIDDEN: [&str; 2] = ["PORT", "DYNO"];
+
 /// Set config vars, which makes a release and restarts the app
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
@@ -22,6 +25,11 @@ impl Args {
         let app = self.app.name()?;
         let names: Vec<_> = vars.iter().map(|(name, _)| name.clone()).collect();
         let body: Vars = vars.into_iter().collect();
+        for name in OVERRIDDEN.iter().filter(|name| body.contains_key(**name)) {
+            output::note(&format!(
+                " \u{203a}   Warning: every dyno gets a {name} of its own from the node: no dyno sees what you set.\n"
+            ));
+        }
         let text = format!("Setting {} and restarting {}", names.join(", "), shown_app(&app));
         let changed = output::action(&text, change(context, &app, &body), Changed::version).await?;
         let set: Vars = changed.vars.iter().filter(|(name, _)| body.contains_key(*name)).map(owned).collect();

@@ -148,7 +148,13 @@ impl ClearArgs {
         for domain in all(context, &app).await?.iter().filter(|domain| domain.kind == CUSTOM) {
             removed.push(remove(context, &app, &domain.hostname).await?);
         }
-        if context.node.json { output::json(&removed) } else { Ok(()) }
+        if context.node.json {
+            return output::json(&removed);
+        }
+        if removed.is_empty() {
+            output::note(&format!("{} has no domains of its own to remove.\n", shown_app(&app)));
+        }
+        Ok(())
     }
 }
 
@@ -162,6 +168,9 @@ impl WaitArgs {
                 pending.map(|found| found.hostname).collect()
             }
         };
+        if names.is_empty() && !context.node.json {
+            output::note(&format!("The router answers to every name of {}.\n", shown_app(&app)));
+        }
         let mut waited_for = Vec::new();
         for name in &names {
             let waited = wait(context, &app, name);

@@ -3,7 +3,7 @@
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::failure::Failure;
-use crate::cli::output::{self, heading};
+use crate::cli::output::{self, heading, shown_app};
 use crate::wire::api::LogDrain;
 
 /// Show the places an app's log is sent to
@@ -17,14 +17,13 @@ impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let app = self.app.name()?;
         let drains: Vec<LogDrain> = context.client.get(&format!("/apps/{app}/log-drains")).await?;
-        if context.node.json { output::json(&drains) } else { output::data(&rendered(&drains)) }
+        if context.node.json { output::json(&drains) } else { output::data(&rendered(&app, &drains)) }
     }
 }
 
-/// Nothing at all where there is no drain, as the platform's tool has it.
-fn rendered(drains: &[LogDrain]) -> String {
+fn rendered(app: &str, drains: &[LogDrain]) -> String {
     if drains.is_empty() {
-        return String::new();
+        return format!("{} has no drains.\n", shown_app(app));
     }
     let lines = drains.iter().map(|drain| format!("{} ({})\n", drain.url, drain.token));
     heading("Drains") + &lines.collect::<String>()

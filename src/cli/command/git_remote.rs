@@ -1,4 +1,7 @@
-//! `dyno git:remote`, and how `create` makes its remote.
+//! `dyno git:remote` and `git:clone`, and how `create` makes its remote.
+
+use std::path::PathBuf;
+use std::process::Command;
 
 use crate::cli::Context;
 use crate::cli::app::{self, AppArgs, git};
@@ -34,6 +37,44 @@ impl Args {
         set(&self.remote, &url, &context.node)?;
         output::note(&format!("set git remote {} to {url}\n", self.remote));
         Ok(())
+    }
+}
+
+/// Clone an app's repository, with a remote that leads to the node
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct CloneArgs {
+    /// App to run the command against
+    #[arg(short, long, value_name = "APP")]
+    app: String,
+    /// Git remote to make
+    #[arg(short, long, value_name = "REMOTE", default_value = app::REMOTE)]
+    remote: String,
+    /// Clone over SSH, with a key that keys:add has added, instead of over HTTP
+    #[arg(long)]
+    ssh_git: bool,
+    /// Directory to clone into [default: the app's name]
+    #[arg(value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl CloneArgs {
+    pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let name = AppArgs { app: Some(self.app), remote: None }.name()?;
+        let app: App = context.client.get(&format!("/apps/{name}")).await?;
+        let url = url(&app, self.ssh_git.into(), &context.node)?;
+        let dir = self.dir.unwrap_or_else(|| PathBuf::from(&app.name));
+        // The new repository's configuration: what `set` writes into one that is there.
+        let settings = match origin(&url) {
+            Some(origin) => settings(origin, &context.node)?,
+            None => Vec::new(),
+        };
+        let mut clone = Command::new("git");
+        clone.arg("clone").arg("--origin").arg(&self.remote);
+        for (key, value) in &settings {
+            clone.arg("--config").arg(format!("{key}={value}"));
+        }
+        let status = clone.arg("--").arg(&url).arg(&dir).status().map_err(Failure::local("run git"))?;
+        if status.success() { Ok(()) } else { Err(Failure::Nothing(format!("git could not clone {name}."))) }
     }
 }
 
@@ -93,19 +134,26 @@ pub(super) fn set(remote: &str, url: &str, node: &NodeArgs) -> Result<(), Failur
 
 /// Tells git, in this repository, whom to ask for the password at `origin`, and that no proxy leads there.
 pub(super) fn prepare(origin: &str, node: &NodeArgs) -> Result<(), Failure> {
+    for (key, value) in settings(origin, node)? {
+        git(&["config", "--local", "--replace-all", &key, &value])?;
+    }
+    Ok(())
+}
+
+/// The settings of a repository by which git asks for the password at `origin`, and by which no proxy leads there.
+fn settings(origin: &str, node: &NodeArgs) -> Result<Vec<(String, String)>, Failure> {
     let program = std::env::current_exe().map_err(Failure::local("find this program"))?;
     let helper = helper(&program.to_string_lossy(), &node.flags()?);
-    git(&["config", "--local", "--replace-all", &format!("credential.{origin}.helper"), &helper])?;
+    let mut settings = vec![(format!("credential.{origin}.helper"), helper)];
     if let Some(authority) = &node.authority {
         let path = std::path::absolute(authority).map_err(Failure::local("tell the current directory"))?;
-        let path = path.to_string_lossy();
-        git(&["config", "--local", "--replace-all", &format!("http.{origin}.sslCAInfo"), &path])?;
-    }
-    if node.host.as_ref().is_some_and(|host| !host.is_loopback()) {
-        return Ok(());
+        settings.push((format!("http.{origin}.sslCAInfo"), path.to_string_lossy().into_owned()));
     }
     // The node is on this machine: a proxy that leads elsewhere would not find it.
-    git(&["config", "--local", "--replace-all", &format!("http.{origin}.proxy"), ""]).map(drop)
+    if node.host.as_ref().is_none_or(crate::cli::host::Host::is_loopback) {
+        settings.push((format!("http.{origin}.proxy"), String::new()));
+    }
+    Ok(settings)
 }
 
 /// `http://127.0.0.1:5080` of `http://127.0.0.1:5080/example.git`; none where git asks for no password.

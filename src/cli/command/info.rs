@@ -1,6 +1,6 @@
 //! `dyno info`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
@@ -35,11 +35,12 @@ impl Args {
 }
 
 fn rendered(app: &App, git_url: String, dynos: &[Dyno]) -> String {
-    let mut counts = BTreeMap::<&str, usize>::new();
+    // While a dyno is replaced there are two of its name.
+    let mut names = BTreeMap::<&str, BTreeSet<&str>>::new();
     for dyno in dynos {
-        *counts.entry(&dyno.process_type).or_default() += 1;
+        names.entry(&dyno.process_type).or_default().insert(&dyno.name);
     }
-    let counts: Vec<_> = counts.iter().map(|(name, count)| format!("{name}: {count}")).collect();
+    let counts: Vec<_> = names.iter().map(|(name, dynos)| format!("{name}: {}", dynos.len())).collect();
     let stack = if app.stack.name == app.build_stack.name {
         app.stack.name.clone()
     } else {
@@ -76,11 +77,11 @@ fn version(build: &StackBuild) -> String {
 }
 
 #[cfg(test)]
-mod test {
+pub(super) mod test {
     use super::*;
 
-    #[test]
-    fn info_reads_as_published() {
+    /// An app.
+    pub(crate) fn app() -> App {
         let app = serde_json::json!({
             "acm": false, "archived_at": null, "buildpack_provided_description": "Python",
             "build_stack": {"id": uuid::Uuid::nil(), "name": "cedar-14"},
@@ -98,7 +99,27 @@ mod test {
             },
             "updated_at": "2026-11-18T01:36:38Z", "web_url": "http://example.localhost:8080/",
         });
-        insta::assert_snapshot!(rendered(&serde_json::from_value(app).unwrap(), "http://127.0.0.1:5080/example.git".to_owned(), &[]), @r"
+        serde_json::from_value(app).unwrap()
+    }
+
+    #[test]
+    fn a_dyno_that_is_replaced_is_counted_once() {
+        let dyno = |name: &str, version: u64| -> Dyno {
+            let body = serde_json::json!({
+                "attach_url": null, "command": "x", "created_at": "", "id": uuid::Uuid::nil(), "name": name,
+                "release": {"id": uuid::Uuid::nil(), "version": version}, "state": "up", "updated_at": "",
+                "app": {"id": uuid::Uuid::nil(), "name": "example"}, "size": "Standard-1X", "type": "web",
+            });
+            serde_json::from_value(body).unwrap()
+        };
+        let dynos = [dyno("web.1", 3), dyno("web.1", 4), dyno("web.2", 3)];
+        let shown = rendered(&app(), "http://127.0.0.1:5080/example.git".to_owned(), &dynos);
+        assert!(shown.contains("Dynos:          web: 2\n"), "{shown}");
+    }
+
+    #[test]
+    fn info_reads_as_published() {
+        insta::assert_snapshot!(rendered(&app(), "http://127.0.0.1:5080/example.git".to_owned(), &[]), @r"
         === ⬢ example
 
         Auto Cert Mgmt: false

@@ -8,10 +8,12 @@ use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::client::next_chunk;
 use crate::cli::failure::Failure;
-use crate::cli::output::{self, Now};
+use crate::cli::output::{self, Now, shown_app};
 use crate::wire::api::{CreateLogSession, LogSession};
 use crate::wire::logline::{LogLine, Source};
 
+/// Where lines come from.
+const SOURCES: [&str; 2] = ["app", "heroku"];
 /// Colours of origins, as ANSI numbers.
 const COLOURS: [u8; 5] = [36, 33, 32, 35, 31];
 /// The colour of the platform's own lines.
@@ -34,8 +36,8 @@ pub(in crate::cli) struct Args {
     /// Only lines of this process type (web)
     #[arg(short, long, value_name = "TYPE", visible_alias = "ps")]
     process_type: Option<String>,
-    /// Only lines of this source: app or heroku
-    #[arg(short, long)]
+    /// Only lines of this source: what dynos say and what is done to the app, or what the platform does
+    #[arg(short, long, value_parser = SOURCES)]
     source: Option<String>,
     /// Only lines since then: 90s, 2h, 1d, or a time such as 2026-11-23 or 2026-11-23T10:00
     #[arg(long, value_name = "WHEN")]
@@ -51,6 +53,10 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let app = self.app.name()?;
+        let is_filtered =
+            [&self.dyno_name, &self.process_type, &self.source, &self.since, &self.grep, &self.release]
+                .iter()
+                .any(|filter| filter.is_some());
         let request = CreateLogSession {
             dyno: self.dyno_name.or(self.process_type),
             process_type: None,
@@ -69,14 +75,19 @@ impl Args {
             (false, true) => Form::Coloured,
             (false, false) => Form::Plain,
         };
-        let mut received = Vec::new();
+        let (mut received, mut has_lines) = (Vec::new(), false);
         while let Some(chunk) = next_chunk(&mut body).await? {
+            has_lines = true;
             received.extend_from_slice(&chunk);
             let whole = received.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             let lines: Vec<u8> = received.drain(..whole).collect();
             let shown: Vec<u8> =
                 lines.split_inclusive(|byte| *byte == b'\n').flat_map(|line| shown(line, form)).collect();
             output::bytes(&shown)?;
+        }
+        if !has_lines {
+            let which = if is_filtered { "No line of the log is such a one" } else { "The log is empty" };
+            output::note(&format!("{which}: {}.\n", shown_app(&app)));
         }
         output::bytes(&received)
     }

@@ -65,7 +65,9 @@ fn rendered(mut dynos: Vec<Dyno>, now: &Now) -> String {
     }
     for (command, group) in groups {
         let (process_type, size) = (&group[0].process_type, &group[0].size);
-        text.push_str(&heading(&format!("{process_type} ({size}): {command} ({})", group.len())));
+        // While a dyno is replaced there are two of its name.
+        let count = group.iter().map(|dyno| &dyno.name).collect::<BTreeSet<_>>().len();
+        text.push_str(&heading(&format!("{process_type} ({size}): {command} ({count})")));
         for dyno in group {
             let at = now.ago(&dyno.updated_at);
             let release = if switching.contains(&dyno.process_type.as_str()) {
@@ -118,7 +120,7 @@ mod test {
         let worker = dyno("worker.1", "up", "npm run work", "2026-11-18T01:59:59Z");
         let dynos = vec![dyno("web.1", "up", "npm start", "2026-11-18T01:55:00Z"), new, worker];
         insta::assert_snapshot!(rendered(dynos, &now()), @r"
-        === web (Standard-1X): npm start (2)
+        === web (Standard-1X): npm start (1)
 
         web.1: up 2026/11/18 01:55:00 +0000 (~ 5m ago), v3
         web.1: starting 2026/11/18 01:59:59 +0000 (~ 1s ago), v4

@@ -167,7 +167,7 @@ fn is_used(runs: &Path, dir: &Path) -> bool {
 }
 
 /// The directory of what calls have while they run, beside the node's.
-fn runs_dir(node: &Config) -> PathBuf {
+pub(in crate::daemon) fn runs_dir(node: &Config) -> PathBuf {
     let mut name = node.run_dir.as_os_str().to_owned();
     name.push("-local");
     name.into()

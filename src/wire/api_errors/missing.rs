@@ -34,11 +34,11 @@ pub enum Missing {
     /// A drain.
     Drain,
     /// A dyno, as it was named.
-    Dyno(String),
+    Dyno(Unknown),
     /// A size of dynos, as it was named.
-    DynoSize(String),
+    DynoSize(Unknown),
     /// A feature, as it was named.
-    Feature(String),
+    Feature(Unknown),
     /// A public key.
     Key,
     /// A timed job, by its number.
@@ -50,7 +50,7 @@ pub enum Missing {
     /// A place in a pipeline, by its identity.
     PlaceInPipeline,
     /// A process type, as it was named.
-    ProcessType(String),
+    ProcessType(Unknown),
     /// A promotion.
     Promotion,
     /// A region, as it was named.
@@ -72,7 +72,7 @@ pub enum Missing {
     /// Data of an add-on that was destroyed.
     RemovedData,
     /// A stack, as it was named.
-    Stack(String),
+    Stack(Unknown),
     /// A certificate of an app.
     SniEndpoint,
     /// A run of the tests of a pipeline.
@@ -87,6 +87,38 @@ pub enum Missing {
     WebhookEvent,
     /// A path that means nothing here.
     Route,
+}
+
+/// A name that is none of those that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    name: String,
+    known: Vec<String>,
+}
+
+impl Unknown {
+    /// The most characters of it that are given back.
+    const CHARS_MAX: usize = 150;
+    /// The most names that are told.
+    const KNOWN_MAX: usize = 20;
+
+    /// A name, and those that there are.
+    #[must_use]
+    pub fn new<T: ToString>(name: &str, known: impl IntoIterator<Item = T>) -> Self {
+        let known = known.into_iter().take(Self::KNOWN_MAX).map(|one| one.to_string()).collect();
+        Self { name: name.chars().take(Self::CHARS_MAX).collect(), known }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({})", self.name)?;
+        match self.known.as_slice() {
+            [] => Ok(()),
+            [only] => write!(f, ": there is {only}"),
+            [others @ .., last] => write!(f, ": there are {} and {last}", others.join(", ")),
+        }
+    }
 }
 
 impl Missing {
@@ -151,15 +183,15 @@ impl fmt::Display for Missing {
             Self::Delivery => f.write_str("Couldn't find that delivery."),
             Self::Domain => f.write_str("Couldn't find that domain name."),
             Self::Drain => f.write_str("Couldn't find that drain."),
-            Self::Dyno(name) => write!(f, "Couldn't find that dyno ({name})."),
-            Self::DynoSize(name) => write!(f, "Couldn't find that dyno size ({name})."),
-            Self::Feature(name) => write!(f, "Couldn't find that feature ({name})."),
+            Self::Dyno(name) => write!(f, "Couldn't find that dyno {name}."),
+            Self::DynoSize(name) => write!(f, "Couldn't find that dyno size {name}."),
+            Self::Feature(name) => write!(f, "Couldn't find that feature {name}."),
             Self::Key => f.write_str("Couldn't find that key."),
             Self::Job(number) => write!(f, "Couldn't find that job ({number})."),
             Self::LogSession => f.write_str("Couldn't find that log session, or it has expired."),
             Self::Pipeline => f.write_str("Couldn't find that pipeline."),
             Self::PlaceInPipeline => f.write_str("Couldn't find that pipeline coupling."),
-            Self::ProcessType(name) => write!(f, "Couldn't find that process type ({name})."),
+            Self::ProcessType(name) => write!(f, "Couldn't find that process type {name}."),
             Self::Promotion => f.write_str("Couldn't find that promotion."),
             Self::Region(name) => write!(f, "Couldn't find that region ({name})."),
             Self::Release => f.write_str("Couldn't find that release."),
@@ -176,11 +208,27 @@ impl fmt::Display for Missing {
             Self::Slug => f.write_str("Couldn't find that slug."),
             Self::Source => f.write_str("Couldn't find that source, or it has expired."),
             Self::SniEndpoint => f.write_str("Couldn't find that SSL certificate."),
-            Self::Stack(name) => write!(f, "Couldn't find that stack ({name})."),
+            Self::Stack(name) => write!(f, "Couldn't find that stack {name}."),
             Self::User(name) => write!(f, "Couldn't find that user ({name})."),
             Self::Webhook => f.write_str("Couldn't find that webhook."),
             Self::WebhookEvent => f.write_str("Couldn't find that webhook event."),
             Self::Route => f.write_str("The requested API endpoint was not found."),
         }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn what_there_is_is_told_beside_what_there_is_not() {
+        let told = |known: &[&str]| Missing::Stack(Unknown::new("old", known)).to_string();
+        assert_eq!(told(&[]), "Couldn't find that stack (old).");
+        assert_eq!(told(&["new"]), "Couldn't find that stack (old): there is new.");
+        assert_eq!(told(&["a", "b", "c"]), "Couldn't find that stack (old): there are a, b and c.");
+        let long =
+            Missing::Stack(Unknown::new(&"x".repeat(1000), (0..1000).map(|n| n.to_string()))).to_string();
+        assert!(long.len() < 300 && long.ends_with("18 and 19."), "{long}");
     }
 }
