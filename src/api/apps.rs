@@ -16,7 +16,7 @@ use crate::flows::{self, AppUpdate, Caller, NewAppRequest, Role, Subject};
 use crate::wire::api::{App, CreateApp, UpdateApp};
 
 /// How a list of apps may be ordered.
-const ORDERS: [Property; 2] = [Property::text("name"), Property::text("id")];
+pub(super) const ORDERS: &[Property] = &[Property::text("name"), Property::text("id")];
 
 /// Those that the caller may look at, by name unless a `Range` says otherwise.
 pub(super) async fn list(
@@ -25,15 +25,15 @@ pub(super) async fn list(
     asked: Asked,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let range = ListRange::of(&headers, &ORDERS)?;
+    let range = ListRange::of(&headers, ORDERS)?;
     let apps = flows::apps_for(&api.node, &caller).await?;
-    let Page { items, next } = range.page(apps, |app, by| match by.name() {
+    let Page { items, content, next } = range.page(apps, |app, by| match by.name() {
         "id" => Key::Text(app.id.to_string()),
         _ => Key::Text(app.name.to_string()),
     });
     let infos = flows::infos(&api.node, items).await?;
     let items: Vec<App> = infos.iter().map(|info| view::app(&api.node, info, &asked)).collect();
-    Ok(Page { items, next }.answer())
+    Ok(Page { items, content, next }.answer())
 }
 
 pub(super) async fn create(

@@ -7,15 +7,14 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
 use uuid::Uuid;
 
 use crate::api::asked::Asked;
 use crate::api::body::Input;
 use crate::api::config_vars::{Vars, vars};
 use crate::api::error::ApiError;
-use crate::api::range::{Key, ListRange, Property};
 use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::{Scope, TestStatus, TestedCommit};
@@ -23,21 +22,16 @@ use crate::flows::{self, Caller, TestPart, TestRunRequest, TestRunView};
 use crate::wire::api::{ById, CreateTestRun, Named, TestNode, TestRun, UpdateTestRun, stable_id, timestamp};
 use crate::wire::api_errors::{Missing, Refusal};
 
-/// By what a list of runs is ordered.
-const PROPERTIES: [Property; 1] = [Property::number("number")];
 /// The last segment of the links to what is said before the tests, and by them.
 const PARTS: [(&str, TestPart); 2] = [("setup", TestPart::Setup), ("tests", TestPart::Tests)];
 
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
-    headers: HeaderMap,
     Path(key): Path<String>,
-) -> Result<Response, ApiError> {
-    let range = ListRange::of(&headers, &PROPERTIES)?;
+) -> Result<Json<Vec<TestRun>>, ApiError> {
     let runs = flows::test_runs(&api.node, &caller, &key).await?;
-    let shown: Vec<TestRun> = runs.iter().map(shown).collect();
-    Ok(range.page(shown, |run, _| Key::Number(run.number)).answer())
+    Ok(Json(runs.iter().map(shown).collect()))
 }
 
 pub(super) async fn create(

@@ -1,11 +1,18 @@
-//! The `Range` of a list: `version ]3..; order=desc,max=10` (platform reference 7.1).
+//! The `Range` of a list: `version ]3..; order=desc,max=10` (platform reference 7.1). Which lists have one, and by what they
+//! are ordered, the table of routes says; [`paged`] cuts their answers. A list that is long and costs much to show is cut by
+//! its handler, before it is shown.
 
 use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::RANGE;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::api::error::{ApiError, refused};
 use crate::wire::api_errors::Refusal;
 
 /// The range of the rest of a list, in answers.
@@ -15,10 +22,12 @@ const NEXT_RANGE: HeaderName = HeaderName::from_static("next-range");
 const ITEMS_DEFAULT: usize = 200;
 /// The most items of a page.
 const ITEMS_MAX: usize = 1000;
+/// The longest answer that is cut, bytes; the longest lists of the node stay far below.
+const LIST_BYTES_MAX: usize = 64 << 20;
 
 /// A property by which a list may be ordered, no two items of which have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Property {
+pub(in crate::api) struct Property {
     name: &'static str,
     is_number: bool,
 }
@@ -38,6 +47,8 @@ pub(super) struct ListRange {
     first: Option<Bound>,
     last: Option<Bound>,
     max: usize,
+    /// Whether nothing but a number of items was asked for.
+    is_any: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +68,8 @@ enum Bound {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
+    /// What this part is, where there is something in it.
+    pub(super) content: Option<String>,
     /// The range of the part after this one.
     pub(super) next: Option<String>,
 }
@@ -88,7 +101,7 @@ impl Property {
         let outside = text.strip_prefix(']').or_else(|| text.strip_suffix('['));
         let inside = outside.unwrap_or(text);
         let key = if self.is_number {
-            Key::Number(inside.parse().map_err(|_| Refusal::Range)?)
+            Key::Number(inside.parse().map_err(|_| Refusal::Range(self.name))?)
         } else {
             Key::Text(inside.to_owned())
         };
@@ -112,16 +125,17 @@ impl ListRange {
     /// header, it is the first part of the whole list.
     pub(super) fn of(headers: &HeaderMap, properties: &[Property]) -> Result<Self, Refusal> {
         match headers.get(RANGE) {
-            Some(value) => Self::parse(value.to_str().map_err(|_| Refusal::Range)?, properties),
+            Some(value) => Self::parse(value.to_str().unwrap_or("?"), properties),
             None => Self::parse("", properties),
         }
     }
 
     /// Reads a header's value. Clients separate with `;`, `,` or both; an empty value asks for nothing.
     fn parse(text: &str, properties: &[Property]) -> Result<Self, Refusal> {
-        let default = *properties.first().ok_or(Refusal::Range)?;
-        let mut range =
-            Self { property: default, order: Order::Ascending, first: None, last: None, max: ITEMS_DEFAULT };
+        let default = *properties.first().ok_or(Refusal::Range("id"))?;
+        let wrong = || Refusal::Range(default.name);
+        let (property, order) = (default, Order::Ascending);
+        let mut range = Self { property, order, first: None, last: None, max: ITEMS_DEFAULT, is_any: true };
         let mut parts = text.split([';', ',']).map(str::trim).filter(|part| !part.is_empty());
         let Some(head) = parts.next() else { return Ok(range) };
         let is_of_name = |c: char| c.is_ascii_alphabetic() || c == '_';
@@ -129,19 +143,22 @@ impl ListRange {
         let named = properties.iter().find(|property| property.name == name);
         // Clients that do not care ask by identity, without ends.
         let is_default = name == "id" && ends.trim() == "..";
-        range.property = *named.or(is_default.then_some(&default)).ok_or(Refusal::Range)?;
-        let (first, last) = ends.trim().split_once("..").ok_or(Refusal::Range)?;
+        range.property = *named.or(is_default.then_some(&default)).ok_or_else(wrong)?;
+        let (first, last) = ends.trim().split_once("..").ok_or_else(wrong)?;
+        range.is_any = named.is_none_or(|named| *named == default) && ends.trim() == "..";
         range.first = range.property.bound(first)?;
         range.last = range.property.bound(last)?;
         for part in parts {
             match part.split_once('=') {
-                Some(("order", "asc")) => range.order = Order::Ascending,
-                Some(("order", "desc")) => range.order = Order::Descending,
+                Some(("order", word @ ("asc" | "desc"))) => {
+                    range.order = if word == "asc" { Order::Ascending } else { Order::Descending };
+                    range.is_any = false;
+                }
                 Some(("max", number)) => {
-                    let max: usize = number.parse().map_err(|_| Refusal::Range)?;
+                    let max: usize = number.parse().map_err(|_| wrong())?;
                     range.max = max.clamp(1, ITEMS_MAX);
                 }
-                Some(_) | None => return Err(Refusal::Range),
+                Some(_) | None => return Err(wrong()),
             }
         }
         Ok(range)
@@ -158,7 +175,10 @@ impl ListRange {
         let has_more = items.len() > self.max;
         items.truncate(self.max);
         let next = items.last().filter(|_| has_more).map(|last| self.after(&key(last)));
-        Page { items, next }
+        let ends = items.first().zip(items.last());
+        let content =
+            ends.map(|(first, last)| format!("{} {}..{}", self.property.name, key(first), key(last)));
+        Page { items, content, next }
     }
 
     fn holds(&self, key: &Key) -> bool {
@@ -193,16 +213,74 @@ impl ListRange {
 
 // === impl Page ===
 
+impl<T> Page<T> {
+    /// The same part, its items shown.
+    pub(super) fn shown<S>(self, show: impl FnOnce(Vec<T>) -> Vec<S>) -> Page<S> {
+        Page { items: show(self.items), content: self.content, next: self.next }
+    }
+}
+
 impl<T: Serialize> Page<T> {
     /// The answer that shows the part: 206 and where the rest begins, where there is more.
     pub(super) fn answer(self) -> Response {
-        match self.next {
-            Some(next) => {
-                (StatusCode::PARTIAL_CONTENT, [(NEXT_RANGE, next)], Json(self.items)).into_response()
+        let status = if self.next.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+        let mut response = (status, Json(self.items)).into_response();
+        for (name, value) in [(NEXT_RANGE, self.next), (CONTENT_RANGE, self.content)] {
+            // What a name cannot be in a header, it is not told there.
+            if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+                response.headers_mut().insert(name, value);
             }
-            None => Json(self.items).into_response(),
         }
+        response
     }
+}
+
+/// Tells by what a list may be ordered, and cuts what its handler answers to the `Range` that is asked for. Where nothing is
+/// asked for and all fits, the list stays in its handler's order.
+pub(super) async fn paged(properties: &'static [Property], request: Request, next: Next) -> Response {
+    if request.method() != Method::GET {
+        return next.run(request).await;
+    }
+    let range = match ListRange::of(request.headers(), properties) {
+        Ok(range) => range,
+        Err(refusal) => return refused(&refusal),
+    };
+    let response = next.run(request).await;
+    let mut response =
+        if response.status() == StatusCode::OK && !response.headers().contains_key(CONTENT_RANGE) {
+            match cut(&range, response).await {
+                Ok(response) => response,
+                Err(error) => return error.into_response(),
+            }
+        } else {
+            response
+        };
+    let names: Vec<_> = properties.iter().map(|property| property.name).collect();
+    if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
+        response.headers_mut().insert(ACCEPT_RANGES, names);
+    }
+    response
+}
+
+async fn cut(range: &ListRange, response: Response) -> Result<Response, ApiError> {
+    let (mut parts, body) = response.into_parts();
+    let bytes = to_bytes(body, LIST_BYTES_MAX).await.map_err(ApiError::fault("make the answer"))?;
+    let Ok(items) = serde_json::from_slice::<Vec<Value>>(&bytes) else {
+        return Ok(Response::from_parts(parts, Body::from(bytes)));
+    };
+    if range.is_any && items.len() <= range.max {
+        return Ok(Response::from_parts(parts, Body::from(bytes)));
+    }
+    let cut = range.page(items, |item, by| match &item[by.name] {
+        Value::Number(number) if by.is_number => Key::Number(number.as_u64().unwrap_or_default()),
+        Value::String(text) => Key::Text(text.clone()),
+        other => Key::Text(other.to_string()),
+    });
+    let answer = cut.answer();
+    parts.status = answer.status();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.extend(answer.headers().clone());
+    Ok(Response::from_parts(parts, answer.into_body()))
 }
 
 #[cfg(test)]
@@ -273,7 +351,7 @@ mod test {
             "version ..; max=x",
             "bytes=0-",
         ] {
-            assert!(matches!(ListRange::parse(bad, &VERSIONS), Err(Refusal::Range)), "{bad}");
+            assert!(matches!(ListRange::parse(bad, &VERSIONS), Err(Refusal::Range("version"))), "{bad}");
         }
     }
 }

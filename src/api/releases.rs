@@ -19,6 +19,9 @@ use crate::flows::{self, Caller, ReleaseKey};
 use crate::wire::api::{CreateRelease, Release, ReleaseName};
 use crate::wire::api_errors::{Missing, Refusal};
 
+/// How a list of releases may be ordered.
+pub(super) const ORDERS: &[Property] = &[Property::number("version"), Property::text("id")];
+
 /// By version, ascending; a `Range` chooses order, ends and number.
 pub(super) async fn list(
     State(api): State<Api>,
@@ -26,11 +29,15 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let app = api.app(&key).await?;
-    let range = ListRange::of(&headers, &[Property::number("version")])?;
+    let range = ListRange::of(&headers, ORDERS)?;
     let all = flows::releases(&api.node, &app).await?;
-    let Page { items, next } = range.page(all, |view, _| Key::Number(view.release.version.0));
-    let items: Vec<Release> = items.iter().map(|release| view::release(&api.node, &app, release)).collect();
-    Ok(Page { items, next }.answer())
+    let page = range.page(all, |view, by| match by.name() {
+        "id" => Key::Text(view.release.id.to_string()),
+        _ => Key::Number(view.release.version.0),
+    });
+    let show = |release| view::release(&api.node, &app, release);
+    let page: Page<Release> = page.shown(|releases| releases.iter().map(show).collect());
+    Ok(page.answer())
 }
 
 pub(super) async fn show(

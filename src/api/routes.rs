@@ -9,6 +9,7 @@ use http::Method;
 
 use crate::api::auth::{self, Door, Gate};
 use crate::api::change::to_its_end;
+use crate::api::range::{self, Property};
 use crate::api::state::Api;
 use crate::api::{
     account_features, accounts, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
@@ -48,7 +49,21 @@ pub struct Route {
     pub path: &'static str,
     /// What it asks.
     pub need: Need,
+    /// By what the list that it answers may be ordered, the usual first; nothing where it answers none, or a short one.
+    listed: &'static [Property],
     handler: MethodRouter<Api>,
+}
+
+/// Lists of what has an identity.
+const BY_ID: &[Property] = &[Property::text("id")];
+/// Lists of what has a name, too.
+const BY_NAME: &[Property] = &[Property::text("id"), Property::text("name")];
+
+impl Route {
+    /// The same, which answers a list that may be cut.
+    fn listed(self, listed: &'static [Property]) -> Self {
+        Self { listed, ..self }
+    }
 }
 
 fn row<H, T>(method: Method, path: &'static str, need: Need, handler: H) -> Route
@@ -58,7 +73,7 @@ where
 {
     // Every method of the table has a filter; one that had none would be no method of HTTP.
     let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::OPTIONS);
-    Route { method, path, need, handler: on(filter, handler) }
+    Route { method, path, need, listed: &[], handler: on(filter, handler) }
 }
 
 /// The table.
@@ -88,17 +103,17 @@ fn of_accounts() -> Vec<Route> {
     use Need::{Account, Common, Login};
     vec![
         row(Method::GET, "/account", Account, accounts::show),
-        row(Method::GET, "/account/features", Account, account_features::list),
+        row(Method::GET, "/account/features", Account, account_features::list).listed(BY_NAME),
         row(Method::GET, "/account/features/{feature}", Account, account_features::show),
-        row(Method::GET, "/account/keys", Common, keys::list),
+        row(Method::GET, "/account/keys", Common, keys::list).listed(BY_ID),
         row(Method::POST, "/account/keys", Common, keys::create),
         row(Method::GET, "/account/keys/{key}", Common, keys::show),
         row(Method::DELETE, "/account/keys/{key}", Common, keys::destroy),
         row(Method::GET, "/account/rate-limits", Account, rate::show),
         row(Method::POST, "/account/app-transfers", Common, collaborators::transfer),
         row(Method::GET, "/users/~", Account, accounts::show),
-        row(Method::GET, "/users/~/apps", Common, apps::list),
-        row(Method::GET, "/oauth/authorizations", Account, authorizations::list),
+        row(Method::GET, "/users/~/apps", Common, apps::list).listed(apps::ORDERS),
+        row(Method::GET, "/oauth/authorizations", Account, authorizations::list).listed(BY_ID),
         row(Method::POST, "/oauth/authorizations", Login, authorizations::create),
         row(Method::GET, "/oauth/authorizations/{id}", Account, authorizations::show),
         row(Method::PATCH, "/oauth/authorizations/{id}", Account, authorizations::update),
@@ -121,11 +136,11 @@ fn of_the_node() -> Vec<Route> {
     use Need::{Common, Node, Nothing};
     vec![
         row(Method::GET, "/authority.pem", Nothing, catalog::authority),
-        row(Method::GET, "/regions", Common, catalog::regions),
+        row(Method::GET, "/regions", Common, catalog::regions).listed(BY_NAME),
         row(Method::GET, "/regions/{region}", Common, catalog::show_region),
-        row(Method::GET, "/stacks", Common, catalog::stacks),
+        row(Method::GET, "/stacks", Common, catalog::stacks).listed(BY_NAME),
         row(Method::GET, "/stacks/{stack}", Common, catalog::show_stack),
-        row(Method::GET, "/dyno-sizes", Common, catalog::list_sizes),
+        row(Method::GET, "/dyno-sizes", Common, catalog::list_sizes).listed(BY_NAME),
         row(Method::GET, "/dyno-sizes/{size}", Common, catalog::show_size),
         row(Method::GET, "/metrics", Node, node::metrics),
         row(Method::GET, "/node", Node, node::show),
@@ -142,7 +157,7 @@ fn of_the_node() -> Vec<Route> {
 fn of_apps() -> Vec<Route> {
     use Need::{App, Common, Config, Nothing};
     vec![
-        row(Method::GET, "/apps", Common, apps::list),
+        row(Method::GET, "/apps", Common, apps::list).listed(apps::ORDERS),
         row(Method::POST, "/apps", Common, apps::create),
         row(Method::POST, "/app-setups", Common, app_setups::create),
         row(Method::GET, "/app-setups/{setup}", Common, app_setups::show),
@@ -152,7 +167,7 @@ fn of_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/config-vars", Config(Operate), config_vars::show),
         row(Method::PATCH, "/apps/{app}/config-vars", Config(Operate), config_vars::update),
         row(Method::POST, "/apps/{app}/pushes", App(Deploy), pushes::create),
-        row(Method::GET, "/apps/{app}/releases", App(View), releases::list),
+        row(Method::GET, "/apps/{app}/releases", App(View), releases::list).listed(releases::ORDERS),
         row(Method::POST, "/apps/{app}/releases", App(Deploy), releases::create),
         row(Method::GET, "/apps/{app}/releases/{release}", App(View), releases::show),
         row(
@@ -161,7 +176,8 @@ fn of_apps() -> Vec<Route> {
             Config(Operate),
             releases::config_vars,
         ),
-        row(Method::GET, "/apps/{app}/domains", App(View), domains::list),
+        row(Method::GET, "/apps/{app}/domains", App(View), domains::list)
+            .listed(&[Property::text("id"), Property::text("hostname")]),
         row(Method::POST, "/apps/{app}/domains", App(Operate), domains::create),
         row(Method::GET, "/apps/{app}/domains/{domain}", App(View), domains::show),
         row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
@@ -169,7 +185,7 @@ fn of_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/slugs/{slug}", App(View), slugs::show),
         row(Method::GET, "/slug-blobs/{app}/{slug}", Nothing, slugs::blob),
         row(Method::PATCH, "/apps/{app}/domains/{domain}", App(Operate), domains::update),
-        row(Method::GET, "/apps/{app}/collaborators", App(View), collaborators::list),
+        row(Method::GET, "/apps/{app}/collaborators", App(View), collaborators::list).listed(BY_ID),
         row(Method::POST, "/apps/{app}/collaborators", App(Manage), collaborators::create),
         row(Method::GET, "/apps/{app}/collaborators/{user}", App(View), collaborators::show),
         row(Method::PATCH, "/apps/{app}/collaborators/{user}", App(Manage), collaborators::update),
@@ -185,7 +201,7 @@ fn of_builds() -> Vec<Route> {
         row(Method::POST, "/apps/{app}/sources", App(Deploy), sources::create),
         row(Method::PUT, "/sources/{source}", Nothing, sources::put),
         row(Method::GET, "/sources/{source}", Nothing, sources::show),
-        row(Method::GET, "/apps/{app}/builds", App(View), builds::list),
+        row(Method::GET, "/apps/{app}/builds", App(View), builds::list).listed(BY_ID),
         row(Method::POST, "/apps/{app}/builds", App(Deploy), builds::create),
         row(Method::GET, "/apps/{app}/builds/{build}", App(View), builds::show),
         row(Method::DELETE, "/apps/{app}/builds/{build}", App(Deploy), builds::cancel),
@@ -214,7 +230,7 @@ fn of_repositories() -> Vec<Route> {
 fn of_certificates() -> Vec<Route> {
     use Need::App;
     vec![
-        row(Method::GET, "/apps/{app}/sni-endpoints", App(View), sni_endpoints::list),
+        row(Method::GET, "/apps/{app}/sni-endpoints", App(View), sni_endpoints::list).listed(BY_NAME),
         row(Method::POST, "/apps/{app}/sni-endpoints", App(Operate), sni_endpoints::create),
         row(Method::GET, "/apps/{app}/sni-endpoints/{endpoint}", App(View), sni_endpoints::show),
         row(Method::PATCH, "/apps/{app}/sni-endpoints/{endpoint}", App(Operate), sni_endpoints::update),
@@ -225,7 +241,7 @@ fn of_certificates() -> Vec<Route> {
 fn of_running_apps() -> Vec<Route> {
     use Need::{App, Config, Nothing};
     vec![
-        row(Method::GET, "/apps/{app}/features", App(View), app_features::list),
+        row(Method::GET, "/apps/{app}/features", App(View), app_features::list).listed(BY_NAME),
         row(Method::GET, "/apps/{app}/features/{feature}", App(View), app_features::show),
         row(Method::PATCH, "/apps/{app}/features/{feature}", App(Operate), app_features::update),
         row(Method::GET, "/apps/{app}/routing", App(View), routing::show),
@@ -236,7 +252,7 @@ fn of_running_apps() -> Vec<Route> {
         row(Method::PATCH, "/apps/{app}/formation/{type}", App(Operate), formation::update_one),
         row(Method::DELETE, "/apps/{app}/formations/{type}", App(Operate), dynos::restart_one),
         row(Method::POST, "/apps/{app}/formations/{type}/actions/stop", App(Operate), dynos::stop),
-        row(Method::GET, "/apps/{app}/dynos", App(View), dynos::list),
+        row(Method::GET, "/apps/{app}/dynos", App(View), dynos::list).listed(BY_ID),
         row(Method::POST, "/apps/{app}/dynos", Config(Operate), dynos::create),
         row(Method::DELETE, "/apps/{app}/dynos", App(Operate), dynos::restart_all),
         row(Method::GET, "/apps/{app}/dynos/{dyno}", App(View), dynos::show),
@@ -246,7 +262,7 @@ fn of_running_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/dynos/{dyno}/deaths", App(View), dynos::deaths),
         row(Method::GET, "/apps/{app}/dynos/{dyno}/attach", Config(Operate), attach::open),
         row(Method::GET, "/apps/{app}/available-dyno-sizes", App(View), catalog::list_sizes),
-        row(Method::GET, "/apps/{app}/log-drains", App(Operate), log_drains::list),
+        row(Method::GET, "/apps/{app}/log-drains", App(Operate), log_drains::list).listed(BY_ID),
         row(Method::POST, "/apps/{app}/log-drains", App(Operate), log_drains::create),
         row(Method::GET, "/apps/{app}/log-drains/{drain}", App(Operate), log_drains::show),
         row(Method::DELETE, "/apps/{app}/log-drains/{drain}", App(Operate), log_drains::destroy),
@@ -283,7 +299,7 @@ fn of_pipelines() -> Vec<Route> {
     use Need::{Common, Nothing};
     vec![
         row(Method::POST, "/filters/apps", Common, pipelines::filter_apps),
-        row(Method::GET, "/pipelines", Common, pipelines::list),
+        row(Method::GET, "/pipelines", Common, pipelines::list).listed(BY_NAME),
         row(Method::POST, "/pipelines", Common, pipelines::create),
         row(Method::GET, "/pipelines/{pipeline}", Common, pipelines::show),
         row(Method::PATCH, "/pipelines/{pipeline}", Common, pipelines::update),
@@ -293,8 +309,10 @@ fn of_pipelines() -> Vec<Route> {
             "/pipelines/{pipeline}/pipeline-couplings",
             Common,
             pipelines::couplings_of_pipeline,
-        ),
-        row(Method::GET, "/pipelines/{pipeline}/test-runs", Common, pipeline_tests::list),
+        )
+        .listed(BY_ID),
+        row(Method::GET, "/pipelines/{pipeline}/test-runs", Common, pipeline_tests::list)
+            .listed(&[Property::number("number"), Property::text("id")]),
         row(Method::GET, "/pipelines/{pipeline}/test-runs/{number}", Common, pipeline_tests::show_numbered),
         row(Method::GET, "/pipelines/{pipeline}/stage/{stage}/config-vars", Common, pipeline_tests::config),
         row(
@@ -310,8 +328,8 @@ fn of_pipelines() -> Vec<Route> {
         row(Method::GET, "/test-outputs/{id}/{part}", Nothing, pipeline_tests::output),
         row(Method::POST, "/pipeline-transfers", Common, pipelines::transfer),
         row(Method::GET, "/users/{user}", Common, users::show),
-        row(Method::GET, "/users/~/pipeline-couplings", Common, pipelines::list_couplings),
-        row(Method::GET, "/pipeline-couplings", Common, pipelines::list_couplings),
+        row(Method::GET, "/users/~/pipeline-couplings", Common, pipelines::list_couplings).listed(BY_ID),
+        row(Method::GET, "/pipeline-couplings", Common, pipelines::list_couplings).listed(BY_ID),
         row(Method::POST, "/pipeline-couplings", Common, pipelines::create_coupling),
         row(Method::GET, "/pipeline-couplings/{coupling}", Common, pipelines::show_coupling),
         row(Method::PATCH, "/pipeline-couplings/{coupling}", Common, pipelines::update_coupling),
@@ -325,13 +343,14 @@ fn of_pipelines() -> Vec<Route> {
 fn of_add_ons() -> Vec<Route> {
     use Need::{App, Common, Config};
     vec![
-        row(Method::GET, "/addon-services", Common, add_ons::services),
+        row(Method::GET, "/addon-services", Common, add_ons::services).listed(BY_NAME),
         row(Method::GET, "/addon-services/{service}", Common, add_ons::show_service),
-        row(Method::GET, "/addon-services/{service}/plans", Common, add_ons::plans),
-        row(Method::GET, "/addons", Common, add_ons::list),
+        row(Method::GET, "/addon-services/{service}/plans", Common, add_ons::plans).listed(BY_NAME),
+        row(Method::GET, "/addons", Common, add_ons::list).listed(BY_NAME),
         row(Method::GET, "/addons/{addon}", Common, add_ons::show),
-        row(Method::GET, "/addons/{addon}/addon-attachments", Common, add_ons::list_attachments_of_add_on),
-        row(Method::GET, "/apps/{app}/addons", App(View), add_ons::list_of_app),
+        row(Method::GET, "/addons/{addon}/addon-attachments", Common, add_ons::list_attachments_of_add_on)
+            .listed(BY_ID),
+        row(Method::GET, "/apps/{app}/addons", App(View), add_ons::list_of_app).listed(BY_NAME),
         row(Method::POST, "/apps/{app}/addons", App(Operate), add_ons::create),
         row(Method::GET, "/apps/{app}/addons/{addon}", App(View), add_ons::show_of_app),
         row(Method::PATCH, "/apps/{app}/addons/{addon}", App(Operate), add_ons::update),
@@ -345,9 +364,10 @@ fn of_add_ons() -> Vec<Route> {
             Config(Operate),
             data_services::rotate,
         ),
-        row(Method::GET, "/apps/{app}/addon-attachments", App(View), add_ons::list_attachments_of_app),
+        row(Method::GET, "/apps/{app}/addon-attachments", App(View), add_ons::list_attachments_of_app)
+            .listed(BY_NAME),
         row(Method::GET, "/apps/{app}/addon-attachments/{name}", App(View), add_ons::show_attachment_of_app),
-        row(Method::GET, "/addon-attachments", Common, add_ons::list_attachments),
+        row(Method::GET, "/addon-attachments", Common, add_ons::list_attachments).listed(BY_ID),
         row(Method::POST, "/addon-attachments", Common, add_ons::create_attachment),
         row(Method::GET, "/addon-attachments/{attachment}", Common, add_ons::show_attachment),
         row(Method::DELETE, "/addon-attachments/{attachment}", Common, add_ons::destroy_attachment),
@@ -437,7 +457,7 @@ fn of_data_services() -> Vec<Route> {
 fn of_webhooks() -> Vec<Route> {
     use Need::App;
     vec![
-        row(Method::GET, "/apps/{app}/webhooks", App(Operate), webhooks::list),
+        row(Method::GET, "/apps/{app}/webhooks", App(Operate), webhooks::list).listed(BY_ID),
         row(Method::POST, "/apps/{app}/webhooks", App(Operate), webhooks::create),
         row(Method::GET, "/apps/{app}/webhooks/{webhook}", App(Operate), webhooks::show),
         row(Method::PATCH, "/apps/{app}/webhooks/{webhook}", App(Operate), webhooks::update),
@@ -452,8 +472,12 @@ fn of_webhooks() -> Vec<Route> {
 /// The API behind one door.
 pub fn router(api: Api, door: Door) -> Router {
     let mut router = Router::new();
-    for Route { path, need, handler, .. } in table() {
+    for Route { path, need, listed, handler, .. } in table() {
         let gate = Gate { api: api.clone(), door: door.clone(), need };
+        let handler = match listed {
+            [] => handler,
+            by => handler.layer(from_fn(move |request, next| range::paged(by, request, next))),
+        };
         router = router.route(path, handler.route_layer(from_fn_with_state(gate, auth::guard)));
     }
     router

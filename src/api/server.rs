@@ -156,7 +156,7 @@ async fn sort(mut stream: TcpStream, front: Front) {
     }
     // One that has gone has no address any more.
     let Ok(from) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
-    let Some(stranger) = front.api.strangers.enter(from) else {
+    let Some(stranger) = front.api.node.strangers().enter(from) else {
         tracing::debug!(%from, "too many connections from one address whose clients are not known yet");
         return;
     };

@@ -15,7 +15,7 @@ use crate::api::rate::Buckets;
 use crate::api::rendezvous::Guests;
 use crate::api::repositories::Hearing;
 use crate::domain::App;
-use crate::flows::{self, Node, Strangers};
+use crate::flows::{self, Node};
 use crate::wire::metrics::Traffic;
 
 /// How the node is asked to go: the sender's value becomes true.
@@ -33,7 +33,6 @@ pub struct Api {
     pub(super) guests: Arc<Guests>,
     pub(super) buckets: Arc<Buckets>,
     pub(super) hearing: Arc<Hearing>,
-    pub(super) strangers: Arc<Strangers>,
     /// The way in for visits of the stock command; none where nobody has told an address for it.
     pub(super) exec: Option<Arc<ExecDoor>>,
     /// The certificate that clients are to trust, PEM; none where there is no TLS.
@@ -54,7 +53,6 @@ impl Api {
             guests: Arc::default(),
             buckets: Arc::default(),
             hearing: Arc::default(),
-            strangers: Arc::default(),
             exec: None,
             authority: None,
             shutdown: Arc::new(shutdown),

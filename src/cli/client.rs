@@ -72,9 +72,25 @@ impl Client {
         Ok(Self { way: self.way.clone(), identity: Identity::Password(value) })
     }
 
-    /// `GET path`.
+    /// `GET path`; of a list all of it, however it is cut.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        read(self.send(self.request(Method::GET, path)?).await?).await
+        let response = accepted(self.send(self.request(Method::GET, path)?).await?).await?;
+        let Some(mut range) = response.headers().get(NEXT_RANGE).cloned() else {
+            return read(response).await;
+        };
+        let mut all = read::<Vec<serde_json::Value>>(response).await?;
+        loop {
+            let mut request = self.request(Method::GET, path)?;
+            request.headers_mut().insert(RANGE, range);
+            let response = accepted(self.send(request).await?).await?;
+            let next = response.headers().get(NEXT_RANGE).cloned();
+            all.extend(read::<Vec<serde_json::Value>>(response).await?);
+            match next {
+                Some(next) => range = next,
+                None => break,
+            }
+        }
+        serde_json::from_value(all.into()).map_err(|failed| Failure::Answer(failed.to_string()))
     }
 
     /// `method path` with a JSON body.
@@ -138,23 +154,6 @@ impl Client {
             http::HeaderValue::from_str(range).map_err(|failed| Failure::Usage(failed.to_string()))?;
         request.headers_mut().insert(RANGE, range);
         read(self.send(request).await?).await
-    }
-
-    /// `GET path` of a list, page after page until its end.
-    pub(super) async fn get_all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
-        let (mut all, mut next) = (Vec::new(), None);
-        loop {
-            let mut request = self.request(Method::GET, path)?;
-            if let Some(range) = next.take() {
-                request.headers_mut().insert(RANGE, range);
-            }
-            let response = accepted(self.send(request).await?).await?;
-            next = response.headers().get(NEXT_RANGE).cloned();
-            all.extend(read::<Vec<T>>(response).await?);
-            if next.is_none() {
-                return Ok(all);
-            }
-        }
     }
 
     /// `GET path` as a stream of bytes; `path` may be a whole URL of the node's.
@@ -374,6 +373,35 @@ mod test {
 
         let (_dir, client, _sent) = node(answer("502 Bad Gateway", "<html>"));
         assert!(matches!(client.get::<Vec<u8>>("/apps").await, Err(Failure::Answer(_))));
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_cut_is_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("api.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let asked = tokio::spawn(async move {
+            let mut asked = Vec::new();
+            for (next, body) in
+                [("next-range: id ]2..\r\n", "[1,2]"), ("next-range: id ]4..\r\n", "[3,4]"), ("", "[5]")]
+            {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut sent = vec![0; 4096];
+                let count = stream.read(&mut sent).await.unwrap();
+                let head =
+                    format!("HTTP/1.1 206 Partial Content\r\n{next}content-length: {}\r\n\r\n", body.len());
+                stream.write_all((head + body).as_bytes()).await.unwrap();
+                asked.push(String::from_utf8_lossy(&sent[..count]).into_owned());
+            }
+            asked
+        });
+        assert_eq!(client_of(socket).get::<Vec<u8>>("/apps").await.unwrap(), [1, 2, 3, 4, 5]);
+        let asked = asked.await.unwrap();
+        assert!(
+            !asked[0].contains("range:")
+                && asked[1].contains("range: id ]2..")
+                && asked[2].contains("id ]4..")
+        );
     }
 
     #[tokio::test]

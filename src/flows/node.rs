@@ -25,6 +25,7 @@ use crate::flows::ports::{Builder, DataServices, Desired, Dynos};
 use crate::flows::presigned::Presigner;
 use crate::flows::repository::Deploying;
 use crate::flows::sources::Sources;
+use crate::flows::strangers::Strangers;
 use crate::flows::visits::Visits;
 use crate::logs::{LogService, Tls, Trust};
 use crate::store::Store;
@@ -220,6 +221,7 @@ struct Inner {
     deploying: Deploying,
     tls: Arc<Tls>,
     logins: Logins,
+    strangers: Arc<Strangers>,
     jobs_changed: Notify,
     deliveries_added: Notify,
     describe: OnceLock<Arc<dyn Describe>>,
@@ -256,6 +258,7 @@ impl Node {
             deploying: Deploying::default(),
             tls: Arc::new(Tls::new(Trust::Host)),
             logins: Logins::default(),
+            strangers: Arc::default(),
             jobs_changed: Notify::new(),
             deliveries_added: Notify::new(),
             describe: OnceLock::new(),
@@ -359,6 +362,12 @@ impl Node {
     /// Whom to trust where sources are fetched from.
     pub(super) fn tls(&self) -> &Arc<Tls> {
         &self.0.tls
+    }
+
+    /// Connections of all doors of which it is not known yet whose they are.
+    #[must_use]
+    pub fn strangers(&self) -> &Arc<Strangers> {
+        &self.0.strangers
     }
 
     pub(super) fn logins(&self) -> &Logins {

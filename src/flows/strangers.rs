@@ -1,5 +1,5 @@
-//! Connections of which it is not known yet who is at the other end: a few for each address, so that one cannot hold every place
-//! of a door.
+//! Connections of which it is not known yet who is at the other end: a few for each address at all doors together, so that one
+//! cannot hold every place of a door.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -66,6 +66,12 @@ fn network(address: IpAddr) -> IpAddr {
 // === impl Stranger ===
 
 impl Stranger {
+    /// Whether it takes a place of its address still.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// It has shown what it knows, and is none any more.
     pub fn becomes_known(&self) {
         drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -98,7 +104,9 @@ mod test {
         let mut all: Vec<_> = (0..PER_ADDRESS_MAX).map(|_| strangers.enter(one).unwrap()).collect();
         assert!(strangers.enter(one).is_none());
         assert!(strangers.enter(other).is_some() && strangers.enter(own).is_some());
+        assert!(all[0].is_counted() && !strangers.enter(own).unwrap().is_counted());
         all[0].clone().becomes_known();
+        assert!(!all[0].is_counted());
         let another = strangers.enter(one).unwrap();
         assert!(strangers.enter(one).is_none(), "one place, once");
         all[0].becomes_known();

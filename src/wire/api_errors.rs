@@ -421,8 +421,8 @@ pub enum Refusal {
         limit_kib: usize,
     },
     /// A `Range` that a list cannot give.
-    #[error("The list is ordered by version: write `Range: version ..; order=desc, max=10`.")]
-    Range,
+    #[error("That is no part of the list: write `Range: {0} ..; order=desc, max=10`.")]
+    Range(&'static str),
     /// More than a source may hold.
     #[error(
         "The source is larger than 1 GB unpacked. Remove what the app does not need from the repository."
@@ -508,7 +508,7 @@ impl Refusal {
             Self::TooManyLogins { .. } | Self::RateLimit => ErrorId::RateLimit,
             Self::BodyTooLarge { .. } => ErrorId::TooLarge,
             Self::AddOn(refusal) => refusal.id(),
-            Self::Range => ErrorId::Range,
+            Self::Range(_) => ErrorId::Range,
             Self::NameTaken(_)
             | Self::Name(_)
             | Self::ScopeName(_)

@@ -40,7 +40,7 @@ const NOT_MADE: &[(&str, &str)] = &[
 ];
 
 const MADE: &[(&str, &[&[&str]])] = &[
-    (PROGRAM, &[&[], &["nonsense"], &["--version"]]),
+    (PROGRAM, &[&[], &["nonsense"], &["container:push", "web"], &["--version"]]),
     (
         "create",
         &[
@@ -51,6 +51,17 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["create", "fourth", "--stack", "nonsense"],
         ],
     ),
+    (
+        "open",
+        &[
+            &["open", "-a", "example"],
+            &["open", "/path?a=b", "-a", "example"],
+            &["open", "-a", "example", "--json"],
+            &["open", "-a", "nothing"],
+        ],
+    ),
+    ("config:edit", &[&["config:edit", "-a", "nothing"]]),
+    ("git:clone", &[&["git:clone"], &["git:clone", "-a", "nothing"]]),
     ("apps", &[&["apps"], &["apps", "nonsense"], &["apps", "--root", "nowhere"]]),
     (
         "apps:destroy",

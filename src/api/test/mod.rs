@@ -399,6 +399,46 @@ async fn releases_come_in_the_range_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn lists_tell_by_what_they_are_ordered_and_are_cut_to_a_range() {
+    let stage = Stage::with_app().await;
+    for n in 0..3 {
+        let body = format!(r#"{{"hostname":"{n}.example.com"}}"#);
+        assert_eq!(stage.call(Method::POST, "/apps/example/domains", &body).await.0, StatusCode::CREATED);
+    }
+    let list = async |range: &str| {
+        let request = Request::get("/apps/example/domains").header("range", range).body(whole("")).unwrap();
+        let response = stage.send(request).await;
+        let header = |name: &str| {
+            response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        let told = (response.status().as_u16(), header("next-range"), header("content-range"));
+        assert_eq!(header("accept-ranges"), "id, hostname", "{range}");
+        let all: Value = serde_json::from_str(&text(response).await).unwrap();
+        let names = all.as_array().into_iter().flatten();
+        (told, names.map(|domain| domain["hostname"].as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    let (told, names) = list("").await;
+    assert_eq!((told.0, names.len(), names[0].as_str()), (200, 4, "example.localhost"), "in its own order");
+    let (told, names) = list("hostname ..; order=desc, max=2").await;
+    assert_eq!(names, ["example.localhost", "2.example.com"]);
+    assert_eq!((told.0, told.2.as_str()), (206, "hostname example.localhost..2.example.com"));
+    let (last, names) = list(&told.1).await;
+    assert_eq!(
+        (last.0, last.1.as_str(), names),
+        (200, "", vec!["1.example.com".to_owned(), "0.example.com".to_owned()])
+    );
+    let (told, names) = list("id ..; max=3").await;
+    assert_eq!((told.0, names.len()), (206, 3));
+    let request =
+        Request::get("/apps/example/domains").header("range", "version ..").body(whole("")).unwrap();
+    let refused = stage.send(request).await;
+    assert_eq!(refused.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    assert!(text(refused).await.contains("Range: id ..; order=desc, max=10"));
+    let (status, _) = stage.call(Method::GET, "/apps/example/config-vars", "").await;
+    assert_eq!(status, StatusCode::OK, "what is no list has no range");
+}
+
+#[tokio::test]
 async fn a_tail_shows_history_and_ends_well_when_the_node_closes() {
     let stage = Stage::with_app().await;
     let (status, session) =

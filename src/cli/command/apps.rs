@@ -11,7 +11,7 @@ pub(in crate::cli) struct Args {}
 
 impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut apps: Vec<App> = context.client.get_all("/apps").await?;
+        let mut apps: Vec<App> = context.client.get("/apps").await?;
         apps.sort_by(|a, b| a.name.cmp(&b.name));
         if context.node.json {
             return output::json(&apps);

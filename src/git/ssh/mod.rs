@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 pub use host_key::{HostKey, HostKeyError};
 
+use crate::flows::Stranger;
 use crate::git::server::GitState;
 use crate::git::ssh::session::{Guest, Stage};
 use crate::wire::git_ssh;
@@ -137,13 +138,35 @@ async fn accept(
     Ok((listener.accept().await?.0, permit))
 }
 
-/// One connection, to its end or ours.
+/// One connection, to its end or ours. One that has shown no key keeps its address's place for as long as it might have taken,
+/// so that keys are not tried in vain without end.
 async fn connection(stream: TcpStream, door: &SshDoor, closing: &CancellationToken) {
     let Ok(strange) = Arc::clone(&door.strangers).try_acquire_owned() else {
         tracing::debug!("a connection of SSH is one too many of strangers");
         return;
     };
+    // One that has gone has no address any more.
+    let Ok(from) = stream.peer_addr().map(|peer| peer.ip().to_canonical()) else { return };
+    let Some(stranger) = door.state.node.strangers().enter(from) else {
+        tracing::debug!(%from, "too many connections from one address whose clients are not known yet");
+        return;
+    };
     let began = Instant::now();
+    converse(stream, door, (began, strange, stranger.clone()), closing).await;
+    if stranger.is_counted() {
+        tokio::spawn(async move {
+            tokio::time::sleep_until(began + AUTHENTICATION_TIMEOUT).await;
+            drop(stranger);
+        });
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    door: &SshDoor,
+    (began, strange, stranger): (Instant, OwnedSemaphorePermit, Stranger),
+    closing: &CancellationToken,
+) {
     let Ok((stream, cut)) = with_cut(stream) else { return };
     let (stage, stages) = watch::channel(Stage::Strange);
     let guest = Guest::new(Arc::clone(&door.state), stage);
@@ -153,7 +176,7 @@ async fn connection(stream: TcpStream, door: &SshDoor, closing: &CancellationTok
         Ok(Err(error)) => return tracing::debug!(%error, "a connection of SSH spoke no SSH"),
         Err(_) => return tracing::debug!("a connection of SSH said nothing"),
     };
-    let overdue = overdue(stages, began, strange, closing);
+    let overdue = overdue(stages, began, (strange, stranger), closing);
     tokio::pin!(session);
     let ended = tokio::select! {
         ended = &mut session => ended,
@@ -182,7 +205,7 @@ fn with_cut(stream: TcpStream) -> std::io::Result<(TcpStream, std::net::TcpStrea
 async fn overdue(
     mut stages: watch::Receiver<Stage>,
     began: Instant,
-    strange: OwnedSemaphorePermit,
+    (strange, stranger): (OwnedSemaphorePermit, Stranger),
     closing: &CancellationToken,
 ) {
     let mut strange = Some(strange);
@@ -196,6 +219,7 @@ async fn overdue(
         };
         if stage != Stage::Strange {
             strange = None;
+            stranger.becomes_known();
         }
         let wait = async {
             match until {
