@@ -274,7 +274,9 @@ async fn cut(range: &ListRange, response: Response) -> Result<Response, ApiError
     let cut = range.page(items, |item, by| match &item[by.name] {
         Value::Number(number) if by.is_number => Key::Number(number.as_u64().unwrap_or_default()),
         Value::String(text) => Key::Text(text.clone()),
-        other => Key::Text(other.to_string()),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Key::Text(other.to_string())
+        }
     });
     let answer = cut.answer();
     parts.status = answer.status();

@@ -15,12 +15,12 @@ use crate::api::range::{Key, ListRange, Page, Property};
 use crate::api::slugs;
 use crate::api::state::Api;
 use crate::api::view;
-use crate::flows::{self, Caller, ReleaseKey};
+use crate::flows::{self, Caller, ReleaseKey, ReleaseView};
 use crate::wire::api::{CreateRelease, Release, ReleaseName};
 use crate::wire::api_errors::{Missing, Refusal};
 
 /// How a list of releases may be ordered.
-pub(super) const ORDERS: &[Property] = &[Property::number("version"), Property::text("id")];
+pub(super) const ORDERS: &[Property] = &[Property::number("version")];
 
 /// By version, ascending; a `Range` chooses order, ends and number.
 pub(super) async fn list(
@@ -31,11 +31,8 @@ pub(super) async fn list(
     let app = api.app(&key).await?;
     let range = ListRange::of(&headers, ORDERS)?;
     let all = flows::releases(&api.node, &app).await?;
-    let page = range.page(all, |view, by| match by.name() {
-        "id" => Key::Text(view.release.id.to_string()),
-        _ => Key::Number(view.release.version.0),
-    });
-    let show = |release| view::release(&api.node, &app, release);
+    let page = range.page(all, |view, _| Key::Number(view.release.version.0));
+    let show = |release: &ReleaseView| view::release(&api.node, &app, release);
     let page: Page<Release> = page.shown(|releases| releases.iter().map(show).collect());
     Ok(page.answer())
 }

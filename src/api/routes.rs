@@ -2,8 +2,9 @@
 //! can try every one of them as everybody.
 
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
@@ -58,6 +59,10 @@ pub struct Route {
 const BY_ID: &[Property] = &[Property::text("id")];
 /// Lists of what has a name, too.
 const BY_NAME: &[Property] = &[Property::text("id"), Property::text("name")];
+/// The list of an app's domains.
+const BY_HOSTNAME: &[Property] = &[Property::text("id"), Property::text("hostname")];
+/// Lists of what is counted.
+const BY_NUMBER: &[Property] = &[Property::number("number"), Property::text("id")];
 
 impl Route {
     /// The same, which answers a list that may be cut.
@@ -176,8 +181,7 @@ fn of_apps() -> Vec<Route> {
             Config(Operate),
             releases::config_vars,
         ),
-        row(Method::GET, "/apps/{app}/domains", App(View), domains::list)
-            .listed(&[Property::text("id"), Property::text("hostname")]),
+        row(Method::GET, "/apps/{app}/domains", App(View), domains::list).listed(BY_HOSTNAME),
         row(Method::POST, "/apps/{app}/domains", App(Operate), domains::create),
         row(Method::GET, "/apps/{app}/domains/{domain}", App(View), domains::show),
         row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
@@ -311,8 +315,7 @@ fn of_pipelines() -> Vec<Route> {
             pipelines::couplings_of_pipeline,
         )
         .listed(BY_ID),
-        row(Method::GET, "/pipelines/{pipeline}/test-runs", Common, pipeline_tests::list)
-            .listed(&[Property::number("number"), Property::text("id")]),
+        row(Method::GET, "/pipelines/{pipeline}/test-runs", Common, pipeline_tests::list).listed(BY_NUMBER),
         row(Method::GET, "/pipelines/{pipeline}/test-runs/{number}", Common, pipeline_tests::show_numbered),
         row(Method::GET, "/pipelines/{pipeline}/stage/{stage}/config-vars", Common, pipeline_tests::config),
         row(
@@ -476,7 +479,7 @@ pub fn router(api: Api, door: Door) -> Router {
         let gate = Gate { api: api.clone(), door: door.clone(), need };
         let handler = match listed {
             [] => handler,
-            by => handler.layer(from_fn(move |request, next| range::paged(by, request, next))),
+            by => handler.layer(from_fn(move |request: Request, next: Next| range::paged(by, request, next))),
         };
         router = router.route(path, handler.route_layer(from_fn_with_state(gate, auth::guard)));
     }

@@ -24,7 +24,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "heroku/ruby",
         title: "Ruby (Gemfile)",
-        files: files!("ruby": "bin/compile", "bin/detect", "bin/layers", "bin/release", "lib/bundle.sh", "lib/common.sh", "lib/profile.sh", "lib/rails.sh", "lib/version.sh"),
+        files: files!("ruby": "bin/compile", "bin/detect", "bin/layers", "bin/release", "bin/test", "bin/test-compile", "lib/bundle.sh", "lib/common.sh", "lib/profile.sh", "lib/rails.sh", "lib/version.sh"),
     },
     BuiltIn {
         name: "heroku/nodejs",
@@ -34,17 +34,17 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "heroku/python",
         title: "Python (requirements.txt)",
-        files: files!("python": "bin/compile", "bin/detect", "bin/release", "lib/common.sh", "lib/django.sh", "lib/environment.sh", "lib/manager.sh", "lib/pip.sh", "lib/pipenv.sh", "lib/poetry.py", "lib/poetry.sh", "lib/profile.sh", "lib/uv.sh", "lib/version.sh"),
+        files: files!("python": "bin/compile", "bin/detect", "bin/release", "bin/test", "bin/test-compile", "lib/common.sh", "lib/django.sh", "lib/environment.sh", "lib/manager.sh", "lib/pip.sh", "lib/pipenv.sh", "lib/poetry.py", "lib/poetry.sh", "lib/profile.sh", "lib/uv.sh", "lib/version.sh"),
     },
     BuiltIn {
         name: "heroku/java",
         title: "Java (pom.xml, gradlew)",
-        files: files!("java": "bin/compile", "bin/detect", "bin/layers", "bin/release", "lib/common.sh", "lib/gradle.sh", "lib/maven.sh", "lib/profile.sh", "lib/reproducible.gradle", "lib/version.sh", "lib/web.sh"),
+        files: files!("java": "bin/compile", "bin/detect", "bin/layers", "bin/release", "bin/test", "bin/test-compile", "lib/common.sh", "lib/gradle.sh", "lib/maven.sh", "lib/profile.sh", "lib/reproducible.gradle", "lib/version.sh", "lib/web.sh"),
     },
     BuiltIn {
         name: "heroku/php",
         title: "PHP (composer.json, index.php)",
-        files: files!("php": "bin/compile", "bin/detect", "bin/layers", "bin/release", "lib/apache2.conf", "lib/common.sh", "lib/composer.sh", "lib/fpm.conf", "lib/nginx-default.conf", "lib/nginx.conf", "lib/profile.sh", "lib/serve.sh"),
+        files: files!("php": "bin/compile", "bin/detect", "bin/layers", "bin/release", "bin/test", "bin/test-compile", "lib/apache2.conf", "lib/common.sh", "lib/composer.sh", "lib/fpm.conf", "lib/nginx-default.conf", "lib/nginx.conf", "lib/profile.sh", "lib/serve.sh"),
     },
     BuiltIn {
         name: "heroku/go",

@@ -158,7 +158,7 @@ mod test {
     #[test]
     fn an_unknown_type_refuses_the_whole() {
         let refused = scaled(&start(), &[update("web", "2"), update("workr", "1")]).unwrap_err();
-        assert_eq!(refused.to_string(), "Couldn't find that process type (workr).");
+        assert_eq!(refused.to_string(), "Couldn't find that process type (workr): there are web and worker.");
     }
 
     #[test]

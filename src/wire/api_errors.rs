@@ -14,10 +14,10 @@ pub use missing::{Missing, Unknown};
 use crate::domain::{
     AppName, AppNameError, AppRight, Authorization, BranchError, BuildStatus, CadenceError, CertificateError,
     ChecksumError, ConfigVarsError, CustomDomain, CustomDomainError, Drain, DrainUrlError, DynoSize, Email,
-    EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, ProcessType,
-    PublicKeyError, QuantityChangeError, RepositoryUrlError, RoutingError, Scope, SecretError, SniEndpoint,
-    SourceUrlError, SshKey, StackName, TestStatus, UnknownDeliveryStatus, UnknownEntity, UnknownLevel,
-    UnknownRight, UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
+    EmailError, HostPattern, Job, MemoryShortage, OverlapError, Pipeline, PipelineNameError, PublicKeyError,
+    QuantityChangeError, RepositoryUrlError, RoutingError, Scope, SecretError, SniEndpoint, SourceUrlError,
+    SshKey, StackName, TestStatus, UnknownDeliveryStatus, UnknownEntity, UnknownLevel, UnknownRight,
+    UnknownScope, UnknownSize, UnknownStage, Version, Webhook, WebhookUrlError,
 };
 
 /// The body of every answer that is not a success.

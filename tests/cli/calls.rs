@@ -183,6 +183,8 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["logs", "-a", "example", "-n", "1"],
             &["logs", "-a", "example", "--grep", "Release v3"],
             &["logs", "-a", "example", "--grep", "("],
+            &["logs", "-a", "example", "--grep", "what nobody says"],
+            &["logs", "-a", "example", "--source", "nonsense"],
             &["logs", "-a", "missing"],
         ],
     ),
@@ -226,6 +228,7 @@ const MADE: &[(&str, &[&[&str]])] = &[
             &["config:set", "NAME=a value", "-a", "example"],
             &["config:set", "NAME", "-a", "example"],
             &["config:set", "FIRST=1", "-a", "bare"],
+            &["config:set", "PORT=1", "-a", "bare"],
         ],
     ),
     (

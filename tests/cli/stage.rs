@@ -9,7 +9,7 @@ use dyno::api::Api;
 use dyno::domain::{App, AppId, Bytes, DynoId, DynoName, DynoState, Reach, Slug, StackName, StackVersion};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Connection, Death, Desired, DynoView, Dynos, DynosError,
-    FoundOneOff, OneOff, PretendedServices, Scope, StartedOneOff, Streams, Visit,
+    FoundOneOff, OneOff, PretendedServices, Scope, StartedOneOff, Streams, TestLines, Visit,
 };
 use dyno::flows::{self, Actor, NewAppRequest, Node, Parts, Push, Settings, Transcript, resume};
 use dyno::logs::LogService;
@@ -201,7 +201,7 @@ impl Builder for FakeBuilder {
         &self,
         _: BuildOrder,
         _: dyno::build::TestCommands,
-        lines: dyno::flows::ports::TestLines,
+        lines: TestLines,
     ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
         Box::pin(async move {
             lines.setup.send("-----> It compiles".to_owned()).unwrap();

@@ -8,6 +8,7 @@ mod addons_crash;
 mod app_setups;
 mod bad_input;
 mod chaos;
+mod ci;
 mod crashes;
 mod crowds;
 mod departures;

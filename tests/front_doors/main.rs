@@ -19,7 +19,7 @@ use dyno::api::{Api, Door, Front};
 use dyno::domain::{AppId, Bytes, DynoId, DynoName, DynoState, Reach, Slug};
 use dyno::flows::ports::{
     BuildFailure, BuildOrder, Builder, Built, Death, Desired, DynoView, Dynos, DynosError, FoundOneOff,
-    OneOff, PretendedServices, Scope, StartedOneOff, Streams, Visit,
+    OneOff, PretendedServices, Scope, StartedOneOff, Streams, TestLines, Visit,
 };
 use dyno::flows::{Node, Parts, Settings, Token, resume};
 use dyno::git::{GitState, HostKey, Repositories, SshDoor};
@@ -161,7 +161,7 @@ impl Builder for FakeBuilder {
         &self,
         order: BuildOrder,
         commands: dyno::build::TestCommands,
-        lines: dyno::flows::ports::TestLines,
+        lines: TestLines,
     ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
         Box::pin(async move {
             lines

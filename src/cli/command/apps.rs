@@ -57,7 +57,17 @@ mod test {
             app
         };
         let (mine, theirs) = (app("mine", "me@example.com"), app("theirs", "you@example.com"));
-        insta::assert_snapshot!(rendered("me@example.com", &[mine.clone(), theirs.clone()]), @"");
+        insta::assert_snapshot!(rendered("me@example.com", &[mine.clone(), theirs.clone()]), @r"
+        === me@example.com Apps
+
+        mine
+
+        Collaborated Apps
+
+          Name     Email
+         ──────────────────────────
+          theirs   you@example.com
+        ");
         assert!(rendered("me@example.com", &[theirs]).starts_with("Collaborated Apps\n"));
         assert_eq!(rendered("me@example.com", &[mine]), "=== me@example.com Apps\n\nmine\n");
     }

@@ -211,7 +211,16 @@ mod test {
         };
         let runs = [run(10, "succeeded"), run(9, "failed"), run(8, "cancelled")];
         let lines: String = runs.iter().map(|run| line(run) + "\n").collect();
-        insta::assert_snapshot!(rendered("example", &runs) + &lines, @"");
+        insta::assert_snapshot!(rendered("example", &runs) + &lines, @r"
+        === Showing latest test runs for the example pipeline
+
+        ✓  10  main  b157aa6  succeeded
+        ✗  9   main  b157aa6  failed
+        !  8   main  b157aa6  cancelled
+        ✓ #10 main:b157aa6 succeeded
+        ✗ #9 main:b157aa6 failed
+        ! #8 main:b157aa6 cancelled: Cancelled by me@example.com.
+        ");
         assert_eq!(rendered("example", &[]), "The example pipeline has no test runs.\n");
     }
 }

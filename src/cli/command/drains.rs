@@ -17,14 +17,19 @@ impl Args {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let app = self.app.name()?;
         let drains: Vec<LogDrain> = context.client.get(&format!("/apps/{app}/log-drains")).await?;
-        if context.node.json { output::json(&drains) } else { output::data(&rendered(&app, &drains)) }
+        if context.node.json {
+            return output::json(&drains);
+        }
+        if drains.is_empty() {
+            // Not as data: the platform's tool has none here, which programs may go by.
+            output::note(&format!("{} has no drains.\n", shown_app(&app)));
+            return Ok(());
+        }
+        output::data(&rendered(&drains))
     }
 }
 
-fn rendered(app: &str, drains: &[LogDrain]) -> String {
-    if drains.is_empty() {
-        return format!("{} has no drains.\n", shown_app(app));
-    }
+fn rendered(drains: &[LogDrain]) -> String {
     let lines = drains.iter().map(|drain| format!("{} ({})\n", drain.url, drain.token));
     heading("Drains") + &lines.collect::<String>()
 }

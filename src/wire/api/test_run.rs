@@ -10,6 +10,7 @@ use crate::wire::api::{ById, Named, UserRef, VERDICT_MARK};
 
 /// A run of the tests of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields are the platform's")]
 pub struct TestRun {
     /// Who asked for it.
     pub actor_email: String,
