@@ -2,13 +2,13 @@
 //! links, rules and settings are never touched.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dyno::runtime::network::{Ipv4Net, NetworkConfig, NetworkError, NetworkLease, NodeNetwork};
+use dyno::runtime::network::{Ipv4Net, NetworkConfig, NetworkError, NetworkLease, NodeNetwork, Passage};
 use dyno::sys::netns::{create, in_netns};
 
 use crate::support::skip::is_root_or_skip;
@@ -239,6 +239,49 @@ fn datagrams_reach_the_resolver_and_a_foreign_source_address_reaches_nobody() {
         send(spoofed, (PUBLIC, 9));
         assert_eq!(world.recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock, "from {spoofed}");
     }
+    stage.run(NodeNetwork::teardown(stage.config(0))).unwrap();
+}
+
+#[test]
+fn who_is_sealed_answers_over_its_passage_and_begins_nothing() {
+    if !is_root_or_skip("who_is_sealed_answers_over_its_passage_and_begins_nothing") {
+        return;
+    }
+    let stage = Stage::build();
+    let (network, client, stranger, service) = stage.run(async {
+        let network = NodeNetwork::setup(stage.config(0)).await.unwrap();
+        let [client, stranger, service] = [0, 1, 2].map(|slot| network.allot(slot));
+        let leases = (client.await.unwrap(), stranger.await.unwrap(), service.await.unwrap());
+        (network, leases.0, leases.1, leases.2)
+    });
+    stage.in_world(|| [(PUBLIC, 80), (RESOLVER, 53), (REGISTRY, 443)].map(|(at, port)| greeter(at, port)));
+    stage.on_host(|| greeter(&service.gateway.to_string(), 80));
+    in_netns(&client, || greeter(&client.address.to_string(), 80)).unwrap();
+    let address = service.address.to_string();
+    in_netns(&service, || greeter(&address, 5432)).unwrap();
+    assert_eq!(from(&service, PUBLIC, 80).as_deref(), Ok(HOST), "it can be told that it is shut off");
+    stage.run(async {
+        network.seal(service.address).await.unwrap();
+        let way = Passage { from: client.address, to: SocketAddrV4::new(service.address, 5432) };
+        network.open_passages(&[way].into()).await.unwrap();
+    });
+    assert_eq!(from(&client, &address, 5432), Ok(client.address.to_string()), "who has it attached");
+    for (to, port) in [
+        (PUBLIC, 80),
+        (RESOLVER, 53),
+        (REGISTRY, 443),
+        (&*service.gateway.to_string(), 80),
+        (&*client.address.to_string(), 80),
+    ] {
+        assert!(is_cut_off(&service, to, port), "the service reaches {to}:{port}");
+    }
+    assert!(is_cut_off(&stranger, &address, 5432), "another container");
+    let timed_out = Err(ErrorKind::TimedOut);
+    assert_eq!(stage.on_host(|| call(&address, 5432, SILENCE_MS)), timed_out, "whoever is on the host");
+    assert_eq!(stage.in_world(|| call(&address, 5432, SILENCE_MS)), timed_out, "the network");
+    stage.run(network.unseal(service.address)).unwrap();
+    stage.run(network.unseal(service.address)).unwrap();
+    assert_eq!(from(&service, PUBLIC, 80).as_deref(), Ok(HOST), "who has the address next");
     stage.run(NodeNetwork::teardown(stage.config(0))).unwrap();
 }
 

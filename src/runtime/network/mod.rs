@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Containers reach the public internet and the configured resolvers. They do not reach each other but through a [`Passage`], nor the host, private networks, or a
-//! cloud's metadata service, and cannot send with an address that is not theirs. There is no IPv6 but `::1`.
+//! cloud's metadata service, and cannot send with an address that is not theirs. One that is sealed answers over passages alone. There is no IPv6 but `::1`.
 //!
 //! What changes on the host: one nftables table, one link per container, and `forwarding` of the uplinks, which is
 //! recorded and restored. Links of containers that live are left alone by `setup`, so a restarted node finds them as they were;

@@ -31,6 +31,26 @@ impl NodeNetwork {
     }
 }
 
+impl NodeNetwork {
+    /// Lets whoever has this address answer what comes over a passage, and begin nothing: neither to the host nor through it.
+    ///
+    /// # Errors
+    /// `nft` refuses.
+    pub async fn seal(&self, address: Ipv4Addr) -> Result<(), NetworkError> {
+        rules::change(&format!("add element {} sealed {{ {address} }}\n", rules::table(self.index))).await
+    }
+
+    /// The end of [`Self::seal`], for whoever has the address next.
+    ///
+    /// # Errors
+    /// `nft` refuses.
+    pub async fn unseal(&self, address: Ipv4Addr) -> Result<(), NetworkError> {
+        let element = format!("element {} sealed {{ {address} }}\n", rules::table(self.index));
+        // Added first: one that is not there cannot be deleted.
+        rules::change(&format!("add {element}delete {element}")).await
+    }
+}
+
 /// One transaction: whoever may go before and after it is not held up in between.
 fn text(index: u32, passages: &BTreeSet<Passage>) -> String {
     let set = format!("{} passages", rules::table(index));

@@ -84,6 +84,7 @@ table {table} {{
     set egress {{ type ipv4_addr . inet_service; {egress}}}
     set refused {{ type ipv4_addr; flags interval; {refused}}}
     set passages {{ type ipv4_addr . ipv4_addr . inet_service; size {PASSAGES_MAX}; }}
+    set sealed {{ type ipv4_addr; size {CONTAINERS_MAX}; }}
     set connections {{ type ipv4_addr; size {CONTAINERS_MAX}; flags dynamic; }}
     chain source {{
         type filter hook prerouting priority raw - 5; policy accept;
@@ -96,6 +97,7 @@ table {table} {{
         iifname {ours} jump to_host
     }}
     chain to_host {{
+        ip saddr @sealed drop
         ct state new add @connections {{ ip saddr ct count over {CONNECTIONS_MAX} }} drop
         ip daddr @resolvers udp dport 53 accept
         ip daddr @resolvers tcp dport 53 accept
@@ -110,6 +112,7 @@ table {table} {{
         ct state new add @connections {{ ip saddr ct count over {CONNECTIONS_MAX} }} drop
         oifname {ours} ip saddr . ip daddr . tcp dport @passages accept
         oifname {ours} ct state established ct direction reply ip daddr . ip saddr . tcp sport @passages accept
+        ip saddr @sealed drop
         oifname {every_node} drop
         ip daddr @resolvers udp dport 53 accept
         ip daddr @resolvers tcp dport 53 accept
@@ -255,6 +258,16 @@ mod test {
         assert_eq!(passages.len(), 2);
         assert!(passages.iter().all(|at| *at < refused), "{text}");
         assert_eq!(text.matches("oifname \"dy3-*\" ").count(), 3, "the two and what comes in: {text}");
+    }
+
+    #[test]
+    fn who_is_sealed_answers_over_passages_and_begins_nothing() {
+        let text = rules(&[], &BTreeMap::new()).text();
+        let forward = &text[text.find("chain from_container").unwrap()..];
+        let at = |what: &str| forward.find(what).unwrap();
+        assert!(at("sport @passages accept") < at("@sealed drop") && at("@sealed drop") < at("@resolvers"));
+        let host = &text[text.find("chain to_host").unwrap()..];
+        assert!(host.find("@sealed drop").unwrap() < host.find("accept").unwrap(), "{text}");
     }
 
     #[test]

@@ -35,8 +35,23 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Until it is told to stop.
-    pub(super) async fn run(self, mut adopted: Option<Container>) {
+    /// Until it is told to stop. Its address is sealed for as long: a service answers, and asks nobody.
+    pub(super) async fn run(self, adopted: Option<Container>) {
+        let address = self.ground.network.address(self.spec.slot);
+        while let Err(error) = self.ground.network.seal(address).await {
+            tracing::error!(service = %self.spec.host, error = chain(&error), "a data service waits to be shut off");
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(RESTART_WAIT_MAX) => {}
+            }
+        }
+        self.keep(adopted).await;
+        if let Err(error) = self.ground.network.unseal(address).await {
+            tracing::error!(service = %self.spec.host, error = chain(&error), "who has its address next is shut off");
+        }
+    }
+
+    async fn keep(&self, mut adopted: Option<Container>) {
         let mut wait = RESTART_WAIT;
         while !self.stop.is_cancelled() {
             let container = match adopted.take() {
