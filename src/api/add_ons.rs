@@ -15,7 +15,7 @@ use crate::wire::api::{
     AddOn, AddOnService, Attachment, ByName, CreateAddOn, CreateAttachment, DestroyAddOn, Plan, ResolveAddOn,
     ResolveAttachment, UpdateAddOn,
 };
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{AddOnRefusal, Missing, Refusal};
 
 pub(super) async fn services() -> Result<Json<Vec<AddOnService>>, ApiError> {
     Ok(Json(flows::add_on_services()?.iter().map(view::service).collect()))
@@ -63,7 +63,10 @@ pub(super) async fn create(
     Input(body): Input<CreateAddOn>,
 ) -> Result<(StatusCode, Json<AddOn>), ApiError> {
     let app = api.app(&key).await?;
-    let CreateAddOn { plan, attachment, name } = body;
+    let CreateAddOn { plan, attachment, config, name } = body;
+    if let Some(option) = config.keys().next() {
+        return Err(Refusal::from(AddOnRefusal::Option(option.chars().take(63).collect())).into());
+    }
     let attachment = attachment.and_then(|attachment| attachment.name);
     let request = AddOnRequest { plan: plan.into_name(), name, attachment };
     let made = flows::create_add_on(&api.node, &app, request, &caller.actor()).await?;
@@ -194,7 +197,7 @@ pub(super) async fn destroy_attachment(
     Path(key): Path<String>,
 ) -> Result<Json<Attachment>, ApiError> {
     let found = flows::attachment(&api.node, &caller, &key, None).await?;
-    flows::permit(&api.node, &caller, &found.app, AppRight::Operate).await?;
+    flows::permit_detaching(&api.node, &caller, &found).await?;
     flows::detach_add_on(&api.node, &found, &caller.actor()).await?;
     Ok(Json(view::attachment(&found)))
 }
@@ -204,7 +207,14 @@ pub(super) async fn resolve_attachment(
     caller: Caller,
     Input(body): Input<ResolveAttachment>,
 ) -> Result<Json<Vec<Attachment>>, ApiError> {
-    let app = named_app(&api, &caller, body.app.as_deref()).await?;
-    let found = flows::attachment(&api.node, &caller, &body.addon_attachment, app.as_ref()).await?;
-    Ok(Json(vec![view::attachment(&found)]))
+    let app = match &body.app {
+        Some(key) => Some(api.app(key).await?),
+        None => None,
+    };
+    let found = flows::attachment(&api.node, &caller, &body.addon_attachment, app.as_ref()).await;
+    if let (Err(_), Some(app)) = (&found, &app) {
+        // What an app does not have is told to those alone who may look at it.
+        flows::permit(&api.node, &caller, app, AppRight::View).await?;
+    }
+    Ok(Json(vec![view::attachment(&found?)]))
 }

@@ -15,7 +15,8 @@ use crate::api::view_add_ons as view;
 use crate::domain::{App, AppRight, Scope};
 use crate::flows::{self, ActRequest, AddOnView, Caller, ports::Connection};
 use crate::wire::api::{
-    ActTerminal, ActiveCredential, AddOn, BringBack, Credential, DoAct, RemovedAddOn, ServiceInfo, WaitStatus,
+    ActTerminal, ActiveCredential, AddOn, BringBack, Credential, DoAct, RemovedAddOn, ServiceInfo,
+    ServiceMessage, WaitStatus,
 };
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -122,6 +123,15 @@ pub(super) async fn reset_database(
     let found = database(&api, (&caller, Scope::Write), &key).await?;
     flows::reset_add_on(&api.node, &found).await?;
     Ok(Json(view::add_on(&found)))
+}
+
+pub(super) async fn reset_statistics(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(key): Path<String>,
+) -> Result<Json<ServiceMessage>, ApiError> {
+    let found = database(&api, (&caller, Scope::Write), &key).await?;
+    Ok(Json(ServiceMessage { message: flows::reset_statistics(&api.node, &found).await? }))
 }
 
 pub(super) async fn list_removed(State(api): State<Api>) -> Json<Vec<RemovedAddOn>> {

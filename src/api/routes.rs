@@ -425,6 +425,12 @@ fn of_data_services() -> Vec<Route> {
             Common,
             data_services::reset_connections,
         ),
+        row(
+            Method::PUT,
+            "/client/v11/databases/{addon}/stats_reset",
+            Common,
+            data_services::reset_statistics,
+        ),
         row(Method::GET, "/postgres/v0/databases/{addon}/credentials", Common, data_services::credentials),
         row(
             Method::GET,

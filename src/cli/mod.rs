@@ -201,6 +201,44 @@ enum Command {
     PgCredentialsUrl(command::pg::CredentialsUrlArgs),
     #[command(name = "pg:credentials:rotate")]
     PgCredentialsRotate(command::pg::CredentialsRotateArgs),
+    #[command(name = "pg:blocking")]
+    PgBlocking(command::pg_reports::Blocking),
+    #[command(name = "pg:cache-hit", visible_alias = "pg:cache_hit")]
+    PgCacheHit(command::pg_reports::CacheHit),
+    #[command(name = "pg:calls")]
+    PgCalls(command::pg_reports::Calls),
+    #[command(name = "pg:extensions")]
+    PgExtensions(command::pg_reports::Extensions),
+    #[command(name = "pg:index-size", visible_alias = "pg:index_size")]
+    PgIndexSize(command::pg_reports::IndexSize),
+    #[command(name = "pg:index-usage", visible_alias = "pg:index_usage")]
+    PgIndexUsage(command::pg_reports::IndexUsage),
+    #[command(name = "pg:locks")]
+    PgLocks(command::pg_reports::Locks),
+    #[command(name = "pg:long-running-queries", visible_alias = "pg:long_running_queries")]
+    PgLongRunningQueries(command::pg_reports::LongRunningQueries),
+    #[command(name = "pg:outliers")]
+    PgOutliers(command::pg_reports::Outliers),
+    #[command(name = "pg:records-rank", visible_alias = "pg:records_rank")]
+    PgRecordsRank(command::pg_reports::RecordsRank),
+    #[command(name = "pg:seq-scans", visible_alias = "pg:seq_scans")]
+    PgSeqScans(command::pg_reports::SeqScans),
+    #[command(name = "pg:stats-reset", visible_alias = "pg:stats_reset")]
+    PgStatsReset(command::pg_reports::StatsReset),
+    #[command(name = "pg:table-indexes-size", visible_alias = "pg:table_indexes_size")]
+    PgTableIndexesSize(command::pg_reports::TableIndexesSize),
+    #[command(name = "pg:table-size", visible_alias = "pg:table_size")]
+    PgTableSize(command::pg_reports::TableSize),
+    #[command(name = "pg:total-index-size", visible_alias = "pg:total_index_size")]
+    PgTotalIndexSize(command::pg_reports::TotalIndexSize),
+    #[command(name = "pg:total-table-size", visible_alias = "pg:total_table_size")]
+    PgTotalTableSize(command::pg_reports::TotalTableSize),
+    #[command(name = "pg:unused-indexes", visible_alias = "pg:unused_indexes")]
+    PgUnusedIndexes(command::pg_reports::UnusedIndexes),
+    #[command(name = "pg:user-connections", visible_alias = "pg:user_connections")]
+    PgUserConnections(command::pg_reports::UserConnections),
+    #[command(name = "pg:vacuum-stats", visible_alias = "pg:vacuum_stats")]
+    PgVacuumStats(command::pg_reports::VacuumStats),
     #[command(name = "pg:backups")]
     PgBackups(command::pg_backups::Args),
     #[command(name = "pg:backups:capture")]
@@ -605,6 +643,25 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::PgCredentials(args) => args.run(&context).await.map(done),
         Command::PgCredentialsUrl(args) => args.run(&context).await.map(done),
         Command::PgCredentialsRotate(args) => args.run(&context).await.map(done),
+        Command::PgBlocking(args) => args.run(&context).await,
+        Command::PgCacheHit(args) => args.run(&context).await,
+        Command::PgCalls(args) => args.run(&context).await,
+        Command::PgExtensions(args) => args.run(&context).await,
+        Command::PgIndexSize(args) => args.run(&context).await,
+        Command::PgIndexUsage(args) => args.run(&context).await,
+        Command::PgLocks(args) => args.run(&context).await,
+        Command::PgLongRunningQueries(args) => args.run(&context).await,
+        Command::PgOutliers(args) => args.run(&context).await,
+        Command::PgRecordsRank(args) => args.run(&context).await,
+        Command::PgSeqScans(args) => args.run(&context).await,
+        Command::PgStatsReset(args) => args.run(&context).await,
+        Command::PgTableIndexesSize(args) => args.run(&context).await,
+        Command::PgTableSize(args) => args.run(&context).await,
+        Command::PgTotalIndexSize(args) => args.run(&context).await,
+        Command::PgTotalTableSize(args) => args.run(&context).await,
+        Command::PgUnusedIndexes(args) => args.run(&context).await,
+        Command::PgUserConnections(args) => args.run(&context).await,
+        Command::PgVacuumStats(args) => args.run(&context).await,
         Command::PgBackups(args) => args.run(&context).await.map(done),
         Command::PgBackupsCapture(args) => args.run(&context).await.map(done),
         Command::PgBackupsInfo(args) => args.run(&context).await.map(done),

@@ -615,6 +615,139 @@ const MADE: &[(&str, &[&[&str]])] = &[
         ],
     ),
     (
+        "pg:blocking",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:blocking", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:cache-hit",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:cache-hit", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:calls",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:calls", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:extensions",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:extensions", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:index-size",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:index-size", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:index-usage",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:index-usage", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:locks",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:locks", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:long-running-queries",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:long-running-queries", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:outliers",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:outliers", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:records-rank",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:records-rank", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:seq-scans",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:seq-scans", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:stats-reset",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:stats-reset", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:table-indexes-size",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:table-indexes-size", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:table-size",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:table-size", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:total-index-size",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:total-index-size", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:total-table-size",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:total-table-size", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:unused-indexes",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:unused-indexes", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:user-connections",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:user-connections", "-a", "example"],
+        ],
+    ),
+    (
+        "pg:vacuum-stats",
+        &[
+            &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],
+            &["pg:vacuum-stats", "-a", "example"],
+        ],
+    ),
+    (
         "pg:backups",
         &[
             &["addons:create", "postgresql", "--name", "books", "--wait", "-a", "example"],

@@ -537,11 +537,16 @@ fn data_services(stock: &mut Stock<'_>, at: &Path) {
         "long-running-queries",
         "records-rank",
         "seq-scans",
+        "calls",
+        "extensions",
+        "mandelbrot",
+        "outliers",
         "table-indexes-size",
         "table-size",
         "total-index-size",
         "total-table-size",
         "unused-indexes",
+        "user-connections",
         "vacuum-stats",
     ] {
         stock.ok(at, &[&format!("pg:{asked}")], &["row"]);
@@ -564,13 +569,15 @@ fn data_services(stock: &mut Stock<'_>, at: &Path) {
     stock.tries(at, &["pg:backups:cancel"], 2, &["No active backups"]);
     stock.ok(at, &["pg:killall"], &["Terminating connections", "done"]);
     stock.ok(at, &["pg:reset", "--confirm", "day"], &["Resetting", "done"]);
-    let second = ["addons:create", "heroku-postgresql", "--name", "second", "--as", "SECOND", "--wait"];
+    let second =
+        ["addons:create", "heroku-postgresql:standard-0", "--name", "second", "--as", "SECOND", "--wait"];
     stock.ok(at, &second, &["second"]);
     stock.ok(
         at,
         &["pg:copy", "DATABASE", "SECOND", "--confirm", "SECOND"],
         &["Starting copy", "Copying", "done"],
     );
+    stock.ok(at, &["pg:stats-reset", "SECOND"], &["counted anew"]);
     stock.ok(at, &["pg:promote", "SECOND"], &["Promoting second to DATABASE_URL", "done"]);
     stock.ok(at, &["addons:create", "heroku-redis", "--name", "jobs", "--wait"], &["jobs"]);
     stock.ok(at, &["redis:wait"], &[]);

@@ -19,7 +19,7 @@ use crate::wire::api::{
 };
 
 /// Between two looks at an add-on that is being created.
-const WAIT_PAUSE: Duration = Duration::from_millis(500);
+const WAIT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Show the add-ons of an app, and as what it has them
 #[derive(Debug, clap::Args)]
@@ -228,7 +228,8 @@ impl CreateArgs {
         let app = self.app.name()?;
         let text = format!("Creating {} on {}", self.plan, shown_app(&app));
         let attachment = self.attachment.map(|name| AttachmentRequest { name: Some(name) });
-        let body = CreateAddOn { plan: ByName::Word(self.plan), attachment, name: self.name };
+        let (plan, config) = (ByName::Word(self.plan), BTreeMap::new());
+        let body = CreateAddOn { plan, attachment, config, name: self.name };
         let path = format!("/apps/{app}/addons");
         let made = context.client.send_json::<AddOn>(Method::POST, &path, &body);
         let mut made = output::action(&text, made, |_| Some("free".to_owned())).await?;
@@ -280,8 +281,12 @@ impl AttachArgs {
 impl DetachArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let app = self.app.name()?;
-        let path = format!("/apps/{app}/addon-attachments/{}", encoded(&self.attachment));
-        let found: Attachment = context.client.get(&path).await?;
+        // By its name at the app: who has the add-on may not look at the app itself.
+        let body = ResolveAttachment { addon_attachment: self.attachment, app: Some(app.clone()) };
+        let path = "/actions/addon-attachments/resolve";
+        let found: Vec<Attachment> = context.client.send_json(Method::POST, path, &body).await?;
+        let none = || Failure::Answer("the node found an attachment, and did not tell which".to_owned());
+        let found = found.into_iter().next().ok_or_else(none)?;
         let text = format!("Detaching {} to {} from {}", found.name, found.addon.name, shown_app(&app));
         let path = format!("/addon-attachments/{}", found.id);
         let gone = context.client.call::<Attachment>(Method::DELETE, &path);

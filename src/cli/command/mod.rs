@@ -53,6 +53,7 @@ pub(super) mod metrics;
 pub(super) mod open;
 pub(super) mod pg;
 pub(super) mod pg_backups;
+pub(super) mod pg_reports;
 pub(super) mod pipelines;
 pub(super) mod pipelines_diff;
 pub(super) mod pipelines_promote;

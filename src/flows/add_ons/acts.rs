@@ -24,6 +24,8 @@ const CHANGE_TIMEOUT_S: u64 = 10 * 60;
 const INFO: &str = "info";
 /// The act that ends all connections.
 const KILLALL: &str = "killall";
+/// The act that has figures counted anew.
+const STATS_RESET: &str = "stats-reset";
 
 /// What a client wants done.
 #[derive(Clone, Debug)]
@@ -104,6 +106,15 @@ pub async fn reset_add_on(node: &Node, view: &AddOnView) -> Result<(), FlowError
 pub async fn end_connections(node: &Node, view: &AddOnView) -> Result<(), FlowError> {
     let script = script(view, KILLALL)?;
     done(node, view, (KILLALL, &script), ASK_TIMEOUT_S).await.map(drop)
+}
+
+/// Has a service count anew what it tells of its use, and gives what it says of that.
+///
+/// # Errors
+/// The service does not know how, or does not answer, or the node fails.
+pub async fn reset_statistics(node: &Node, view: &AddOnView) -> Result<String, FlowError> {
+    let script = script(view, STATS_RESET)?;
+    Ok(done(node, view, (STATS_RESET, &script), ASK_TIMEOUT_S).await?.trim().to_owned())
 }
 
 /// Runs a command of the node's own to its end, with no input, and tells what it says.

@@ -23,23 +23,25 @@ use std::collections::BTreeMap;
 
 use crate::domain::{AddOn, App, AppId, AppRight, Attachment, Bytes, Plan, Service};
 use crate::flows::Node;
-use crate::flows::caller::{Caller, right_on};
+use crate::flows::caller::{Caller, permit, right_on};
 use crate::flows::error::FlowError;
 use crate::stack;
 use crate::wire::api_errors::{Missing, Refusal};
 
 pub use crate::supervisor::service::CLIENT;
-pub use acts::{ActRequest, add_on_info, begin_act, end_connections, reset_add_on};
+pub use acts::{ActRequest, add_on_info, begin_act, end_connections, reset_add_on, reset_statistics};
 pub use attaching::{AttachRequest, attach_add_on, detach_add_on};
 pub(super) use backups::{Links, sweep_files};
 pub use backups::{
     backup_link, backup_schedules, capture_backup, copy_add_on, keep_backups, linked_backup, linked_transfer,
     restore_backup, schedule_backups, unschedule_backups, verify_backup,
 };
+#[cfg(test)]
+pub(super) use backups::{look, verify_newest};
 pub use changes::{AddOnUpdate, Others, change_add_on, destroy_add_on};
 pub(super) use changes::{clear, let_go};
 pub use config::{add_on_key, add_on_url};
-pub(super) use config::{owned, refuse_owned};
+pub(super) use config::{as_of_now, refuse_owned};
 pub use credentials::rotate_password;
 pub(super) use credentials::settle;
 pub(super) use making::take_up;
@@ -182,18 +184,34 @@ pub async fn add_on(
     }
 }
 
-/// Every attachment that `caller` may see.
+/// Every attachment that `caller` may see: of apps that one has part in, and of add-ons that were made for such an app.
 ///
 /// # Errors
 /// The node fails.
 pub async fn attachments(node: &Node, caller: &Caller) -> Result<Vec<AttachmentView>, FlowError> {
     let mut seen = Vec::new();
     for view in Inventory::take(node).await?.all_attachments() {
-        if right_on(node, caller, &view.app).await?.is_some() {
+        if right_on(node, caller, &view.app).await?.is_some()
+            || right_on(node, caller, &view.owner).await?.is_some()
+        {
             seen.push(view);
         }
     }
     Ok(seen)
+}
+
+/// Whether `caller` may take an attachment away: who has it may, and who has the add-on, whatever has become of their sharing.
+///
+/// # Errors
+/// The caller may do with neither app what that takes, or the node fails.
+pub async fn permit_detaching(node: &Node, caller: &Caller, has: &AttachmentView) -> Result<(), FlowError> {
+    match permit(node, caller, &has.app, AppRight::Operate).await {
+        Err(FlowError::Refused(refusal)) => {
+            let held = right_on(node, caller, &has.owner).await?;
+            if held >= Some(AppRight::Operate) { Ok(()) } else { Err(refusal.into()) }
+        }
+        permitted => permitted,
+    }
 }
 
 /// The attachments of an app.

@@ -1,5 +1,7 @@
 //! `addon`, `addon-attachment`, `addon-service` and `plan`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -224,6 +226,13 @@ pub struct ServiceInfo {
     pub prefer_native_tls: bool,
 }
 
+/// What a service says of what was asked of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceMessage {
+    /// It, for people.
+    pub message: String,
+}
+
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceFact {
@@ -304,6 +313,9 @@ pub struct CreateAddOn {
     /// How the app is to have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachment: Option<AttachmentRequest>,
+    /// Options of the service, of which no service here has any.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub config: BTreeMap<String, serde_json::Value>,
     /// Its name; none has one made up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

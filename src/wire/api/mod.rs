@@ -40,7 +40,8 @@ pub use account::{Account, AccountFeature};
 pub use add_on::{
     ActTerminal, ActiveCredential, AddOn, AddOnService, AttachedAddOn, Attachment, AttachmentRequest,
     BillingEntity, BringBack, ByName, CreateAddOn, CreateAttachment, Credential, DestroyAddOn, DoAct, Plan,
-    Price, RemovedAddOn, ResolveAddOn, ResolveAttachment, ServiceFact, ServiceInfo, UpdateAddOn,
+    Price, RemovedAddOn, ResolveAddOn, ResolveAttachment, ServiceFact, ServiceInfo, ServiceMessage,
+    UpdateAddOn,
 };
 pub use app::{App, CreateApp, StackBuild, UpdateApp};
 pub use app_feature::{AppFeature, UpdateAppFeature};

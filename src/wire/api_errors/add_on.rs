@@ -18,6 +18,11 @@ pub enum AddOnRefusal {
         /// Those that there are, with commas.
         known: String,
     },
+    /// An option of a service, such as a database that is to be followed.
+    #[error(
+        "The option {0} is not known: an add-on has a plan, a name and an attachment. Databases are not followed; `dyno pg:copy` fills one from another."
+    )]
+    Option(String),
     /// A plan of another service.
     #[error("{0} cannot be changed to a plan of another service.")]
     OtherService(String),
@@ -163,6 +168,7 @@ impl AddOnRefusal {
             Self::TransferRunning(_) | Self::TransferGoesOn(_) => ErrorId::Conflict,
             Self::NoSlot | Self::Away(_) | Self::TooManyRunning(_) => ErrorId::Unavailable,
             Self::UnknownPlan { .. }
+            | Self::Option(_)
             | Self::OtherService(_)
             | Self::AddOnName(_)
             | Self::AddOnNameTaken(_)
