@@ -163,7 +163,7 @@ pub(super) fn schedule(schedule: domain::BackupSchedule) -> BackupSchedule {
 
 /// Data of an add-on that was destroyed.
 pub(super) fn removed(data: RemovedData) -> RemovedAddOn {
-    let RemovedData { id, name, service, plan, removed_at_s, kept_until_s } = data;
+    let RemovedData { id, name, service, plan, attachment: _, removed_at_s, kept_until_s } = data;
     RemovedAddOn {
         id,
         kept_until: timestamp(kept_until_s),

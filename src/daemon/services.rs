@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::daemon::{Config, streams};
-use crate::domain::{AddOn, AppId, Bytes, StackName};
+use crate::domain::{AddOn, AppId, AttachmentName, Bytes, StackName};
 use crate::flows::ports::{Act, Connection, DataServices, RemovedData, ServicesError, Streams, Work};
 use crate::runtime::StdioKind;
 use crate::runtime::slots::Slot;
@@ -25,6 +25,9 @@ use crate::sys::{clock, fs};
 const KEPT_S: u64 = 7 * 24 * 60 * 60;
 /// How long a service may take to answer that was made for a backup to be tried out, seconds.
 const TRY_TIMEOUT_S: u64 = 120;
+/// What is beside the data of a service that was made for a backup to be tried out, and ends with that.
+const TRIED_EXTENSION: &str = "tried";
+const TRIED_MARK: &str = ".tried";
 /// What stands between the identity of a service that was put away and when that was.
 const AWAY_MARK: char = '@';
 
@@ -99,20 +102,41 @@ impl SupervisedServices {
         }
     }
 
-    /// Writes what the data of a service is of, for the time when its record is gone.
-    fn label(&self, add_on: &AddOn) -> io::Result<()> {
-        let AddOn { id, name, service, plan, .. } = add_on;
-        let card = Card { name: name.to_string(), service: service.clone(), plan: plan.clone() };
+    /// Writes what the data of a service is of, for the time when its record is gone. What its app has it as stays as it was said last.
+    fn write_card(&self, add_on: &AddOn, attachment: Option<&AttachmentName>) -> io::Result<()> {
         let dir = volumes_dir(&self.lib_dir);
+        let path = dir.join(card_name(&add_on.id.to_string()));
+        let before = read_card(&path);
+        let attachment = attachment.map(ToString::to_string);
+        let card = Card {
+            name: add_on.name.to_string(),
+            service: add_on.service.clone(),
+            plan: add_on.plan.clone(),
+            attachment: attachment.or_else(|| before.as_ref()?.attachment.clone()),
+        };
+        if before.as_ref() == Some(&card) {
+            return Ok(());
+        }
         std::fs::create_dir_all(&dir)?;
-        fs::write_atomically(&dir.join(card_name(&id.to_string())), &serde_json::to_vec(&card)?)
+        fs::write_atomically(&path, &serde_json::to_vec(&card)?)
+    }
+
+    /// Removes what was made for backups to be tried out by a process that has ended since.
+    fn sweep_tried(&self) -> io::Result<()> {
+        let dir = volumes_dir(&self.lib_dir);
+        let marked = |name: &str| name.strip_suffix(TRIED_MARK)?.parse::<Uuid>().ok();
+        for id in names(&dir, marked) {
+            if !self.tried().contains(&id) {
+                remove_tried(&self.services.volume(id))?;
+            }
+        }
+        Ok(())
     }
 
     /// What the data of a service is of that was put away, from beside it, or from where it was when that was cut off.
     fn card(&self, id: Uuid, beside: &Path) -> Option<Card> {
         let before = volumes_dir(&self.lib_dir).join(card_name(&id.to_string()));
-        let read = [beside, before.as_path()].into_iter().find_map(|path| std::fs::read(path).ok())?;
-        serde_json::from_slice(&read).ok()
+        [beside, before.as_path()].into_iter().find_map(read_card)
     }
 
     fn put_away_volume(&self, id: Uuid) -> io::Result<()> {
@@ -152,9 +176,7 @@ impl DataServices for SupervisedServices {
     fn keep(&self, add_on: AddOn) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async move {
             let (id, slot) = (add_on.id, add_on.slot);
-            self.label(&add_on).map_err(|error| {
-                ServicesError(format!("cannot label the data of {}: {error}", add_on.name))
-            })?;
+            self.write_card(&add_on, None).map_err(unlabelled(&add_on))?;
             let spec = self.spec(add_on).await?;
             let stopped = self.services.stop(id).await;
             let slot = stopped.or_else(|| self.held().remove(&slot));
@@ -163,6 +185,10 @@ impl DataServices for SupervisedServices {
             self.services.keep(spec, slot);
             Ok(())
         })
+    }
+
+    fn label(&self, add_on: &AddOn, attachment: &AttachmentName) -> Result<(), ServicesError> {
+        self.write_card(add_on, Some(attachment)).map_err(unlabelled(add_on))
     }
 
     fn until_ready(&self, id: Uuid) -> BoxFuture<'_, bool> {
@@ -196,6 +222,9 @@ impl DataServices for SupervisedServices {
         Box::pin(async move {
             wanted.extend(self.tried().iter());
             self.services.clear_others(&wanted).await;
+            let failed =
+                |error| ServicesError(format!("cannot remove what backups were tried out with: {error}"));
+            self.sweep_tried().map_err(failed)?;
             for id in names(&volumes_dir(&self.lib_dir), |name| name.parse::<Uuid>().ok()) {
                 if !wanted.contains(&id) {
                     let failed = |error| ServicesError(format!("cannot put the data of {id} away: {error}"));
@@ -211,9 +240,9 @@ impl DataServices for SupervisedServices {
         let mut all = names(&away, |name| {
             let (id, since) = name.split_once(AWAY_MARK)?;
             let (id, since) = (id.parse::<Uuid>().ok()?, since.parse::<i64>().ok()?);
-            let Card { name, service, plan } = self.card(id, &away.join(card_name(name)))?;
+            let Card { name, service, plan, attachment } = self.card(id, &away.join(card_name(name)))?;
             let kept_until_s = since.saturating_add(i64::try_from(KEPT_S).unwrap_or(i64::MAX));
-            Some(RemovedData { id, name, service, plan, removed_at_s: since, kept_until_s })
+            Some(RemovedData { id, name, service, plan, attachment, removed_at_s: since, kept_until_s })
         });
         all.sort_by_key(|removed| std::cmp::Reverse(removed.removed_at_s));
         all
@@ -284,6 +313,14 @@ impl DataServices for SupervisedServices {
             let id = Uuid::new_v4();
             let spec = self.spec(AddOn { id, slot: slot.number(), ..like }).await?;
             self.tried().insert(id);
+            let volume = self.services.volume(id);
+            // Before there is anything: a process that ends in between leaves nothing that the next one takes for somebody's data.
+            let marked = volume.parent().map_or(Ok(()), std::fs::create_dir_all);
+            let marked = marked.and_then(|()| std::fs::write(volume.with_extension(TRIED_EXTENSION), ""));
+            if let Err(error) = marked {
+                self.tried().remove(&id);
+                return Err(ServicesError(format!("cannot mark {}: {error}", volume.display())));
+            }
             self.services.keep(spec, slot);
             let ready = self.services.until_ready(id);
             match tokio::time::timeout(Duration::from_secs(TRY_TIMEOUT_S), ready).await {
@@ -301,13 +338,11 @@ impl DataServices for SupervisedServices {
         Box::pin(async move {
             drop(self.services.stop(id).await);
             let volume = self.services.volume(id);
-            let removed = tokio::task::spawn_blocking(move || fs::remove_tree(&volume)).await;
+            let removed = tokio::task::spawn_blocking(move || remove_tried(&volume)).await;
             self.tried().remove(&id);
             match removed {
-                Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
-                    Err(ServicesError(format!("cannot remove the data of {id}: {error}")))
-                }
-                Ok(_) | Err(_) => Ok(()),
+                Ok(Err(error)) => Err(ServicesError(format!("cannot remove the data of {id}: {error}"))),
+                Ok(Ok(())) | Err(_) => Ok(()),
             }
         })
     }
@@ -328,11 +363,37 @@ fn unwatched(error: io::Error) -> ServicesError {
 }
 
 /// What data is of, beside it on disk.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Card {
     name: String,
     service: String,
     plan: String,
+    /// What its app had it as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    attachment: Option<String>,
+}
+
+fn read_card(path: &Path) -> Option<Card> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn unlabelled(add_on: &AddOn) -> impl FnOnce(io::Error) -> ServicesError + use<> {
+    let name = add_on.name.to_string();
+    move |error| ServicesError(format!("cannot label the data of {name}: {error}"))
+}
+
+/// Removes the data of a service that was made for a backup to be tried out, half made or whole, and its mark last.
+fn remove_tried(volume: &Path) -> io::Result<()> {
+    for dir in [volume.to_owned(), volume.with_extension("new")] {
+        match fs::remove_tree(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    match std::fs::remove_file(volume.with_extension(TRIED_EXTENSION)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// The name of the file beside a directory of data.
@@ -357,6 +418,27 @@ fn names<T>(dir: &Path, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn what_a_backup_was_tried_out_with_goes_with_its_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join(Uuid::new_v4().to_string());
+        for made in [&volume, &volume.with_extension("new")] {
+            std::fs::create_dir_all(made.join("pg")).unwrap();
+        }
+        std::fs::write(volume.with_extension(TRIED_EXTENSION), "").unwrap();
+        remove_tried(&volume).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        remove_tried(&volume).unwrap();
+    }
+
+    #[test]
+    fn a_card_of_an_earlier_program_says_no_attachment() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("card.json");
+        std::fs::write(&path, r#"{"name":"books","service":"s","plan":"p"}"#).unwrap();
+        assert_eq!(read_card(&path).unwrap().attachment, None);
+    }
 
     #[test]
     fn data_is_kept_for_seven_days_and_other_files_for_ever() {

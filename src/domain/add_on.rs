@@ -46,7 +46,13 @@ impl AddOn {
     /// The name of its host, as the dynos of attached apps find it: another name of the add-on leaves it as it is.
     #[must_use]
     pub fn host(&self) -> String {
-        let id = self.id.simple().to_string();
+        Self::host_of(self.id)
+    }
+
+    /// The name of the host that an add-on of this identity has, or had.
+    #[must_use]
+    pub fn host_of(id: Uuid) -> String {
+        let id = id.simple().to_string();
         format!("addon-{}.internal", &id[..12])
     }
 }

@@ -80,7 +80,7 @@ pub use stack::{StackName, StackNameError, StackVersion};
 pub use test_run::{TestRun, TestStatus, TestedCommit, UnknownTestStatus};
 pub use transfer::{
     BackupSchedule, BackupsKept, Transfer, TransferCause, TransferKind, TransferName, TransferState,
-    UnknownTransferWord, Verified, outlived,
+    UnknownTransferWord, Verified, is_time_to_verify, outlived,
 };
 pub use webhook::{
     Action, Attempt, Delivery, DeliveryStatus, Entity, Level, Secret, SecretError, UnknownDeliveryStatus,

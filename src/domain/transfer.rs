@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::Zoned;
+use jiff::civil::Date;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -225,6 +226,15 @@ impl BackupSchedule {
     }
 }
 
+/// The hour of the day in which the newest backups are tried out.
+const VERIFY_HOUR: i8 = 3;
+
+/// Whether the newest backups are to be tried out at `now`: once in the hour for that, on a day on which they were not.
+#[must_use]
+pub fn is_time_to_verify(now: &Zoned, last: Option<Date>) -> bool {
+    now.hour() == VERIFY_HOUR && last != Some(now.date())
+}
+
 /// Which of an add-on's backups, newest first, are kept no longer at `now_s`. The newest that is whole stays however old it is.
 #[must_use]
 pub fn outlived(backups: &[Transfer], kept: BackupsKept, now_s: i64) -> Vec<Uuid> {
@@ -295,6 +305,17 @@ mod test {
         let morning = "2026-11-27T09:00:00Z";
         assert!(!is_due("America/Los_Angeles", morning, "2026-11-27T09:59:00Z"));
         assert!(is_due("America/Los_Angeles", morning, "2026-11-27T10:00:00Z"));
+    }
+
+    #[test]
+    fn backups_are_tried_out_once_a_night() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap().to_zoned(TimeZone::UTC);
+        let night = at("2026-11-27T03:00:00Z");
+        assert!(is_time_to_verify(&night, None) && is_time_to_verify(&at("2026-11-27T03:59:59Z"), None));
+        assert!(!is_time_to_verify(&at("2026-11-27T02:59:59Z"), None));
+        assert!(!is_time_to_verify(&at("2026-11-27T04:00:00Z"), None));
+        assert!(!is_time_to_verify(&at("2026-11-27T03:30:00Z"), Some(night.date())), "it was done");
+        assert!(is_time_to_verify(&at("2026-11-28T03:00:00Z"), Some(night.date())));
     }
 
     #[test]

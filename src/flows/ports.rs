@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::build::{Chooser, Laps, TestCommands};
 use crate::domain::{
-    AddOn, App, AppId, ArchiveRoot, Bytes, ConfigVars, DynoId, DynoName, DynoSize, DynoState, Features,
-    Formation, HostPattern, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
+    AddOn, App, AppId, ArchiveRoot, AttachmentName, Bytes, ConfigVars, DynoId, DynoName, DynoSize, DynoState,
+    Features, Formation, HostPattern, ProcessType, Release, Routing, Slug, StackName, StackVersion, Version,
 };
 
 pub use crate::supervisor::postmortem::Death;
@@ -261,6 +261,8 @@ pub struct RemovedData {
     pub service: String,
     /// The name of its plan.
     pub plan: String,
+    /// What the app that it was made for had it as, where that is known.
+    pub attachment: Option<String>,
     /// Unix time of its removal, seconds.
     pub removed_at_s: i64,
     /// Unix time until which it is kept, seconds.
@@ -283,6 +285,11 @@ pub trait DataServices: Send + Sync {
     /// Lays the packages of its service where they are missing, which takes minutes, and keeps it running from then on. One that
     /// is kept already is started anew under what it is now.
     fn keep(&self, add_on: AddOn) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Writes beside its data what its app has it as, for the time when its record is gone.
+    ///
+    /// # Errors
+    /// The disk fails.
+    fn label(&self, add_on: &AddOn, attachment: &AttachmentName) -> Result<(), ServicesError>;
     /// Waits until it answers; `false` when it is not kept, or not any more.
     fn until_ready(&self, id: Uuid) -> BoxFuture<'_, bool>;
     /// Ends it in order, and puts its data where it is kept for some days.
@@ -319,6 +326,7 @@ pub trait DataServices: Send + Sync {
 pub struct PretendedServices {
     kept: std::sync::Mutex<BTreeMap<Uuid, AddOn>>,
     removed: std::sync::Mutex<BTreeMap<Uuid, RemovedData>>,
+    names: std::sync::Mutex<BTreeMap<Uuid, AttachmentName>>,
     ways: std::sync::Mutex<BTreeMap<AppId, Vec<AddOn>>>,
     slots: std::sync::atomic::AtomicU32,
 }
@@ -374,6 +382,11 @@ impl DataServices for PretendedServices {
         Box::pin(async { Ok(()) })
     }
 
+    fn label(&self, add_on: &AddOn, attachment: &AttachmentName) -> Result<(), ServicesError> {
+        pretended(&self.names).insert(add_on.id, attachment.clone());
+        Ok(())
+    }
+
     fn until_ready(&self, id: Uuid) -> BoxFuture<'_, bool> {
         let is_kept = pretended(&self.kept).contains_key(&id);
         Box::pin(async move { is_kept })
@@ -382,7 +395,8 @@ impl DataServices for PretendedServices {
     fn put_away(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>> {
         if let Some(AddOn { name, service, plan, .. }) = pretended(&self.kept).remove(&id) {
             let (name, removed_at_s, kept_until_s) = (name.to_string(), 0, 0);
-            let removed = RemovedData { id, name, service, plan, removed_at_s, kept_until_s };
+            let attachment = pretended(&self.names).remove(&id).map(|name| name.to_string());
+            let removed = RemovedData { id, name, service, plan, attachment, removed_at_s, kept_until_s };
             pretended(&self.removed).insert(id, removed);
         }
         Box::pin(async { Ok(()) })

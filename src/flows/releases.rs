@@ -150,8 +150,8 @@ pub async fn rollback(
     }
     let description = release_text::rollback(target.version);
     let mut new = NewRelease::from_release(app.id, target, description, actor.0.clone());
-    // What add-ons give is as it is now: their databases do not go back.
-    new.config = new.config.changed(&add_ons::owned(node, app).await?).map_err(Refusal::ConfigVars)?;
+    let as_of_now = add_ons::as_of_now(node, app, &new.config).await?;
+    new.config = new.config.changed(&as_of_now).map_err(Refusal::ConfigVars)?;
     let formation = node.store().formation(app.id).await?;
     new.formation = Some(formation.deployed(target.process_types.keys()));
     made(node, app, new, actor).await

@@ -191,6 +191,10 @@ impl Stage {
 
     /// The node of an earlier stage, started again.
     fn reopen(dir: Arc<tempfile::TempDir>) -> Self {
+        Self::within(dir, Quotas::default())
+    }
+
+    fn within(dir: Arc<tempfile::TempDir>, quotas: Quotas) -> Self {
         let dynos = Arc::new(PretendedDynos::default());
         let builder = Arc::new(PretendedBuilder(Mutex::new(vec!["release", "web"])));
         let services = Arc::new(PretendedServices::default());
@@ -212,7 +216,7 @@ impl Stage {
             default_stack: StackName::default(),
             release_timeout_s: 3600,
             source_reach: crate::domain::Reach::Any,
-            quotas: Quotas::default(),
+            quotas,
         };
         Self { dir, node: Node::new(parts, settings), dynos, builder, services }
     }

@@ -113,6 +113,18 @@ impl Store {
         self.call(|connection| attachments(connection, Whether::Leaves)).await
     }
 
+    /// Every name under which an app has, or once had, an add-on, with the identity of that.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn attached_once(&self, app: AppId) -> Result<Vec<(Uuid, AttachmentName)>, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT * FROM attached_once WHERE app_id = ?1";
+            all(connection, "attached_once", (sql, &[&app.to_string()]), |record| record.attached_once())
+        })
+        .await
+    }
+
     /// Changes an add-on; one that is gone stays gone. Another plan and another password are another generation.
     ///
     /// # Errors
@@ -244,6 +256,9 @@ fn insert(
         "INSERT INTO attachments (id, add_on_id, app_id, name, created_at_s) VALUES (?1, ?2, ?3, ?4, ?5)";
     let values = params![id.to_string(), add_on.to_string(), app.to_string(), name.to_string(), now];
     unless_taken(connection.execute(sql, values), || StoreError::AttachmentTaken(name.clone()))?;
+    let sql = "INSERT OR IGNORE INTO attached_once (app_id, add_on_id, name) VALUES (?1, ?2, ?3)";
+    let values = params![app.to_string(), add_on.to_string(), name.to_string()];
+    connection.execute(sql, values).attempt("remember an attachment")?;
     Ok(Attachment { id, add_on, app, name, created_at_s: now })
 }
 

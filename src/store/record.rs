@@ -13,12 +13,13 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
-    AddOn, App, AppId, AppSetup, Attachment, Attempt, Authorization, BackupSchedule, Build, BuildPhase,
-    BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling, CustomDomain, Delivery,
-    Deploys, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime,
-    Pipeline, Postdeploy, ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus,
-    RepositoryLink, Routing, RoutingSetting, RunState, SecretKey, SetupStatus, Slug, SniEndpoint, SshKey,
-    Standing, Switch, TargetOutcome, Transfer, TransferCause, User, Verified, Version, Webhook, WebhookEvent,
+    AddOn, App, AppId, AppSetup, Attachment, AttachmentName, Attempt, Authorization, BackupSchedule, Build,
+    BuildPhase, BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling,
+    CustomDomain, Delivery, Deploys, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job,
+    JobId, JobRun, PhaseTime, Pipeline, Postdeploy, ProcessType, Promotion, PromotionTarget, Release,
+    ReleasePhase, ReleaseStatus, RepositoryLink, Routing, RoutingSetting, RunState, SecretKey, SetupStatus,
+    Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, Transfer, TransferCause, User, Verified,
+    Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -123,6 +124,10 @@ impl<'a> Record<'a> {
             name: self.parse("name")?,
             created_at_s: self.get("created_at_s")?,
         })
+    }
+
+    pub(super) fn attached_once(&self) -> Result<(uuid::Uuid, AttachmentName), StoreError> {
+        Ok((self.parse("add_on_id")?, self.parse("name")?))
     }
 
     pub(super) fn transfer(&self) -> Result<Transfer, StoreError> {

@@ -33,11 +33,13 @@ fn a_database_keeps_what_it_acknowledged_and_is_its_apps_alone() {
     what_is_in_it_is_seen_from_the_terminal(&node);
     what_dies_comes_back_with_its_rows(&mut node);
     a_stranger_has_no_way(&node);
+    the_service_reaches_nobody(&node);
     another_app_has_it_until_it_is_detached(&node);
     another_password_shuts_out_who_has_the_old_one(&node);
     a_backup_brings_back_what_was_in_it(&node);
     what_is_reset_is_empty(&node);
     a_full_disk_stops_writes_and_says_so(&node);
+    a_rollback_does_not_bring_back_what_was_detached(&node);
     what_is_destroyed_is_kept_for_a_while(&node);
 }
 
@@ -221,6 +223,34 @@ fn a_stranger_has_no_way(node: &TestNode) {
         std::time::Duration::from_secs(2),
     );
     assert!(from_host.is_err(), "the host got through");
+    use std::os::unix::fs::MetadataExt as _;
+    let volumes = std::fs::metadata(node.root.join("lib/services")).unwrap();
+    assert_eq!((volumes.uid(), volumes.mode() & 0o077), (0, 0), "its files are no user's of the host");
+    let used = node.ok(&["addons:info", "books", "-a", "ledger"]);
+    assert!(used.contains("Memory"), "{used}");
+}
+
+/// Its own client can open connections from inside of the service's container, as whoever breaks into the server could.
+fn the_service_reaches_nobody(node: &TestNode) {
+    let (_, address) = node.get("ledger", &format!("/host/{}", host(node)));
+    let address: std::net::Ipv4Addr = address.trim().parse().unwrap();
+    let gateway = std::net::Ipv4Addr::from(u32::from(address) - 1);
+    let (_, dyno) = node.get("stranger", "/here");
+    let reach = |to: &str, port: u16| {
+        let tries = format!("\\! timeout 2 bash -c 'exec 3<>/dev/tcp/{to}/{port} && echo reached'\n");
+        piped(node, &["pg:psql", "-a", "ledger"], &tries).1.contains("reached")
+    };
+    assert!(reach("127.0.0.1", 5432), "it reaches itself");
+    let port = node.get("stranger", "/port").1.trim().parse().unwrap();
+    assert_eq!(
+        node.get("stranger", &format!("/reach/{}/{port}", dyno.trim())).0,
+        200,
+        "a dyno reaches itself"
+    );
+    assert!(!reach(dyno.trim(), port), "a dyno");
+    for port in [node.router_port, node.api_port(), 22] {
+        assert!(!reach(&gateway.to_string(), port), "the host's port {port}");
+    }
 }
 
 fn another_app_has_it_until_it_is_detached(node: &TestNode) {
@@ -241,10 +271,24 @@ fn host(node: &TestNode) -> String {
     url.trim().rsplit('@').next().unwrap().split(':').next().unwrap().to_owned()
 }
 
+fn a_rollback_does_not_bring_back_what_was_detached(node: &TestNode) {
+    node.ok(&["addons:attach", "books", "--as", "LATE", "-a", "ledger"]);
+    node.ok(&["config:set", "GREETING=hi", "-a", "ledger"]);
+    node.ok(&["addons:detach", "LATE", "-a", "ledger"]);
+    let releases: Value = serde_json::from_str(&node.ok(&["releases", "--json", "-a", "ledger"])).unwrap();
+    let then = releases[1]["version"].as_u64().unwrap();
+    node.ok(&["rollback", &format!("v{then}"), "-a", "ledger"]);
+    let config = node.ok(&["config", "-a", "ledger"]);
+    assert!(config.contains("GREETING") && config.contains("DATABASE_URL"), "{config}");
+    assert!(!config.contains("LATE_URL"), "{config}");
+}
+
 fn what_is_destroyed_is_kept_for_a_while(node: &TestNode) {
     let id = addon(node)["id"].as_str().unwrap().to_owned();
+    node.ok(&["addons:attach", "books", "--as", "MAIN", "-a", "ledger"]);
+    node.ok(&["addons:detach", "DATABASE", "-a", "ledger"]);
     node.ok(&["addons:destroy", "books", "-a", "ledger", "--confirm", "ledger"]);
-    assert_eq!(node.ok(&["config:get", "DATABASE_URL", "-a", "ledger"]).trim(), "");
+    assert_eq!(node.ok(&["config:get", "MAIN_URL", "-a", "ledger"]).trim(), "");
     assert!(!node.root.join("lib/services").join(&id).exists());
     let kept = std::fs::read_dir(node.root.join("lib/services-removed")).unwrap();
     let names: Vec<_> = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -252,6 +296,11 @@ fn what_is_destroyed_is_kept_for_a_while(node: &TestNode) {
     assert!(node.ok(&["addons:removed"]).contains("books"));
     node.ok(&["addons:bring-back", "books", "-a", "ledger"]);
     node.ok(&["addons:wait", "-a", "ledger"]);
+    let back = addon(node);
+    assert_eq!((&back["name"], &back["config_vars"][0]), (&"books".into(), &"MAIN_URL".into()));
+    let url = node.ok(&["config:get", "MAIN_URL", "-a", "ledger"]);
+    node.ok(&["addons:attach", "books", "--as", "DATABASE", "-a", "ledger"]);
+    assert_eq!(node.ok(&["config:get", "DATABASE_URL", "-a", "ledger"]), url);
     eventually("its rows are back, under another password", || node.get("ledger", "/all").1 == "11 12\n");
     assert!(!node.ok(&["addons:removed"]).contains("books"));
 }

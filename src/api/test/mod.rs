@@ -1,6 +1,7 @@
 //! The API on a real socket, with a builder and dynos that only pretend.
 
 mod access;
+mod add_ons;
 mod pipelines;
 
 use std::path::PathBuf;

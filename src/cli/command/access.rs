@@ -7,7 +7,7 @@ use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, columns, shown_app};
-use crate::wire::api::{Collaborator, SetCollaborator};
+use crate::wire::api::{AddOn, Attachment, Collaborator, SetCollaborator};
 
 /// Show who may use an app
 #[derive(Debug, clap::Args)]
@@ -95,8 +95,29 @@ impl RemoveArgs {
         let path = path(&app, &self.email);
         let removed = context.client.call::<Collaborator>(Method::DELETE, &path);
         let removed = output::action(&text, removed, |_| None).await?;
+        tell_of_attachments(context, &app).await?;
         if context.node.json { output::json(&removed) } else { Ok(()) }
     }
+}
+
+/// Tells which other apps go on having the add-ons of an app that is shared with fewer people now.
+async fn tell_of_attachments(context: &Context, app: &str) -> Result<(), Failure> {
+    let add_ons: Vec<AddOn> = context.client.get(&format!("/apps/{app}/addons")).await?;
+    for add_on in add_ons.iter().filter(|add_on| add_on.app.name == app) {
+        let path = format!("/addons/{}/addon-attachments", add_on.id);
+        let attachments: Vec<Attachment> = context.client.get(&path).await?;
+        for has in attachments.iter().filter(|has| has.app.name != app) {
+            output::note(&format!(
+                "{} stays attached to {} as {}. If that was theirs: dyno addons:detach {} -a {}\n",
+                add_on.name,
+                shown_app(&has.app.name),
+                has.name,
+                has.name,
+                has.app.name
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn told(found: &Collaborator) -> Option<String> {

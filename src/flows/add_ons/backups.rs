@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use crate::domain::{App, BackupSchedule, Transfer, TransferCause, TransferKind, outlived};
+use crate::domain::{
+    App, BackupSchedule, Transfer, TransferCause, TransferKind, is_time_to_verify, outlived,
+};
 use crate::flows::Node;
 use crate::flows::add_ons::acts::begin_work;
 use crate::flows::add_ons::stream::{self, Broken};
@@ -22,8 +24,6 @@ use crate::wire::api_errors::AddOnRefusal;
 
 /// Between two looks at which backups are due, seconds.
 const LOOK_S: u64 = 30;
-/// The hour of the day, in UTC, in which the newest backups are tried out.
-const VERIFY_HOUR: i8 = 3;
 /// How long the name of a file of a backup can be used, seconds.
 const LINK_AGE_MAX_S: u64 = 60 * 60;
 /// The most such names at once; a further one takes the place of the oldest.
@@ -275,11 +275,11 @@ pub async fn unschedule_backups(node: &Node, view: &AddOnView) -> Result<(), Flo
 pub async fn keep_backups(node: Node) {
     let mut verified = None;
     loop {
-        if let Err(error) = look(&node).await {
+        if let Err(error) = look(&node, now()).await {
             tracing::error!(error = &error as &dyn std::error::Error, "backups wait");
         }
         let today = now().to_zoned(TimeZone::UTC);
-        if today.hour() == VERIFY_HOUR && verified != Some(today.date()) {
+        if is_time_to_verify(&today, verified) {
             verified = Some(today.date());
             if let Err(error) = verify_newest(&node).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "backups are not tried out");
@@ -289,8 +289,8 @@ pub async fn keep_backups(node: Node) {
     }
 }
 
-async fn look(node: &Node) -> Result<(), FlowError> {
-    let now = now();
+/// Takes the backups that are due at `now`, and lets go what has been kept long enough.
+pub(in crate::flows) async fn look(node: &Node, now: Timestamp) -> Result<(), FlowError> {
     for schedule in node.store().backup_schedules().await? {
         let zone = TimeZone::get(&schedule.zone).unwrap_or(TimeZone::UTC);
         if !schedule.is_due(&now.to_zoned(zone)) {
@@ -331,14 +331,18 @@ async fn expire(node: &Node, now: Timestamp) -> Result<(), FlowError> {
     Ok(())
 }
 
-/// Tries the newest whole backup of each add-on out, where that was not done.
-async fn verify_newest(node: &Node) -> Result<(), FlowError> {
+/// Tries the newest whole backup of each add-on out, where that was not done. One that cannot be keeps no other from it.
+pub(in crate::flows) async fn verify_newest(node: &Node) -> Result<(), FlowError> {
     let all = node.store().transfers().await?;
     for view in Inventory::take(node).await?.all_add_ons(node) {
         let newest =
             all.iter().find(|transfer| transfer.add_on == view.add_on.id && transfer.is_whole_backup());
         if let Some(newest) = newest.filter(|newest| newest.verified.is_none()) {
-            verify_backup(node, newest).await?;
+            let tried = verify_backup(node, newest).await;
+            if let Err(error) = tried {
+                let (backup, add_on) = (newest.name(), &view.add_on.name);
+                tracing::error!(%backup, %add_on, error = &error as &dyn std::error::Error, "a backup is not tried out");
+            }
         }
     }
     Ok(())

@@ -20,13 +20,15 @@ pub struct AddOnUpdate {
 /// Gives an add-on another name or another plan. With another plan its service is started anew, for which it is away for a moment.
 ///
 /// # Errors
-/// The name is taken or breaks the rules, the plan is none of its service, the add-on does not answer yet, or the node fails.
+/// The name is taken or breaks the rules, the plan is none of its service or asks for memory that the node has not, the add-on does not
+/// answer yet, or the node fails.
 pub async fn change_add_on(
     node: &Node,
     view: &AddOnView,
     update: AddOnUpdate,
 ) -> Result<AddOnView, FlowError> {
     let name = update.name.map(|name| name.parse().map_err(AddOnRefusal::AddOnName)).transpose()?;
+    let promising = node.locks().memory().await;
     let plan = match update.plan {
         None => None,
         Some(plan) => {
@@ -37,12 +39,16 @@ pub async fn change_add_on(
             if !view.add_on.provisioned {
                 return Err(AddOnRefusal::AddOnCreating(view.add_on.name.to_string()).into());
             }
+            if plan.memory > view.plan.memory {
+                making::check_memory(node, plan, Some(view.add_on.id)).await?;
+            }
             Some(plan.name.clone())
         }
     };
     let has_other_plan = plan.as_ref().is_some_and(|plan| *plan != view.add_on.plan);
     let id = view.add_on.id;
     node.store().change_add_on(id, AddOnChange { name, plan, ..AddOnChange::default() }).await?;
+    drop(promising);
     let changed = making::view(node, id).await?;
     if has_other_plan {
         node.services().keep(changed.add_on.clone()).await?;

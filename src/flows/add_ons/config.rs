@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{AddOn, App, AppId, Credentials};
+use uuid::Uuid;
+
+use crate::domain::{AddOn, App, AppId, Attachment, AttachmentName, ConfigVars, Credentials};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::add_ons::{AttachmentView, Inventory, app_attachments};
@@ -21,6 +23,23 @@ pub(in crate::flows) async fn owned(
 ) -> Result<BTreeMap<String, Option<String>>, FlowError> {
     let ready = app_attachments(node, app).await?.into_iter().filter(|has| has.add_on.provisioned);
     ready.map(|has| Ok((has.attachment.name.config_var(), Some(add_on_url(&has.add_on)?)))).collect()
+}
+
+/// What is to be changed of the config vars of an earlier release when an app goes back to it. Databases do not go back: what add-ons
+/// give is as it is now, and what one gave then under a name that the app has it under no more is left out.
+pub(in crate::flows) async fn as_of_now(
+    node: &Node,
+    app: &App,
+    then: &ConfigVars,
+) -> Result<BTreeMap<String, Option<String>>, FlowError> {
+    let stale = |(add_on, name): (Uuid, AttachmentName)| {
+        let name = name.config_var();
+        then.get(&name)?.contains(&AddOn::host_of(add_on)).then_some((name, None))
+    };
+    let once = node.store().attached_once(app.id).await?.into_iter();
+    let mut changes: BTreeMap<_, _> = once.filter_map(stale).collect();
+    changes.extend(owned(node, app).await?);
+    Ok(changes)
 }
 
 /// Refuses a change of a config var that an add-on gives.
@@ -69,13 +88,32 @@ pub async fn add_on_key(node: &Node, text: &str) -> Result<String, FlowError> {
 
 /// Lets the dynos of each app reach what the app has, and nothing else.
 pub(super) async fn open_ways(node: &Node) -> Result<(), FlowError> {
-    let add_ons = node.store().add_ons().await?;
+    let (add_ons, attachments) = (node.store().add_ons().await?, node.store().attachments().await?);
     let mut ways: BTreeMap<AppId, Vec<AddOn>> = BTreeMap::new();
-    for attachment in node.store().attachments().await? {
+    for attachment in &attachments {
         let add_on = add_ons.iter().find(|add_on| add_on.id == attachment.add_on);
         ways.entry(attachment.app).or_default().extend(add_on.cloned());
     }
-    Ok(node.services().open(ways).await?)
+    node.services().open(ways).await?;
+    for add_on in &add_ons {
+        if let Some(name) = name_at_home(add_on, &attachments)
+            && let Err(error) = node.services().label(add_on, name)
+        {
+            tracing::warn!(add_on = %add_on.name, %error, "its data does not tell what its app has it as");
+        }
+    }
+    Ok(())
+}
+
+/// What the app that an add-on was made for has it as: under its service's own name, where under that too.
+fn name_at_home<'a>(add_on: &AddOn, attachments: &'a [Attachment]) -> Option<&'a AttachmentName> {
+    let own = stack::service(&add_on.service).ok().map(|service| service.attachment.clone());
+    let mut names = attachments
+        .iter()
+        .filter(|has| has.add_on == add_on.id && has.app == add_on.app)
+        .map(|has| &has.name);
+    let first = names.clone().next();
+    names.find(|name| own.as_deref() == Some(name.to_string().as_str())).or(first)
 }
 
 /// Makes a release that gives an app what its add-ons have for it now, and takes the config vars of `lost` from it. Waits for the

@@ -85,8 +85,16 @@ async fn check_room(node: &Node, app: &App, plan: &Plan) -> Result<(), FlowError
             return Err(AddOnRefusal::TooManyOfOwner.into());
         }
     }
+    check_memory(node, plan, None).await
+}
+
+/// Whether the node has the memory of a plan beside those of all add-ons but the one that is to have it. To be called with the turn to
+/// promise memory.
+pub(super) async fn check_memory(node: &Node, plan: &Plan, but: Option<Uuid>) -> Result<(), FlowError> {
     let Some(memory) = node.settings().quotas.memory else { return Ok(()) };
     let total = memory.promised_max();
+    let mut all = node.store().add_ons().await?;
+    all.retain(|add_on| Some(add_on.id) != but);
     let plans =
         all.iter().filter_map(|add_on| find_plan(&format!("{}:{}", add_on.service, add_on.plan)).ok());
     let promised = Bytes(plans.map(|(_, plan)| plan.memory.0).sum());
@@ -102,7 +110,8 @@ pub fn removed_data(node: &Node) -> Vec<RemovedData> {
     node.services().removed()
 }
 
-/// Makes an add-on for an app of data that was put away: under its own plan, with another password. It is provisioned after this returns.
+/// Makes an add-on for an app of data that was put away: under its own plan and, where they are free, its own names, with another
+/// password. It is provisioned after this returns.
 ///
 /// # Errors
 /// There is no such data any more, a name is taken or breaks the rules, the app has as many as it may, or the node fails.
@@ -116,14 +125,22 @@ pub async fn bring_back_add_on(
     let found = removed_data(node).into_iter().find(|data| data.id == removed).ok_or_else(none)?;
     let (service, plan) = find_plan(&format!("{}:{}", found.service, found.plan))?;
     let changing = node.locks().change(app.id).await;
-    let attachment = name_in(node, app, service, attachment).await?;
+    let attachment = match (attachment, found.attachment.as_deref()) {
+        (None, Some(former)) => match name_in(node, app, service, Some(former)).await {
+            Err(FlowError::Refused(_)) => name_in(node, app, service, None).await?,
+            named => named?,
+        },
+        (asked, _) => name_in(node, app, service, asked).await?,
+    };
     let _promising = node.locks().memory().await;
     check_room(node, app, plan).await?;
+    let all = node.store().add_ons().await?;
+    let name = found.name.parse().ok().filter(|name| all.iter().all(|other| other.name != *name));
     let slot = node.services().reserve().ok_or(AddOnRefusal::NoSlot)?;
     let id = Uuid::new_v4();
     // The data first: a record without it would begin an empty one, and data without a record is put away again.
     let made = match node.services().bring_back(removed, id).await {
-        Ok(true) => record(node, app, (service, plan), (id, None, attachment, slot)).await,
+        Ok(true) => record(node, app, (service, plan), (id, name, attachment, slot)).await,
         Ok(false) => Err(none().into()),
         Err(error) => Err(error.into()),
     };

@@ -1,11 +1,14 @@
 //! Add-ons over services that answer at once.
 
 use super::*;
-use crate::domain::AddOn;
-use crate::flows::add_ons::settle;
+use jiff::Timestamp;
+
+use crate::domain::{AddOn, BackupSchedule, BackupsKept, NodeMemory, Transfer, TransferState};
+use crate::flows::add_ons::{look, settle, verify_newest};
 use crate::flows::{
-    AddOnRequest, AddOnView, AttachRequest, Others, add_on_services, app_add_ons, app_attachments,
-    attach_add_on, create_add_on, destroy, destroy_add_on, detach_add_on, rotate_password,
+    AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, Others, add_on_services, app_add_ons,
+    app_attachments, attach_add_on, bring_back_add_on, change_add_on, create_add_on, data_transfers, destroy,
+    destroy_add_on, detach_add_on, removed_data, rotate_password, schedule_backups,
 };
 use crate::store::AddOnChange;
 use crate::wire::api_errors::AddOnRefusal;
@@ -229,4 +232,171 @@ async fn an_add_on_takes_the_place_of_another_in_one_release() {
     let url = config(&stage.node, &app).await.unwrap().get("DATABASE_URL").unwrap().to_owned();
     assert!(url.contains(&second.add_on.host()), "{url}");
     assert_eq!(descriptions(&stage, &app).await.len(), releases + 1);
+}
+
+#[tokio::test]
+async fn a_rollback_leaves_the_names_that_an_add_on_has_no_more() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    stage.builder.0.lock().unwrap().retain(|name| *name != "release");
+    stage.push(&app).await;
+    let as_named = |name: &str| AttachRequest { name: Some(name.to_owned()), confirm: None };
+    let late = attach_add_on(&stage.node, &view, &app, as_named("late"), &me()).await.unwrap();
+    // What a user has written down is the user's, whatever it says.
+    let url = config(&stage.node, &app).await.unwrap().get("LATE_URL").unwrap().to_owned();
+    change_config(&stage.node, &app, &[("BROKER_URL".to_owned(), Some(url.clone()))].into(), &me())
+        .await
+        .unwrap();
+    let then = releases(&stage.node, &app).await.unwrap()[0].release.version;
+    detach_add_on(&stage.node, &late, &me()).await.unwrap();
+    let other = attach_add_on(&stage.node, &view, &app, as_named("other"), &me()).await.unwrap();
+    rollback(&stage.node, &app, Some(ReleaseKey::Version(then)), &me()).await.unwrap();
+    let now = config(&stage.node, &app).await.unwrap();
+    assert_eq!(now.get("LATE_URL"), None);
+    assert_eq!(now.get("BROKER_URL"), Some(url.as_str()));
+    assert!(now.get("DATABASE_URL").is_some());
+    assert!(now.get(&other.attachment.name.config_var()).is_some(), "what it has now");
+}
+
+#[tokio::test]
+async fn what_is_brought_back_has_its_names_where_they_are_free() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    let main = AttachRequest { name: Some("main".to_owned()), confirm: None };
+    let first = app_attachments(&stage.node, &app).await.unwrap().remove(0);
+    attach_add_on(&stage.node, &view, &app, main, &me()).await.unwrap();
+    detach_add_on(&stage.node, &first, &me()).await.unwrap();
+    let name = view.add_on.name.clone();
+    let destroyed = async |view: &AddOnView| {
+        while !stage.services.kept().contains(&view.add_on.id) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        destroy_add_on(&stage.node, view, Others::KeepIt, &me()).await.unwrap();
+        removed_data(&stage.node).remove(0).id
+    };
+    let removed = destroyed(&app_add_ons(&stage.node, &app).await.unwrap().remove(0)).await;
+    let back = bring_back_add_on(&stage.node, &app, (removed, None), &me()).await.unwrap();
+    assert_eq!(back.add_on.name, name);
+    assert_eq!(back.attachments[0].attachment.name.to_string(), "MAIN");
+    let removed = destroyed(&back).await;
+    let request = AddOnRequest {
+        plan: "redis".to_owned(),
+        name: Some(name.to_string()),
+        attachment: Some("main".to_owned()),
+    };
+    create_add_on(&stage.node, &app, request, &me()).await.unwrap();
+    let back = bring_back_add_on(&stage.node, &app, (removed, None), &me()).await.unwrap();
+    assert_ne!(back.add_on.name, name);
+    assert_eq!(back.attachments[0].attachment.name.to_string(), "DATABASE", "as one that was never there");
+}
+
+#[tokio::test]
+async fn a_larger_plan_needs_the_memory_and_a_smaller_one_is_always_taken() {
+    let memory = Some(NodeMemory { total: Bytes::mib(1024), overcommit_percent: 100 });
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let stage = Stage::within(dir, Quotas { memory, ..Quotas::default() });
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    let request = AddOnRequest { plan: "postgresql:essential-1".to_owned(), ..AddOnRequest::default() };
+    create_add_on(&stage.node, &app, request, &me()).await.unwrap();
+    let to = |plan: &str| AddOnUpdate { plan: Some(plan.to_owned()), name: None };
+    let refused = change_add_on(&stage.node, &view, to("postgresql:essential-2")).await;
+    let Err(FlowError::Refused(Refusal::AddOn(AddOnRefusal::AddOnMemory { wanted, promised, total }))) =
+        refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert_eq!((wanted, promised, total), (Bytes::mib(1024), Bytes::mib(512), Bytes::mib(1024)));
+    // Its own present memory is given up for it.
+    let larger = change_add_on(&stage.node, &view, to("postgresql:essential-1")).await.unwrap();
+    assert_eq!(larger.plan.name, "essential-1");
+    change_add_on(&stage.node, &larger, to("postgresql:essential-0")).await.unwrap();
+}
+
+/// The backups of an app once none goes on.
+async fn ended(stage: &Stage, app: &App) -> Vec<Transfer> {
+    for _ in 0..500 {
+        let all = data_transfers(&stage.node, app).await.unwrap();
+        if all.iter().all(|one| one.state != TransferState::Running) {
+            return all;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("a backup does not end");
+}
+
+#[tokio::test]
+async fn a_backup_is_taken_when_it_is_due_and_once() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    let made = schedule_backups(&stage.node, &view, ("DATABASE_URL", 2, "UTC")).await.unwrap();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let looked_at_s = at("2026-11-26T12:00:00Z").as_second();
+    stage.node.store().set_backup_schedule(BackupSchedule { looked_at_s, ..made }).await.unwrap();
+    look(&stage.node, at("2026-11-27T01:59:00Z")).await.unwrap();
+    assert!(ended(&stage, &app).await.is_empty(), "it is not due yet");
+    for now in ["2026-11-27T02:00:00Z", "2026-11-27T02:00:30Z", "2026-11-27T23:00:00Z"] {
+        look(&stage.node, at(now)).await.unwrap();
+    }
+    let all = ended(&stage, &app).await;
+    let names: Vec<_> = all.iter().map(|one| one.name().to_string()).collect();
+    assert_eq!(names, ["a001"]);
+    let file = stage.dir.path().join("backups").join(format!("{}.dump", all[0].id));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "Asked: backup\n");
+}
+
+#[tokio::test]
+async fn backups_that_are_too_many_or_too_old_go_with_their_files() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let stage =
+        Stage::within(dir, Quotas { backups: BackupsKept { count: 2, days: 30 }, ..Quotas::default() });
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    for _ in 0..3 {
+        let cause = crate::domain::TransferCause::Asked;
+        crate::flows::capture_backup(&stage.node, (&view, &app), cause).await.unwrap();
+        ended(&stage, &app).await;
+    }
+    let files = || std::fs::read_dir(stage.dir.path().join("backups")).unwrap().count();
+    let names = async || {
+        let all = ended(&stage, &app).await;
+        all.iter().map(|one| one.name().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(files(), 3);
+    let now = Timestamp::now();
+    look(&stage.node, now).await.unwrap();
+    assert_eq!((names().await, files()), (vec!["b003".to_owned(), "b002".to_owned()], 2));
+    let later = Timestamp::from_second(now.as_second() + 31 * 86_400).unwrap();
+    look(&stage.node, later).await.unwrap();
+    assert_eq!((names().await, files()), (vec!["b003".to_owned()], 1), "the newest stays however old it is");
+}
+
+#[tokio::test]
+async fn the_newest_backup_of_each_add_on_is_tried_out_at_night_whatever_becomes_of_others() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let first = made(&stage, &app).await;
+    let request = AddOnRequest { plan: "postgresql".to_owned(), ..AddOnRequest::default() };
+    let second = create_add_on(&stage.node, &app, request, &me()).await.unwrap();
+    for view in [&first, &first, &second] {
+        let cause = crate::domain::TransferCause::Asked;
+        crate::flows::capture_backup(&stage.node, (view, &app), cause).await.unwrap();
+        ended(&stage, &app).await;
+    }
+    let broken = ended(&stage, &app).await.into_iter().find(|one| one.name().to_string() == "b002").unwrap();
+    let file = stage.dir.path().join("backups").join(format!("{}.dump", broken.id));
+    std::fs::write(file, "another").unwrap();
+    verify_newest(&stage.node).await.unwrap();
+    let all = ended(&stage, &app).await;
+    let verified =
+        |name: &str| all.iter().find(|one| one.name().to_string() == name).unwrap().verified.clone();
+    assert!(verified("b001").is_none(), "it is not the newest");
+    assert!(verified("b002").unwrap().fault.unwrap().contains("not what was written"));
+    assert_eq!(verified("b003").unwrap().fault, None);
+    let before = verified("b003").unwrap();
+    verify_newest(&stage.node).await.unwrap();
+    assert_eq!(verified("b003").unwrap(), before, "once");
 }

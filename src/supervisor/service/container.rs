@@ -32,7 +32,8 @@ pub(super) const READY: &str = ".ready";
 
 /// Runs the service's own commands, which come as arguments so that nothing in them is read twice. An unfilled directory is emptied
 /// first: it is what a filling that was cut off has left. A password other than that of the last start is set, and remembered as a
-/// digest when it is. The shell waits for the server, and tells once when it answers.
+/// digest when it is. The shell waits for the server, and tells when it answers: where the disk
+/// has no room for that, as soon as it has.
 const WRAPPER: &str = r#"set -u
 init=$1 start=$2 check=$3 nonce=$4 password=$5
 cd /srv
@@ -55,11 +56,11 @@ fi
 trap : TERM
 bash -c "$start" &
 server=$!
-until bash -c "$check"; do
+until bash -c "$check" && printf %s "$nonce" >.ready; do
+  rm -f .ready
   kill -0 "$server" 2>/dev/null || break
   sleep 0.05
 done
-kill -0 "$server" 2>/dev/null && printf %s "$nonce" >.ready
 while kill -0 "$server" 2>/dev/null; do wait "$server"; status=$?; done
 rm -f .ready
 exit "${status:-71}"

@@ -38,6 +38,13 @@ def answer(path):
         return os.environ.get("DATABASE_URL", "none") + "\n"
     if word == "host":
         return socket.gethostbyname(rest[0]) + "\n"
+    if word == "here":
+        # Nothing is sent: the kernel only tells which address it would be sent from.
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_way:
+            any_way.connect(("192.0.2.1", 9))
+            return any_way.getsockname()[0] + "\n"
+    if word == "port":
+        return os.environ["PORT"] + "\n"
     if word == "reach":
         socket.create_connection((rest[0], int(rest[1])), 2).close()
         return "reached\n"
