@@ -50,7 +50,7 @@ reports! {
     RecordsRank: "records-rank";
     /// Show how often each table of a database was read from end to end
     SeqScans: "seq-scans";
-    /// Have a database count anew for pg:calls, pg:outliers, pg:unused-indexes and others
+    /// Have a database count its figures anew
     StatsReset: "stats-reset";
     /// Show how large the indexes of each table of a database are
     TableIndexesSize: "table-indexes-size";
@@ -60,10 +60,10 @@ reports! {
     TotalIndexSize: "total-index-size";
     /// Show how large each table of a database is with its indexes
     TotalTableSize: "total-table-size";
-    /// Show the indexes of a database that are hardly ever read, and cost every write
+    /// Show the indexes of a database that are hardly ever read
     UnusedIndexes: "unused-indexes";
     /// Show how many connections each role has to a database
     UserConnections: "user-connections";
-    /// Show the dead rows of each table of a database, and when they were cleared away last
+    /// Show how many dead rows each table of a database has
     VacuumStats: "vacuum-stats";
 }
