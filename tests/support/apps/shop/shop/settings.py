@@ -1,14 +1,17 @@
 """Settings; where the database and the queue are comes from config vars, which a build has not."""
 
 import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 SECRET_KEY = os.environ.get("SECRET_KEY", "for the build and for trying things out")
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
-INSTALLED_APPS = ["orders"]
+INSTALLED_APPS = ["django.contrib.staticfiles", "orders"]
 ROOT_URLCONF = "shop.urls"
 WSGI_APPLICATION = "shop.wsgi.application"
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(__file__).resolve().parent.parent / "staticfiles"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 QUEUE_URL = os.environ.get("REDIS_URL")
