@@ -122,7 +122,10 @@ fn a_shop_that_is_backed_up(node: &TestNode) -> BTreeSet<u64> {
         eventually("the shop keeps an order", || get(node, &format!("/order/{number}")).0 == 200);
     }
     assert_eq!(get(node, "/job/1").0, 200);
-    eventually("the worker works", || numbers(node, "/done") == [1].into());
+    let works = || eventually("the worker works", || numbers(node, "/done") == [1].into());
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(works)).is_err() {
+        panic!("the worker does not work: {}", node.ok(&["logs", "-n", "100", "-a", "shop"]));
+    }
     node.ok(&["pg:backups:capture", "--verify", "-a", "shop"]);
     let before = numbers(node, "/orders");
     assert_eq!(before, (1..=BEFORE).collect());
