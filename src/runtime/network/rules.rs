@@ -68,12 +68,7 @@ impl Rules<'_> {
             let _ = write!(text, " {link}={value}");
             text
         });
-        let shut = self.former.iter().filter(|(_, value)| value.as_str() == "0");
-        // These uplinks forwarded nothing before; what is not for a container is still not forwarded.
-        let shut: String = shut.fold(String::new(), |mut text, (link, _)| {
-            let _ = writeln!(text, "        iifname \"{link}\" oifname != {every_node} drop");
-            text
-        });
+        let shut = self.shut(every_node);
         let range = self.range;
         format!(
             r#"table {table}
@@ -131,6 +126,16 @@ table {table} {{
 }}
 "#
         )
+    }
+
+    /// Uplinks that forwarded nothing before: what is not for a container is still not forwarded.
+    fn shut(&self, every_node: &str) -> String {
+        let shut = self.former.iter().filter(|(_, value)| value.as_str() == "0");
+        shut.fold(String::new(), |mut text, (link, _)| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "        iifname \"{link}\" oifname != {every_node} drop");
+            text
+        })
     }
 
     /// Puts the table in place of the former one.
