@@ -5,7 +5,6 @@ mod support;
 
 mod addons;
 mod addons_crash;
-mod addons_disk;
 mod addons_transfers;
 mod app_setups;
 mod bad_input;
