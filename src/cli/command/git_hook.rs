@@ -3,7 +3,7 @@
 
 use std::io::BufRead as _;
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, Output, Stdio};
 
 use hyper::body::Incoming;
 use tokio::process::{Child, Command};
@@ -207,21 +207,37 @@ fn submodules(commit: &str) -> Result<String, Failure> {
         .stdin(Stdio::null())
         .output()
         .map_err(Failure::local("run git ls-tree"))?;
+    listed_submodules(&listed)
+}
+
+/// The submodules in what `git ls-tree` has printed. A list that is not whole is none: an app would be built with empty directories.
+fn listed_submodules(listed: &Output) -> Result<String, Failure> {
+    if !listed.status.success() {
+        let said = String::from_utf8_lossy(&listed.stderr);
+        return Err(Failure::Nothing(format!(
+            "git ls-tree cannot list the commit: {}. Push again.",
+            said.trim()
+        )));
+    }
     let list = String::from_utf8_lossy(&listed.stdout);
-    let lines: Vec<_> = list.split('\0').filter_map(submodule).collect();
-    if lines.len() > SUBMODULES_MAX {
+    let found: Vec<_> = list.split('\0').filter_map(submodule).collect();
+    if found.len() > SUBMODULES_MAX {
         return Err(Failure::Usage(format!(
             "A commit with more than {SUBMODULES_MAX} submodules is not built."
         )));
     }
-    Ok(lines.concat())
+    if let Some((_, path)) = found.iter().find(|(_, path)| path.contains('\n')) {
+        return Err(Failure::Usage(format!(
+            "The submodule {path:?} has a line break in its path: move it, and push again."
+        )));
+    }
+    Ok(found.iter().map(|(commit, path)| format!("{commit} {path}\n")).collect())
 }
 
-/// A submodule as `git ls-tree` lists it; one whose place is no line of text is left out.
-fn submodule(entry: &str) -> Option<String> {
+/// Commit and path of a submodule as `git ls-tree` lists it; nothing of other entries.
+fn submodule(entry: &str) -> Option<(&str, &str)> {
     let (about, path) = entry.split_once('\t')?;
-    let commit = about.strip_prefix(SUBMODULE_MODE)?.rsplit(' ').next()?;
-    (!path.contains('\n')).then(|| format!("{commit} {path}\n"))
+    Some((about.strip_prefix(SUBMODULE_MODE)?.rsplit(' ').next()?, path))
 }
 
 fn say(line: &str) {
@@ -253,6 +269,8 @@ fn app_of_repository(dir: &Path) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod test {
+    use std::os::unix::process::ExitStatusExt as _;
+
     use super::*;
 
     #[test]
@@ -273,13 +291,33 @@ mod test {
         assert_eq!(cut.status(), None);
     }
 
+    fn listed(code: i32, stdout: &str) -> Output {
+        // What wait(2) gives for an exit status.
+        let status = std::process::ExitStatus::from_raw(code << 8);
+        Output { status, stdout: stdout.as_bytes().to_vec(), stderr: b"fatal: out of memory\n".to_vec() }
+    }
+
     #[test]
     fn submodules_are_told_from_files() {
         let id = "1a".repeat(20);
-        assert_eq!(submodule(&format!("160000 commit {id}\tlib/a b")), Some(format!("{id} lib/a b\n")));
-        assert_eq!(submodule(&format!("100644 blob {id}\tlib/a")), None);
-        assert_eq!(submodule(&format!("160000 commit {id}\ta\nb")), None);
-        assert_eq!(submodule(""), None);
+        assert_eq!(
+            listed_submodules(&listed(
+                0,
+                &format!("100644 blob {id}\tlib/x\0160000 commit {id}\tlib/a b\0160000 commit {id}\tc\0")
+            ))
+            .unwrap(),
+            format!("{id} lib/a b\n{id} c\n")
+        );
+        assert_eq!(listed_submodules(&listed(0, "")).unwrap(), "");
+    }
+
+    #[test]
+    fn a_list_of_submodules_is_whole_or_refused() {
+        let entry = format!("160000 commit {}\t", "1a".repeat(20));
+        let cut = listed_submodules(&listed(128, &format!("{entry}lib\0"))).unwrap_err().to_string();
+        assert!(cut.contains("fatal: out of memory"), "{cut}");
+        let broken = listed_submodules(&listed(0, &format!("{entry}a\nb\0"))).unwrap_err().to_string();
+        assert!(broken.contains("line break"), "{broken}");
     }
 
     #[test]
