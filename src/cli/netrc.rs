@@ -1,6 +1,5 @@
 //! Logins in `~/.netrc`, where the stock command and curl look for them too: `machine H`, `login EMAIL`, `password TOKEN`.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,12 +32,7 @@ pub(super) fn keep(machine: &str, login: &Login) -> Result<(), Failure> {
         return Err(Failure::Answer("a name or a token that cannot be kept".to_owned()));
     }
     let path = path()?;
-    let mut text = without(&read(&path)?, machine);
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
-    }
-    let _ = writeln!(text, "machine {machine}\n  login {}\n  password {}", login.user, login.password);
-    write(&path, &text)
+    write(&path, &with(&without(&read(&path)?, machine), machine, login))
 }
 
 /// Forgets the login for `machine`, and tells whether there was one.
@@ -107,6 +101,40 @@ fn without(text: &str, machine: &str) -> String {
     }
 }
 
+/// `text` with a further entry, where readers come to it: before one for all other machines, at which they stop, and before a macro,
+/// which goes on to an empty line, with the entry that the macro is of.
+fn with(text: &str, machine: &str, login: &Login) -> String {
+    let (before, after) = text.split_at(place(text));
+    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { "\n" };
+    let Login { user, password } = login;
+    format!("{before}{gap}machine {machine}\n  login {user}\n  password {password}\n{after}")
+}
+
+/// Where that is.
+fn place(text: &str) -> usize {
+    let (mut entry, mut comment_end) = (None, 0);
+    let mut words = words(text);
+    while let Some((at, word)) = words.next() {
+        match word {
+            _ if at < comment_end => {}
+            "default" => return at,
+            "macdef" => return entry.unwrap_or(at),
+            "machine" => {
+                entry = Some(at);
+                words.next();
+            }
+            "login" | "password" | "account" => {
+                words.next();
+            }
+            _ if word.starts_with('#') => {
+                comment_end = text[at..].find('\n').map_or(text.len(), |length| at + length);
+            }
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 #[cfg(test)]
 mod test {
     use super::*;
@@ -124,5 +152,21 @@ mod test {
         );
         assert_eq!(without(OTHERS, "example.com"), OTHERS);
         assert_eq!(found("machine h login me", "h"), None, "without a password it is no login");
+    }
+    #[test]
+    fn an_entry_comes_before_what_would_hide_it() {
+        let login = Login { user: "me".to_owned(), password: "1".to_owned() };
+        let entry = "machine h\n  login me\n  password 1\n";
+        let first = "machine a login default password macdef\n# not the default\n";
+        for (before, after) in [
+            ("", ""),
+            (first, ""),
+            (first, "default login x password y\n"),
+            (first, "machine b login c password d\nmacdef init\necho\n\nmachine e password f\n"),
+            ("", "macdef init\necho"),
+        ] {
+            assert_eq!(with(&format!("{before}{after}"), "h", &login), format!("{before}{entry}{after}"));
+        }
+        assert_eq!(with("machine a password b", "h", &login), format!("machine a password b\n{entry}"));
     }
 }
