@@ -42,7 +42,7 @@ pub(super) async fn blob(
         return Err(missing().into());
     }
     let (_, found) = found(&api, &api.app(&app).await?, &slug).await?;
-    let archive = flows::slug_archive(&api.node, &found.digest)?;
+    let archive = flows::slug_archive(&api.node, &found.digest).await?;
     Ok(([(CONTENT_TYPE, GZIP_TYPE)], Body::from_stream(archive)).into_response())
 }
 

@@ -24,6 +24,7 @@ use crate::flows::pipeline_tests::TestRuns;
 use crate::flows::ports::{Builder, DataServices, Desired, Dynos};
 use crate::flows::presigned::Presigner;
 use crate::flows::repository::Deploying;
+use crate::flows::slug_archive::Turns;
 use crate::flows::sources::Sources;
 use crate::flows::strangers::Strangers;
 use crate::flows::visits::Visits;
@@ -213,6 +214,7 @@ struct Inner {
     visits: Visits,
     transfers: Transfers,
     links: Links,
+    slug_turns: Turns,
     phases: Phases,
     builds: Builds,
     test_runs: TestRuns,
@@ -250,6 +252,7 @@ impl Node {
             visits: Visits::default(),
             transfers: Transfers::default(),
             links: Links::default(),
+            slug_turns: Turns::default(),
             phases: Phases::default(),
             builds: Builds::default(),
             test_runs: TestRuns::default(),
@@ -329,6 +332,10 @@ impl Node {
 
     pub(super) fn links(&self) -> &Links {
         &self.0.links
+    }
+
+    pub(super) fn slug_turns(&self) -> &Turns {
+        &self.0.slug_turns
     }
 
     pub(super) fn waiting(&self) -> &Waiting {

@@ -414,6 +414,9 @@ pub enum Refusal {
     /// Too many builds wait on the node.
     #[error("Too many builds wait for their turn on this node. Try again in a while.")]
     TooManyBuilds,
+    /// Too many slugs are fetched from the node.
+    #[error("Too many slugs are fetched from this node at the moment. Try again in a while.")]
+    TooManySlugs,
     /// A body over its limit.
     #[error("The body is longer than {limit_kib} KiB.")]
     BodyTooLarge {
@@ -600,9 +603,12 @@ impl Refusal {
             | Self::SourceSent
             | Self::ReleasePending { .. }
             | Self::NotAttachable(_) => ErrorId::Conflict,
-            Self::TooManyBuilds | Self::Dynos(_) | Self::DiskFull | Self::Closing | Self::NoExec => {
-                ErrorId::Unavailable
-            }
+            Self::TooManyBuilds
+            | Self::TooManySlugs
+            | Self::Dynos(_)
+            | Self::DiskFull
+            | Self::Closing
+            | Self::NoExec => ErrorId::Unavailable,
         }
     }
 
