@@ -18,6 +18,8 @@ use crate::wire::logline::{DiskLine, LogLine};
 const LOOK: Duration = Duration::from_secs(5);
 /// What must be free of the node's disk for services to take writes.
 const NODE_RESERVE: Bytes = Bytes::mib(512);
+/// What must be free of it again for services that refuse writes to take them anew: more, so that the two do not take turns.
+const NODE_ROOM: Bytes = Bytes::mib(640);
 /// How long a service may take to change whether it takes writes.
 const ACT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,18 +38,16 @@ pub(super) async fn watch(
     (container, standing): (&Container, watch::Receiver<Standing>),
 ) {
     let volume = ground.dir.join(spec.id.to_string());
-    let (full, freed) = disk_bounds(spec.plan.disk);
-    let mut was_full = None;
+    let mut was = None;
     loop {
         tokio::time::sleep(LOOK).await;
         if *standing.borrow() != Standing::Ready {
             continue;
         }
-        let Some(room) = look(volume.clone(), if was_full == Some(true) { freed } else { full }).await else {
-            continue;
-        };
+        let Some((used, free)) = look(volume.clone()).await else { continue };
+        let room = room((used, spec.plan.disk), free, was.unwrap_or(Room::Enough));
         let is_full = room != Room::Enough;
-        if was_full == Some(is_full) {
+        if was.map(|was| was != Room::Enough) == Some(is_full) {
             continue;
         }
         let commands = &spec.service.commands;
@@ -61,29 +61,34 @@ pub(super) async fn watch(
         let line = match room {
             Room::PlanFull(used) => Some(DiskLine::Full { used, limit: spec.plan.disk }),
             Room::NodeFull(free) => Some(DiskLine::NodeFull { free }),
-            Room::Enough => was_full.map(|_| DiskLine::Freed),
+            Room::Enough => was.map(|_| DiskLine::Freed),
         };
         if let Some(line) = line {
             ground.logs.push(spec.app, LogLine::dyno(clock::now(), &spec.service.name, line));
         }
-        was_full = Some(is_full);
+        was = Some(room);
     }
 }
 
-/// Nothing where it cannot be told at the moment.
-async fn look(volume: PathBuf, bound: Bytes) -> Option<Room> {
+/// What a volume takes, and what is free beside it. Nothing where it cannot be told at the moment.
+async fn look(volume: PathBuf) -> Option<(Bytes, Bytes)> {
     let looked = tokio::task::spawn_blocking(move || {
-        let used = Bytes(fs::used_bytes(&volume).ok()?);
-        let free = Bytes(fs::free_bytes(&volume).ok()?);
-        Some(if used > bound {
-            Room::PlanFull(used)
-        } else if free < NODE_RESERVE {
-            Room::NodeFull(free)
-        } else {
-            Room::Enough
-        })
+        Some((Bytes(fs::used_bytes(&volume).ok()?), Bytes(fs::free_bytes(&volume).ok()?)))
     });
     looked.await.ok().flatten()
+}
+
+/// Whether writes are to be refused of a volume that takes so much of its plan's disk, on a node with so much free.
+fn room((used, limit): (Bytes, Bytes), free: Bytes, was: Room) -> Room {
+    let (full, freed) = disk_bounds(limit);
+    let (bound, reserve) = if was == Room::Enough { (full, NODE_RESERVE) } else { (freed, NODE_ROOM) };
+    if used > bound {
+        Room::PlanFull(used)
+    } else if free < reserve {
+        Room::NodeFull(free)
+    } else {
+        Room::Enough
+    }
 }
 
 /// Runs a command of the service to its end.
@@ -103,5 +108,29 @@ async fn act(
         Ok(0) => Ok(()),
         Ok(status) => Err(format!("its command ended with status {status}")),
         Err(_) => Err("its command does not end".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn writes_are_refused_at_a_bound_and_taken_again_well_before_it() {
+        let (limit, plenty) = (Bytes::mib(1000), Bytes::mib(9000));
+        for (used, free, was_full, refused) in [
+            (1000, plenty, false, false),
+            (1001, plenty, false, true),
+            (950, plenty, true, true),
+            (900, plenty, true, false),
+            (1, Bytes::mib(512), false, false),
+            (1, Bytes::mib(511), false, true),
+            (1, Bytes::mib(639), true, true),
+            (1, Bytes::mib(640), true, false),
+        ] {
+            let was = if was_full { Room::NodeFull(free) } else { Room::Enough };
+            let room = room((Bytes::mib(used), limit), free, was);
+            assert_eq!(room != Room::Enough, refused, "{used} MiB used, {free} free, was full: {was_full}");
+        }
     }
 }
