@@ -9,7 +9,7 @@ use crate::api::body::Input;
 use crate::api::builds::name_of;
 use crate::api::error::ApiError;
 use crate::api::state::Api;
-use crate::domain::{self, BuildStatus};
+use crate::domain;
 use crate::flows::{self, AppSetupRequest, Caller, Settings};
 use crate::wire::api::{AppSetup, BuildRef, CreateAppSetup, Named, PostdeployResult, timestamp};
 use crate::wire::api_errors::{Missing, Refusal};
@@ -35,7 +35,7 @@ pub(super) async fn create(
         buildpacks,
     };
     let setup = flows::set_up(&api.node, &caller, request).await?;
-    Ok((StatusCode::ACCEPTED, shown(&api, &asked, setup).await))
+    Ok((StatusCode::ACCEPTED, shown(&api, &asked, setup).await?))
 }
 
 pub(super) async fn show(
@@ -45,16 +45,12 @@ pub(super) async fn show(
 ) -> Result<Json<AppSetup>, ApiError> {
     let id = id.parse().map_err(|_| Refusal::NotFound(Missing::AppSetup))?;
     let setup = flows::app_setup(&api.node, &caller, id).await?;
-    Ok(shown(&api, &asked, setup).await)
+    shown(&api, &asked, setup).await
 }
 
-async fn shown(api: &Api, asked: &Asked, setup: domain::AppSetup) -> Json<AppSetup> {
+async fn shown(api: &Api, asked: &Asked, setup: domain::AppSetup) -> Result<Json<AppSetup>, ApiError> {
     let settings = api.node.settings();
-    let status = match setup.build {
-        // One that is forgotten has ended, as the setting up has.
-        Some(id) => flows::build_status(&api.node, id).await.unwrap_or(BuildStatus::Failed),
-        None => BuildStatus::Pending,
-    };
+    let status = flows::build_status(&api.node, &setup).await?;
     let build = setup.build.map(|id| BuildRef {
         id,
         output_stream_url: asked.url(settings, &Settings::build_output_path(id)),
@@ -65,7 +61,7 @@ async fn shown(api: &Api, asked: &Asked, setup: domain::AppSetup) -> Json<AppSet
         Some(path) => format!("{}{path}", web_url()),
         None => url.clone(),
     };
-    Json(AppSetup {
+    Ok(Json(AppSetup {
         app: Named { id: setup.app.0, name: setup.app_name.to_string() },
         build,
         created_at: timestamp(setup.created_at_s),
@@ -78,5 +74,5 @@ async fn shown(api: &Api, asked: &Asked, setup: domain::AppSetup) -> Json<AppSet
         resolved_success_url: setup.success_url.as_ref().map(resolve),
         status: setup.status.as_str().to_owned(),
         updated_at: timestamp(setup.updated_at_s),
-    })
+    }))
 }

@@ -144,10 +144,21 @@ pub async fn app_setup(node: &Node, caller: &Caller, id: Uuid) -> Result<AppSetu
     found.filter(is_theirs).ok_or_else(|| Refusal::NotFound(Missing::AppSetup).into())
 }
 
-/// How a build of any app fares; nothing where it is not known any more.
-pub async fn build_status(node: &Node, id: Uuid) -> Option<BuildStatus> {
-    let found = node.store().build(id).await.ok().flatten();
-    found.map(|build| build.status)
+/// How the build of a setting up fares.
+///
+/// # Errors
+/// The database fails.
+pub async fn build_status(node: &Node, setup: &AppSetup) -> Result<BuildStatus, FlowError> {
+    let Some(id) = setup.build else { return Ok(BuildStatus::Pending) };
+    Ok(node.store().build(id).await?.map_or(forgotten(setup.status), |build| build.status))
+}
+
+/// How a build has fared that is not known any more: as its setting up.
+fn forgotten(setup: SetupStatus) -> BuildStatus {
+    match setup {
+        SetupStatus::Succeeded => BuildStatus::Succeeded,
+        SetupStatus::Pending | SetupStatus::Failed => BuildStatus::Failed,
+    }
 }
 
 /// Everything that one setting up goes by.
@@ -371,5 +382,16 @@ impl Story {
         let output = String::from_utf8_lossy(&output).into_owned();
         self.setup.postdeploy = Some(Postdeploy { output, exit_code });
         if exit_code == 0 { Ok(()) } else { Err(Stopped::Failed(setup_text::postdeploy_failed(exit_code))) }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn a_build_that_is_forgotten_has_fared_as_its_setting_up() {
+        assert_eq!(forgotten(SetupStatus::Succeeded), BuildStatus::Succeeded);
+        assert_eq!(forgotten(SetupStatus::Failed), BuildStatus::Failed);
     }
 }
