@@ -449,7 +449,8 @@ async fn a_slug_is_fetched_as_the_platform_packs_it() {
     let list = tokio::process::Command::new("tar").arg("-tzf").arg(&file).output().await.unwrap();
     assert_eq!(out(&list), "./app/\n./app/Procfile\n");
     let again = stage.dyno(&["slugs:download", "-a", "example"]).await;
-    assert!(!again.status.success() && file.exists(), "what is there is not overwritten");
+    assert!(err(&again).contains("slug.tgz is there already"), "{}", err(&again));
+    assert!(!file.with_extension("tgz.part").exists());
     std::fs::remove_dir_all(&place).unwrap();
     let gone = stage.dyno(&["slugs:download", "v3", "-a", "example", "-o", "other.tgz"]).await;
     assert!(!gone.status.success() && !stage.dir.path().join("other.tgz").exists());

@@ -2,6 +2,7 @@
 //! its socket; only the builder and the dynos are stand-ins, so neither root nor a kernel's favour is needed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails may say so by a panic")]
 
+mod add_ons;
 mod builds;
 mod ci;
 mod elsewhere;

@@ -11,7 +11,7 @@ use crate::cli::app::AppArgs;
 use crate::cli::command::data_service::{self, Kind};
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, ruled, shown_app};
-use crate::wire::api::{AddOn, Attachment};
+use crate::wire::api::{AddOn, Attachment, Credential};
 
 /// The service of these commands.
 pub(super) const POSTGRES: Kind =
@@ -232,10 +232,15 @@ impl ResetArgs {
 
 impl CredentialsArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
-        // The database must be there to have one.
-        self.database.find(context).await?;
-        let rows = [["Credential", "State"], [CREDENTIAL, "active"]];
-        output::data(&ruled(&rows.map(|row| row.map(str::to_owned).to_vec())))
+        let found = self.database.find(context).await?;
+        let path = format!("/postgres/v0/databases/{}/credentials", found.addon.id);
+        let all: Vec<Credential> = context.client.get(&path).await?;
+        if context.node.json {
+            return output::json(&all);
+        }
+        let head = vec!["Credential".to_owned(), "State".to_owned()];
+        let rows = all.into_iter().map(|one| vec![one.name, one.state]);
+        output::data(&ruled(&std::iter::once(head).chain(rows).collect::<Vec<_>>()))
     }
 }
 

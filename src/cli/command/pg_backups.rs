@@ -1,20 +1,18 @@
 //! `dyno pg:backups`, `pg:backups:capture`, `info`, `url`, `download`, `restore`, `verify`, `delete`, `cancel`, `schedule`, `unschedule`,
 //! `schedules`, and `pg:copy`
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::client::next_chunk;
 use crate::cli::command::data_service::{self, encoded};
 use crate::cli::command::pg::{DatabaseArgs, POSTGRES};
+use crate::cli::download::to_new_file;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, megabytes, pairs, ruled, shown_app};
-use crate::sys::fs;
 use crate::wire::api::{
     Attachment, BackupSchedule, CopyDatabase, DataTransfer, HourText, PublicUrl, RestoreBackup,
     SetBackupSchedule,
@@ -71,7 +69,7 @@ pub(in crate::cli) struct UrlArgs {
 pub(in crate::cli) struct DownloadArgs {
     #[command(flatten)]
     backup: BackupArgs,
-    /// The file
+    /// File to write, which must not be there
     #[arg(short, long, value_name = "FILE", default_value = DOWNLOAD)]
     output: PathBuf,
 }
@@ -219,7 +217,7 @@ impl DownloadArgs {
         let (app, found) = self.backup.find(context).await?;
         let url = url(context, &app, &found).await?.url;
         let text = format!("Getting {} into {}", found.name, self.output.display());
-        let got = download(context, &url, &self.output);
+        let got = to_new_file(context, &url, &self.output, found.digest.as_deref());
         output::action(&text, got, |bytes| Some(megabytes(*bytes))).await.map(drop)
     }
 }
@@ -425,23 +423,6 @@ async fn finish(
         }
     };
     output::action(text, waiting, |done| Some(megabytes(done.processed_bytes))).await
-}
-
-/// Reads a backup into a file, which is there only when it is whole.
-async fn download(context: &Context, url: &str, to: &Path) -> Result<u64, Failure> {
-    let mut body = context.client.stream(url).await?;
-    let aside = to.with_extension("part");
-    let failed = || Failure::local(format!("write {}", to.display()));
-    let mut file = std::fs::File::create(&aside).map_err(failed())?;
-    let mut bytes = 0;
-    while let Some(chunk) = next_chunk(&mut body).await? {
-        file.write_all(&chunk).map_err(failed())?;
-        bytes += chunk.len() as u64;
-    }
-    file.sync_all().and_then(|()| std::fs::rename(&aside, to)).map_err(failed())?;
-    let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::sync_dir(dir).map_err(failed())?;
-    Ok(bytes)
 }
 
 fn is_backup(one: &DataTransfer) -> bool {

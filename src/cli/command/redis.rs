@@ -99,7 +99,8 @@ impl CredentialsArgs {
         if self.reset {
             return data_service::rotate(context, &found).await;
         }
-        output::data(&format!("{}\n", data_service::url(context, &found).await?))
+        let url = data_service::url(context, &found).await?;
+        if context.node.json { output::json(&url) } else { output::data(&format!("{url}\n")) }
     }
 }
 
