@@ -38,8 +38,9 @@ pub(super) struct SupervisedServices {
     stack: StackName,
     /// Slots held for services that are not kept yet.
     held: Mutex<BTreeMap<u32, Slot>>,
-    /// Services that were made for backups to be tried out.
-    tried: Mutex<BTreeSet<Uuid>>,
+    /// What is of no record, and not to be put away for that: services that were made for backups to be tried out, and data that is
+    /// brought back until its add-on is kept.
+    aside: Mutex<BTreeSet<Uuid>>,
 }
 
 /// Where the directories of services are.
@@ -54,11 +55,11 @@ fn away_dir(lib_dir: &Path) -> PathBuf {
 impl SupervisedServices {
     pub(super) fn new(services: Services, config: &Config) -> Self {
         let (lib_dir, stack) = (config.lib_dir.clone(), config.stack.clone());
-        Self { services, lib_dir, stack, held: Mutex::default(), tried: Mutex::default() }
+        Self { services, lib_dir, stack, held: Mutex::default(), aside: Mutex::default() }
     }
 
-    fn tried(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
-        self.tried.lock().unwrap_or_else(PoisonError::into_inner)
+    fn aside(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<u32, Slot>> {
@@ -126,33 +127,11 @@ impl SupervisedServices {
         let dir = volumes_dir(&self.lib_dir);
         let marked = |name: &str| name.strip_suffix(TRIED_MARK)?.parse::<Uuid>().ok();
         for id in names(&dir, marked) {
-            if !self.tried().contains(&id) {
+            if !self.aside().contains(&id) {
                 remove_tried(&self.services.volume(id))?;
             }
         }
         Ok(())
-    }
-
-    /// What the data of a service is of that was put away, from beside it, or from where it was when that was cut off.
-    fn card(&self, id: Uuid, beside: &Path) -> Option<Card> {
-        let before = volumes_dir(&self.lib_dir).join(card_name(&id.to_string()));
-        [beside, before.as_path()].into_iter().find_map(read_card)
-    }
-
-    fn put_away_volume(&self, id: Uuid) -> io::Result<()> {
-        let (volume, away) = (self.services.volume(id), away_dir(&self.lib_dir));
-        if !volume.exists() {
-            return Ok(());
-        }
-        std::fs::create_dir_all(&away)?;
-        let now_s = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let name = format!("{id}{AWAY_MARK}{now_s}");
-        std::fs::rename(&volume, away.join(&name))?;
-        let card = volumes_dir(&self.lib_dir).join(card_name(&id.to_string()));
-        if card.exists() {
-            std::fs::rename(card, away.join(card_name(&name)))?;
-        }
-        fs::sync_dir(&away)
     }
 }
 
@@ -177,6 +156,8 @@ impl DataServices for SupervisedServices {
         Box::pin(async move {
             let (id, slot) = (add_on.id, add_on.slot);
             self.write_card(&add_on, None).map_err(unlabelled(&add_on))?;
+            // What is kept has a record.
+            self.aside().remove(&id);
             let spec = self.spec(add_on).await?;
             let stopped = self.services.stop(id).await;
             let slot = stopped.or_else(|| self.held().remove(&slot));
@@ -199,7 +180,9 @@ impl DataServices for SupervisedServices {
         Box::pin(async move {
             drop(self.services.stop(id).await);
             let failed = |error| ServicesError(format!("cannot put the data of {id} away: {error}"));
-            self.put_away_volume(id).map_err(failed)
+            let away = put_away_volume(&self.lib_dir, id);
+            self.aside().remove(&id);
+            away.map_err(failed)
         })
     }
 
@@ -220,7 +203,7 @@ impl DataServices for SupervisedServices {
 
     fn clear_others(&self, mut wanted: BTreeSet<Uuid>) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async move {
-            wanted.extend(self.tried().iter());
+            wanted.extend(self.aside().iter());
             self.services.clear_others(&wanted).await;
             let failed =
                 |error| ServicesError(format!("cannot remove what backups were tried out with: {error}"));
@@ -228,7 +211,7 @@ impl DataServices for SupervisedServices {
             for id in names(&volumes_dir(&self.lib_dir), |name| name.parse::<Uuid>().ok()) {
                 if !wanted.contains(&id) {
                     let failed = |error| ServicesError(format!("cannot put the data of {id} away: {error}"));
-                    self.put_away_volume(id).map_err(failed)?;
+                    put_away_volume(&self.lib_dir, id).map_err(failed)?;
                 }
             }
             Ok(())
@@ -240,7 +223,7 @@ impl DataServices for SupervisedServices {
         let mut all = names(&away, |name| {
             let (id, since) = name.split_once(AWAY_MARK)?;
             let (id, since) = (id.parse::<Uuid>().ok()?, since.parse::<i64>().ok()?);
-            let Card { name, service, plan, attachment } = self.card(id, &away.join(card_name(name)))?;
+            let Card { name, service, plan, attachment } = card(&self.lib_dir, id, name)?;
             let kept_until_s = since.saturating_add(i64::try_from(KEPT_S).unwrap_or(i64::MAX));
             Some(RemovedData { id, name, service, plan, attachment, removed_at_s: since, kept_until_s })
         });
@@ -256,14 +239,9 @@ impl DataServices for SupervisedServices {
                 (id == from.to_string() && since.parse::<u64>().is_ok()).then(|| name.to_owned())
             });
             let Some(name) = found.into_iter().next() else { return Ok(false) };
-            let volume = self.services.volume(to);
-            let moved = std::fs::rename(away.join(&name), &volume).and_then(|()| {
-                fs::sync_dir(&away)?;
-                volume.parent().map_or(Ok(()), fs::sync_dir)
-            });
+            self.aside().insert(to);
+            let moved = bring_back_volume(&self.lib_dir, (from, &name), to);
             moved.map_err(|error| ServicesError(format!("cannot bring the data of {from} back: {error}")))?;
-            // What it was is written anew when it is kept.
-            let _none_or_left_over = std::fs::remove_file(away.join(card_name(&name)));
             Ok(true)
         })
     }
@@ -312,13 +290,13 @@ impl DataServices for SupervisedServices {
             let slot = self.services.new_slot().ok_or_else(none)?;
             let id = Uuid::new_v4();
             let spec = self.spec(AddOn { id, slot: slot.number(), ..like }).await?;
-            self.tried().insert(id);
+            self.aside().insert(id);
             let volume = self.services.volume(id);
             // Before there is anything: a process that ends in between leaves nothing that the next one takes for somebody's data.
             let marked = volume.parent().map_or(Ok(()), std::fs::create_dir_all);
             let marked = marked.and_then(|()| std::fs::write(volume.with_extension(TRIED_EXTENSION), ""));
             if let Err(error) = marked {
-                self.tried().remove(&id);
+                self.aside().remove(&id);
                 return Err(ServicesError(format!("cannot mark {}: {error}", volume.display())));
             }
             self.services.keep(spec, slot);
@@ -339,7 +317,7 @@ impl DataServices for SupervisedServices {
             drop(self.services.stop(id).await);
             let volume = self.services.volume(id);
             let removed = tokio::task::spawn_blocking(move || remove_tried(&volume)).await;
-            self.tried().remove(&id);
+            self.aside().remove(&id);
             match removed {
                 Ok(Err(error)) => Err(ServicesError(format!("cannot remove the data of {id}: {error}"))),
                 Ok(Ok(())) | Err(_) => Ok(()),
@@ -375,6 +353,52 @@ struct Card {
 
 fn read_card(path: &Path) -> Option<Card> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// What data is of that was put away as `name`, from beside it, or from where it was when that was cut off.
+fn card(lib_dir: &Path, id: Uuid, name: &str) -> Option<Card> {
+    cards(lib_dir, id, name).iter().find_map(|path| read_card(path))
+}
+
+fn cards(lib_dir: &Path, id: Uuid, name: &str) -> [PathBuf; 2] {
+    [away_dir(lib_dir).join(card_name(name)), volumes_dir(lib_dir).join(card_name(&id.to_string()))]
+}
+
+/// Puts the data of a service away, and what it is of after it.
+fn put_away_volume(lib_dir: &Path, id: Uuid) -> io::Result<()> {
+    let (volume, away) = (volumes_dir(lib_dir).join(id.to_string()), away_dir(lib_dir));
+    if !volume.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&away)?;
+    let now_s = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let name = format!("{id}{AWAY_MARK}{now_s}");
+    std::fs::rename(&volume, away.join(&name))?;
+    let [beside, before] = cards(lib_dir, id, &name);
+    if before.exists() {
+        std::fs::rename(before, beside)?;
+    }
+    fs::sync_dir(&away)
+}
+
+/// Has data that was put away as `name` be that of the service `to`. What it is of is known at every moment: without that nobody sees
+/// it, and it is removed after some days.
+fn bring_back_volume(lib_dir: &Path, (from, name): (Uuid, &str), to: Uuid) -> io::Result<()> {
+    let (away, volumes) = (away_dir(lib_dir), volumes_dir(lib_dir));
+    let card = card(lib_dir, from, name).ok_or(io::ErrorKind::NotFound)?;
+    let new = volumes.join(card_name(&to.to_string()));
+    std::fs::create_dir_all(&volumes)?;
+    fs::write_atomically(&new, &serde_json::to_vec(&card)?)?;
+    if let Err(error) = std::fs::rename(away.join(name), volumes.join(to.to_string())) {
+        let _left_over = std::fs::remove_file(new);
+        return Err(error);
+    }
+    fs::sync_dir(&away)?;
+    fs::sync_dir(&volumes)?;
+    for old in cards(lib_dir, from, name) {
+        let _none_or_left_over = std::fs::remove_file(old);
+    }
+    Ok(())
 }
 
 fn unlabelled(add_on: &AddOn) -> impl FnOnce(io::Error) -> ServicesError + use<> {
@@ -430,6 +454,36 @@ mod test {
         remove_tried(&volume).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         remove_tried(&volume).unwrap();
+    }
+
+    #[test]
+    fn data_says_what_it_is_of_wherever_it_is_brought() {
+        let dir = tempfile::tempdir().unwrap();
+        let lib_dir = dir.path();
+        let (from, to) = (Uuid::new_v4(), Uuid::new_v4());
+        std::fs::create_dir_all(volumes_dir(lib_dir).join(from.to_string()).join("pg")).unwrap();
+        let text = r#"{"name":"books","service":"s","plan":"p","attachment":"MAIN"}"#;
+        std::fs::write(volumes_dir(lib_dir).join(card_name(&from.to_string())), text).unwrap();
+        let there = |id: Uuid| {
+            let all =
+                names(&away_dir(lib_dir), |name| name.starts_with(&id.to_string()).then(|| name.to_owned()));
+            let name = all.into_iter().find(|name| !is_card(name)).unwrap();
+            (card(lib_dir, id, &name).unwrap().attachment, name)
+        };
+        put_away_volume(lib_dir, from).unwrap();
+        let (attachment, name) = there(from);
+        assert_eq!(attachment.as_deref(), Some("MAIN"));
+        bring_back_volume(lib_dir, (from, &name), to).unwrap();
+        assert_eq!(std::fs::read_dir(away_dir(lib_dir)).unwrap().count(), 0);
+        // Its record could not be made.
+        put_away_volume(lib_dir, to).unwrap();
+        assert_eq!(there(to).0.as_deref(), Some("MAIN"));
+        assert!(away_dir(lib_dir).join(there(to).1).join("pg").exists());
+        assert_eq!(std::fs::read_dir(volumes_dir(lib_dir)).unwrap().count(), 0);
+    }
+
+    fn is_card(name: &str) -> bool {
+        name.ends_with(".json")
     }
 
     #[test]

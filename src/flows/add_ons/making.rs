@@ -148,7 +148,9 @@ pub async fn bring_back_add_on(
         Ok(made) => made,
         Err(error) => {
             node.services().give_back(slot);
-            node.services().put_away(id).await?;
+            if let Err(left) = node.services().put_away(id).await {
+                tracing::error!(add_on = %found.name, error = %left, "data that was to be brought back is not put away again");
+            }
             return Err(error);
         }
     };
