@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use crate::domain::AppId;
 
+/// A day, seconds.
+const DAY_S: i64 = 24 * 60 * 60;
+
 /// A transfer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
@@ -169,7 +172,7 @@ impl FromStr for TransferState {
 }
 
 impl Transfer {
-    /// The most that one app has; backups that are not kept any more leave room.
+    /// The most that one app has; those that are not kept any more leave room.
     pub const PER_APP_MAX: usize = 500;
 
     /// Its name in the app's list: `b001`, `a002` of a schedule, `r003`, `c004`.
@@ -189,6 +192,14 @@ impl Transfer {
     pub fn is_meant(&self, key: &str) -> bool {
         let number = key.strip_prefix(['a', 'b', 'r', 'c']).unwrap_or(key).parse();
         number == Ok(self.number) || key.eq_ignore_ascii_case(&self.id.to_string())
+    }
+
+    /// Whether it is the record of a restore or a copy, and kept no longer at `now_s`.
+    #[must_use]
+    pub fn is_outlived_record(&self, kept: BackupsKept, now_s: i64) -> bool {
+        self.kind != TransferKind::Backup
+            && self.state != TransferState::Running
+            && self.created_at_s + i64::from(kept.days) * DAY_S < now_s
     }
 
     /// Whether it is a backup that can be restored from.
@@ -239,7 +250,7 @@ pub fn is_time_to_verify(now: &Zoned, last: Option<Date>) -> bool {
 #[must_use]
 pub fn outlived(backups: &[Transfer], kept: BackupsKept, now_s: i64) -> Vec<Uuid> {
     let newest = backups.iter().find(|backup| backup.is_whole_backup()).map(|backup| backup.id);
-    let too_old = |backup: &Transfer| backup.created_at_s + i64::from(kept.days) * 86_400 < now_s;
+    let too_old = |backup: &Transfer| backup.created_at_s + i64::from(kept.days) * DAY_S < now_s;
     let ended = backups.iter().filter(|backup| backup.state != TransferState::Running);
     let gone = |(place, backup): (usize, &Transfer)| {
         (Some(backup.id) != newest && (place >= kept.count || too_old(backup))).then_some(backup.id)
@@ -316,6 +327,22 @@ mod test {
         assert!(!is_time_to_verify(&at("2026-11-27T04:00:00Z"), None));
         assert!(!is_time_to_verify(&at("2026-11-27T03:30:00Z"), Some(night.date())), "it was done");
         assert!(is_time_to_verify(&at("2026-11-28T03:00:00Z"), Some(night.date())));
+    }
+
+    #[test]
+    fn records_of_restores_and_copies_go_with_their_age() {
+        let kept = BackupsKept { count: 1, days: 30 };
+        let is_gone = |kind, state, days: i64| {
+            let transfer = Transfer { kind, ..backup(1, 0, state) };
+            transfer.is_outlived_record(kept, days * DAY_S)
+        };
+        for kind in [TransferKind::Restore, TransferKind::Copy] {
+            assert!(is_gone(kind, TransferState::Failed, 31) && is_gone(kind, TransferState::Succeeded, 31));
+            assert!(
+                !is_gone(kind, TransferState::Succeeded, 30) && !is_gone(kind, TransferState::Running, 31)
+            );
+        }
+        assert!(!is_gone(TransferKind::Backup, TransferState::Succeeded, 31));
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub use add_ons::{
     data_transfer, data_transfers, delete_transfer, destroy_add_on, detach_add_on, end_connections,
     keep_backups, linked_backup, linked_transfer, permit_detaching, removed_data, reset_add_on,
     reset_statistics, restore_backup, rotate_password, schedule_backups, unschedule_backups, verify_backup,
+    verify_backups,
 };
 pub use announce::{Describe, Subject, announce};
 pub use app_setups::{AppSetupRequest, app_setup, build_status, set_up};

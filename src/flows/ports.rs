@@ -328,6 +328,7 @@ pub struct PretendedServices {
     removed: std::sync::Mutex<BTreeMap<Uuid, RemovedData>>,
     names: std::sync::Mutex<BTreeMap<Uuid, AttachmentName>>,
     ways: std::sync::Mutex<BTreeMap<AppId, Vec<AddOn>>>,
+    broken: std::sync::Mutex<BTreeSet<Uuid>>,
     slots: std::sync::atomic::AtomicU32,
 }
 
@@ -336,6 +337,11 @@ impl PretendedServices {
     #[must_use]
     pub fn ways(&self) -> BTreeMap<AppId, Vec<AddOn>> {
         pretended(&self.ways).clone()
+    }
+
+    /// Has every command in a service fail from now on.
+    pub fn break_down(&self, id: Uuid) {
+        pretended(&self.broken).insert(id);
     }
 
     /// What runs.
@@ -433,8 +439,12 @@ impl DataServices for PretendedServices {
         })
     }
 
-    fn work(&self, _: Uuid, act: Act) -> BoxFuture<'_, Result<Option<Work>, ServicesError>> {
-        Box::pin(async move { Ok(Some(pretended_work(&act))) })
+    fn work(&self, id: Uuid, act: Act) -> BoxFuture<'_, Result<Option<Work>, ServicesError>> {
+        let is_broken = pretended(&self.broken).contains(&id);
+        Box::pin(async move {
+            let whole = (!is_broken).then(|| pretended_work(&act));
+            whole.map(Some).ok_or_else(|| ServicesError(format!("{id} is broken")))
+        })
     }
 
     fn try_out(&self, _: AddOn) -> BoxFuture<'_, Result<Uuid, ServicesError>> {

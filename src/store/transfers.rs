@@ -186,6 +186,21 @@ impl Store {
         .await
     }
 
+    /// Notes up to when a schedule has been looked at; one that is gone, or that another has taken the place of, stays as it is.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn note_backup_looked_at(&self, id: Uuid, at_s: i64) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let sql = "UPDATE backup_schedules SET looked_at_s = ?2 WHERE id = ?1";
+            connection
+                .execute(sql, params![id.to_string(), at_s])
+                .attempt("note a look at a schedule")
+                .map(drop)
+        })
+        .await
+    }
+
     /// When backups are taken, of all add-ons.
     ///
     /// # Errors

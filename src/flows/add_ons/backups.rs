@@ -1,6 +1,6 @@
 //! Backups: taken, restored from, tried out, copied without a file between, and kept for as long as the node is told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +21,7 @@ use crate::flows::error::FlowError;
 use crate::store::NewTransfer;
 use crate::sys::clock;
 use crate::wire::api_errors::AddOnRefusal;
+use crate::wire::logline::ApiLine;
 
 /// Between two looks at which backups are due, seconds.
 const LOOK_S: u64 = 30;
@@ -270,14 +271,21 @@ pub async fn unschedule_backups(node: &Node, view: &AddOnView) -> Result<(), Flo
     Ok(node.store().remove_backup_schedule(view.add_on.id).await?)
 }
 
-/// Takes backups when they are due, tries the newest out at night, and lets go what has been kept long enough, for as long as the node
-/// serves.
+/// Takes backups when they are due, and lets go what has been kept long enough, for as long as the node serves.
 pub async fn keep_backups(node: Node) {
-    let mut verified = None;
+    let mut told = BTreeSet::new();
     loop {
-        if let Err(error) = look(&node, now()).await {
+        if let Err(error) = look(&node, now(), &mut told).await {
             tracing::error!(error = &error as &dyn std::error::Error, "backups wait");
         }
+        tokio::time::sleep(Duration::from_secs(LOOK_S)).await;
+    }
+}
+
+/// Tries the newest backups out at night, for as long as the node serves. That may take hours, in which others are due.
+pub async fn verify_backups(node: Node) {
+    let mut verified = None;
+    loop {
         let today = now().to_zoned(TimeZone::UTC);
         if is_time_to_verify(&today, verified) {
             verified = Some(today.date());
@@ -289,41 +297,67 @@ pub async fn keep_backups(node: Node) {
     }
 }
 
-/// Takes the backups that are due at `now`, and lets go what has been kept long enough.
-pub(in crate::flows) async fn look(node: &Node, now: Timestamp) -> Result<(), FlowError> {
+/// Takes the backups that are due at `now`, and lets go what has been kept long enough. One that cannot be taken keeps no other from
+/// it. `told` has the schedules whose apps know that they wait.
+pub(in crate::flows) async fn look(
+    node: &Node,
+    now: Timestamp,
+    told: &mut BTreeSet<Uuid>,
+) -> Result<(), FlowError> {
     for schedule in node.store().backup_schedules().await? {
         let zone = TimeZone::get(&schedule.zone).unwrap_or(TimeZone::UTC);
         if !schedule.is_due(&now.to_zoned(zone)) {
             continue;
         }
-        let all = Inventory::take(node).await?.all_add_ons(node);
-        let Some(view) = all.into_iter().find(|view| view.add_on.id == schedule.add_on) else { continue };
-        let app = view.app.clone();
-        match capture_backup(node, (&view, &app), TransferCause::Schedule).await {
-            Ok(_) => {}
-            // It is tried again until it can begin.
-            Err(FlowError::Refused(refusal)) => {
-                tracing::warn!(add_on = %view.add_on.name, %refusal, "a backup that is due waits");
-                continue;
-            }
-            Err(error) => return Err(error),
+        if let Err(error) = take_due(node, now, &schedule, told).await {
+            let (add_on, error) = (schedule.add_on, &error as &dyn std::error::Error);
+            tracing::error!(%add_on, error, "a backup that is due is not taken; it is tried again");
         }
-        let looked_at_s = now.as_second();
-        node.store().set_backup_schedule(BackupSchedule { looked_at_s, ..schedule }).await?;
     }
     expire(node, now).await
 }
 
+/// Takes a backup that is due. What is refused is tried again until it can begin.
+async fn take_due(
+    node: &Node,
+    now: Timestamp,
+    schedule: &BackupSchedule,
+    told: &mut BTreeSet<Uuid>,
+) -> Result<(), FlowError> {
+    let all = Inventory::take(node).await?.all_add_ons(node);
+    let Some(view) = all.into_iter().find(|view| view.add_on.id == schedule.add_on) else { return Ok(()) };
+    match capture_backup(node, (&view, &view.app), TransferCause::Schedule).await {
+        Err(FlowError::Refused(refusal)) => {
+            let (add_on, why) = (view.add_on.name.to_string(), refusal.to_string());
+            tracing::warn!(add_on, why, "a backup that is due waits");
+            // Who has the app can mend it.
+            if told.insert(schedule.id) {
+                node.tell(view.app.id, &ApiLine::BackupWaits { add_on, why });
+            }
+            Ok(())
+        }
+        begun => {
+            begun?;
+            told.remove(&schedule.id);
+            // Of what was read alone: it may have been ended or replaced since.
+            Ok(node.store().note_backup_looked_at(schedule.id, now.as_second()).await?)
+        }
+    }
+}
+
 /// Lets go what has been kept long enough.
 async fn expire(node: &Node, now: Timestamp) -> Result<(), FlowError> {
+    let (kept, now_s) = (node.settings().quotas.backups, now.as_second());
     let mut of: HashMap<Uuid, Vec<Transfer>> = HashMap::new();
     for transfer in node.store().transfers().await? {
         if transfer.kind == TransferKind::Backup {
             of.entry(transfer.add_on).or_default().push(transfer);
+        } else if transfer.is_outlived_record(kept, now_s) {
+            node.store().remove_transfer(transfer.id).await?;
         }
     }
     for backups in of.into_values() {
-        for gone in outlived(&backups, node.settings().quotas.backups, now.as_second()) {
+        for gone in outlived(&backups, kept, now_s) {
             node.store().remove_transfer(gone).await?;
             forget_file(node, gone).await;
         }

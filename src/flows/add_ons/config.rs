@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::domain::{AddOn, App, AppId, Attachment, AttachmentName, ConfigVars, Credentials};
 use crate::flows::Node;
 use crate::flows::access::Actor;
+use crate::flows::add_ons::credentials::untold;
 use crate::flows::add_ons::{AttachmentView, Inventory, app_attachments};
 use crate::flows::error::FlowError;
 use crate::flows::phase::{self, Made};
@@ -153,7 +154,9 @@ pub(super) async fn see_off(node: &Node, actor: &Actor) -> Result<(), FlowError>
     let leaving = node.store().leaving_attachments().await?;
     let all = Inventory::take(node).await?;
     for has in leaving.iter().filter_map(|attachment| all.attachment(attachment)) {
-        tell_of_loss(node, &has, actor).await?;
+        if let Err(error) = tell_of_loss(node, &has, actor).await {
+            untold(&has.app, &error);
+        }
     }
     Ok(())
 }

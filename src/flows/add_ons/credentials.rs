@@ -16,7 +16,7 @@ use crate::wire::release_text;
 const READY_WAIT_S: u64 = 60;
 
 /// Gives an add-on another password: recorded first, then the service is started anew with it, which ends all connections, then a release
-/// tells each app. What is cut off in between goes on at the next start of the node.
+/// tells each app. What is cut off in between, or fails for an app, goes on at the next start of the node.
 ///
 /// # Errors
 /// The add-on does not answer yet, or the node fails.
@@ -37,11 +37,14 @@ pub async fn rotate_password(node: &Node, view: &AddOnView, actor: &Actor) -> Re
     if !tokio::time::timeout(Duration::from_secs(READY_WAIT_S), ready).await.unwrap_or(false) {
         tracing::warn!(add_on = %changed.add_on.name, "it does not answer yet; its apps are told of its new password");
     }
+    let mut first = Ok(());
     for has in &changed.attachments {
         let description = release_text::updated(&has.attachment.name, &changed.service.name);
-        config::release(node, &has.app, (description, BTreeSet::new()), actor).await?;
+        let told = config::release(node, &has.app, (description, BTreeSet::new()), actor).await;
+        // The others have the former password no less.
+        first = first.and(told.inspect_err(|error| untold(&has.app, error)));
     }
-    Ok(changed)
+    first.map(|()| changed)
 }
 
 /// Tells apps what the last process of the node could not tell them any more: what they have lost, and other passwords.
@@ -50,14 +53,22 @@ pub(in crate::flows) async fn settle(node: Node) {
         let actor = Actor(node.settings().owner.to_string());
         config::see_off(&node, &actor).await?;
         for app in node.store().apps().await? {
-            update(&node, &app, &actor).await?;
+            if let Err(error) = update(&node, &app, &actor).await {
+                untold(&app, &error);
+            }
         }
         Ok::<_, FlowError>(())
     };
     if let Err(error) = done.await {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        tracing::error!(%error, cause, "the apps of add-ons are not told of all that has changed");
+        let error = &error as &dyn std::error::Error;
+        tracing::error!(error, "the apps of add-ons are not told of all that has changed");
     }
+}
+
+/// Logs that an app does not know what has changed; the next start of the node tells it.
+pub(super) fn untold(app: &App, error: &FlowError) {
+    let error = error as &dyn std::error::Error;
+    tracing::error!(app = %app.name, error, "an app is not told what has changed of its add-ons");
 }
 
 /// A release for an app whose config vars are not what its add-ons have for it.

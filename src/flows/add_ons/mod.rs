@@ -34,7 +34,7 @@ pub use attaching::{AttachRequest, attach_add_on, detach_add_on};
 pub(super) use backups::{Links, sweep_files};
 pub use backups::{
     backup_link, backup_schedules, capture_backup, copy_add_on, keep_backups, linked_backup, linked_transfer,
-    restore_backup, schedule_backups, unschedule_backups, verify_backup,
+    restore_backup, schedule_backups, unschedule_backups, verify_backup, verify_backups,
 };
 #[cfg(test)]
 pub(super) use backups::{look, verify_newest};

@@ -1,6 +1,8 @@
 //! Add-ons over services that answer at once.
 
 use super::*;
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::domain::{AddOn, BackupSchedule, BackupsKept, NodeMemory, Transfer, TransferState};
@@ -8,7 +10,7 @@ use crate::flows::add_ons::{look, settle, verify_newest};
 use crate::flows::{
     AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, Others, add_on_services, app_add_ons,
     app_attachments, attach_add_on, bring_back_add_on, change_add_on, create_add_on, data_transfers, destroy,
-    destroy_add_on, detach_add_on, removed_data, rotate_password, schedule_backups,
+    destroy_add_on, detach_add_on, removed_data, rotate_password, schedule_backups, unschedule_backups,
 };
 use crate::store::AddOnChange;
 use crate::wire::api_errors::AddOnRefusal;
@@ -336,16 +338,61 @@ async fn a_backup_is_taken_when_it_is_due_and_once() {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let looked_at_s = at("2026-11-26T12:00:00Z").as_second();
     stage.node.store().set_backup_schedule(BackupSchedule { looked_at_s, ..made }).await.unwrap();
-    look(&stage.node, at("2026-11-27T01:59:00Z")).await.unwrap();
+    look(&stage.node, at("2026-11-27T01:59:00Z"), &mut BTreeSet::new()).await.unwrap();
     assert!(ended(&stage, &app).await.is_empty(), "it is not due yet");
     for now in ["2026-11-27T02:00:00Z", "2026-11-27T02:00:30Z", "2026-11-27T23:00:00Z"] {
-        look(&stage.node, at(now)).await.unwrap();
+        look(&stage.node, at(now), &mut BTreeSet::new()).await.unwrap();
     }
     let all = ended(&stage, &app).await;
     let names: Vec<_> = all.iter().map(|one| one.name().to_string()).collect();
     assert_eq!(names, ["a001"]);
     let file = stage.dir.path().join("backups").join(format!("{}.dump", all[0].id));
     assert_eq!(std::fs::read_to_string(file).unwrap(), "Asked: backup\n");
+}
+
+#[tokio::test]
+async fn a_schedule_that_was_ended_or_replaced_meanwhile_stays_so() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    let read = schedule_backups(&stage.node, &view, ("DATABASE_URL", 2, "UTC")).await.unwrap();
+    let now = schedule_backups(&stage.node, &view, ("DATABASE_URL", 5, "UTC")).await.unwrap();
+    stage.node.store().note_backup_looked_at(read.id, 1).await.unwrap();
+    assert_eq!(stage.node.store().backup_schedules().await.unwrap(), std::slice::from_ref(&now));
+    stage.node.store().note_backup_looked_at(now.id, 1).await.unwrap();
+    assert_eq!(stage.node.store().backup_schedules().await.unwrap()[0].looked_at_s, 1);
+    unschedule_backups(&stage.node, &view).await.unwrap();
+    stage.node.store().note_backup_looked_at(now.id, 2).await.unwrap();
+    assert!(stage.node.store().backup_schedules().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn one_add_on_that_fails_keeps_no_other_from_its_backup() {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let stage =
+        Stage::within(dir, Quotas { backups: BackupsKept { count: 1, days: 30 }, ..Quotas::default() });
+    let app = stage.app().await;
+    let first = made(&stage, &app).await;
+    let request = AddOnRequest { plan: "postgresql".to_owned(), ..AddOnRequest::default() };
+    let second = create_add_on(&stage.node, &app, request, &me()).await.unwrap();
+    // They are looked at by name.
+    for (view, name) in [(&first, "a"), (&second, "b")] {
+        let made = schedule_backups(&stage.node, view, (name, 2, "UTC")).await.unwrap();
+        stage.node.store().note_backup_looked_at(made.id, 0).await.unwrap();
+    }
+    for _ in 0..2 {
+        let cause = crate::domain::TransferCause::Asked;
+        crate::flows::capture_backup(&stage.node, (&first, &app), cause).await.unwrap();
+        ended(&stage, &app).await;
+    }
+    stage.services.break_down(first.add_on.id);
+    look(&stage.node, Timestamp::now(), &mut BTreeSet::new()).await.unwrap();
+    let all = ended(&stage, &app).await;
+    let of = |view: &AddOnView| {
+        let own = all.iter().filter(|one| one.add_on == view.add_on.id);
+        own.map(|one| one.name().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((of(&first), of(&second)), (vec!["b002".to_owned()], vec!["a003".to_owned()]));
 }
 
 #[tokio::test]
@@ -367,10 +414,10 @@ async fn backups_that_are_too_many_or_too_old_go_with_their_files() {
     };
     assert_eq!(files(), 3);
     let now = Timestamp::now();
-    look(&stage.node, now).await.unwrap();
+    look(&stage.node, now, &mut BTreeSet::new()).await.unwrap();
     assert_eq!((names().await, files()), (vec!["b003".to_owned(), "b002".to_owned()], 2));
     let later = Timestamp::from_second(now.as_second() + 31 * 86_400).unwrap();
-    look(&stage.node, later).await.unwrap();
+    look(&stage.node, later, &mut BTreeSet::new()).await.unwrap();
     assert_eq!((names().await, files()), (vec!["b003".to_owned()], 1), "the newest stays however old it is");
 }
 

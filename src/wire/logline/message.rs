@@ -169,6 +169,13 @@ pub enum ApiLine {
         /// Its command as it was given.
         command: String,
     },
+    /// A backup is due and cannot be taken now.
+    BackupWaits {
+        /// Of which add-on.
+        add_on: String,
+        /// The refusal.
+        why: String,
+    },
     /// A command was asked for in a dyno that runs.
     Visit {
         /// The command as typed.
@@ -200,6 +207,7 @@ impl ApiLine {
             | Self::Described { .. }
             | Self::Scaled { .. }
             | Self::Scheduled { .. }
+            | Self::BackupWaits { .. }
             | Self::Visit { .. }
             | Self::OneOff { .. } => false,
         }
@@ -231,6 +239,9 @@ impl fmt::Display for ApiLine {
             }
             Self::Scheduled { command } => {
                 write!(f, "Starting process with command `{command}` by user {SCHEDULER}")
+            }
+            Self::BackupWaits { add_on, why } => {
+                write!(f, "The scheduled backup of {add_on} waits, and is tried again: {why}")
             }
             Self::Visit { command, dyno, user } => {
                 write!(f, "Starting process with command `{command}` in {dyno} by user {user}")
@@ -475,6 +486,7 @@ mod test {
             ApiLine::Described { description: "Set FOO, BAR config vars".to_owned(), user: user() },
             ApiLine::Scaled { formation, user: user() },
             ApiLine::Scheduled { command: "rake mails".to_owned() },
+            ApiLine::BackupWaits { add_on: "books".to_owned(), why: "Delete one first.".to_owned() },
             ApiLine::OneOff { command: "bash".to_owned(), user: user() },
             ApiLine::Visit { command: "ls".to_owned(), dyno: "web.1".parse().unwrap(), user: user() },
         ];
@@ -491,6 +503,7 @@ mod test {
         Set FOO, BAR config vars by user me@example.com
         Scaled to web@2:Standard-1X worker@0:Basic by user me@example.com
         Starting process with command `rake mails` by user scheduler@addons.heroku.com
+        The scheduled backup of books waits, and is tried again: Delete one first.
         Starting process with command `bash` by user me@example.com
         Starting process with command `ls` in web.1 by user me@example.com
         ");
