@@ -20,7 +20,7 @@ use crate::flows::{self, AddOnView, Caller};
 use crate::wire::api::{
     BackupSchedule, CopyDatabase, DataTransfer, PublicUrl, RestoreBackup, SetBackupSchedule,
 };
-use crate::wire::api_errors::{Missing, Refusal};
+use crate::wire::api_errors::{AddOnRefusal, Missing, Refusal};
 
 /// The time zone of a schedule that names none.
 const ZONE: &str = "UTC";
@@ -87,9 +87,7 @@ pub(super) async fn public_url(
 pub(super) async fn file(State(api): State<Api>, Path(name): Path<String>) -> Result<Response, ApiError> {
     let none = || Refusal::NotFound(Missing::Transfer);
     let name = name.parse::<Uuid>().map_err(|_| none())?;
-    let path = flows::linked_backup(&api.node, name).ok_or_else(none)?;
-    let file = tokio::fs::File::open(path).await.map_err(ApiError::fault("read a backup"))?;
-    let length = file.metadata().await.map_err(ApiError::fault("read a backup"))?.len();
+    let (file, length) = flows::linked_backup(&api.node, name).await?.ok_or_else(none)?;
     let headers =
         [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_LENGTH, length.to_string())];
     Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
@@ -130,8 +128,7 @@ async fn meant(
         return Ok(backup);
     }
     if let Some(url) = body.backup_url {
-        let path = url.split('?').next().unwrap_or_default();
-        let name = path.rsplit('/').next().and_then(|name| name.parse::<Uuid>().ok()).ok_or_else(none)?;
+        let name = flows::link_name(&url).ok_or(Refusal::AddOn(AddOnRefusal::BackupElsewhere))?;
         return Ok(flows::linked_transfer(&api.node, name).await?.ok_or_else(none)?);
     }
     let key = body.backup.ok_or_else(none)?;

@@ -68,7 +68,9 @@ pub enum Refusal {
     #[error("A token cannot have scopes that the one that makes it lacks.")]
     WiderScopes,
     /// A token that would be good for longer than the one that asks for it.
-    #[error("A token cannot take the place of one that ends later than itself.")]
+    #[error(
+        "This token ends earlier than the one to rotate: rotate with a token that lasts as long, or with your password."
+    )]
     LongerToken,
     /// No scope.
     #[error("Invalid scope: {0}.")]
@@ -117,7 +119,7 @@ pub enum Refusal {
     #[error("{0} is currently in use by another app.")]
     DomainTaken(HostPattern),
     /// The app has the name already.
-    #[error("{0} is a domain of this app already.")]
+    #[error("{0} is a domain of this app already: `dyno domains` lists them.")]
     DomainThere(HostPattern),
     /// The app has as many domains as it may.
     #[error("You have added the maximum number of domains ({max}).", max = CustomDomain::PER_APP_MAX)]

@@ -119,7 +119,7 @@ fn a_backup_that_nobody_wants_ends(node: &TestNode) {
     let files = std::fs::read_dir(node.root.join("lib/backups")).unwrap().count();
     assert_eq!(files, 0, "nothing is left of it");
     let refused = node.refused(&["pg:backups:restore", "b002", "--confirm", "ledger", "-a", "ledger"]);
-    assert!(refused.contains("no backup that is whole"), "{refused}");
+    assert!(refused.contains("no whole backup"), "{refused}");
     drop(typed);
     holder.wait().unwrap();
     node.ok(&["pg:backups:capture", "-a", "ledger"]);

@@ -90,11 +90,7 @@ pub async fn add_on_info(node: &Node, view: &AddOnView) -> Result<Vec<(String, S
 /// The service cannot be emptied or does not answer, its command fails, or the node does.
 pub async fn reset_add_on(node: &Node, view: &AddOnView) -> Result<(), FlowError> {
     let name = "reset";
-    let none = || AddOnRefusal::NoSuchAct {
-        service: view.service.name.clone(),
-        act: name.to_owned(),
-        known: view.service.acts.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
-    };
+    let none = || AddOnRefusal::CannotHere { service: view.service.name.clone(), what: "be emptied" };
     let script = view.service.commands.reset.as_ref().ok_or_else(none)?;
     done(node, view, (name, script), CHANGE_TIMEOUT_S).await.map(drop)
 }

@@ -1,7 +1,7 @@
 //! Backups: taken, restored from, tried out, copied without a file between, and kept for as long as the node is told.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, BackupSchedule, Transfer, TransferCause, TransferKind, is_time_to_verify, outlived,
+    App, AppId, BackupSchedule, Transfer, TransferCause, TransferKind, is_time_to_verify, outlived,
 };
 use crate::flows::Node;
 use crate::flows::add_ons::acts::begin_work;
@@ -27,21 +27,40 @@ use crate::wire::logline::ApiLine;
 const LOOK_S: u64 = 30;
 /// How long the name of a file of a backup can be used, seconds.
 const LINK_AGE_MAX_S: u64 = 60 * 60;
-/// The most such names at once; a further one takes the place of the oldest.
-const LINKS_MAX: usize = 100;
+/// The most such names of an app at once; a further one takes the place of its oldest.
+const LINKS_PER_APP_MAX: usize = 10;
 /// What is before the name in the paths of such URLs.
 const LINK_PATH: &str = "/backup-files/";
 
 /// Names under which whoever knows them reads files of backups.
 #[derive(Default)]
-pub(in crate::flows) struct Links(Mutex<HashMap<Uuid, (Uuid, Instant)>>);
+pub(in crate::flows) struct Links(Mutex<HashMap<Uuid, Link>>);
+
+/// What a name is of.
+struct Link {
+    backup: Uuid,
+    app: AppId,
+    since: Instant,
+}
 
 impl Links {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Uuid, (Uuid, Instant)>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<Uuid, Link>) -> T) -> T {
         // A map cannot be left half changed by a panic.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (_, since)| since.elapsed() < Duration::from_secs(LINK_AGE_MAX_S));
+        all.retain(|_, link| link.since.elapsed() < Duration::from_secs(LINK_AGE_MAX_S));
         act(&mut all)
+    }
+
+    fn add(&self, name: Uuid, new: Link) {
+        self.with(|all| {
+            let own = all.iter().filter(|(_, link)| link.app == new.app);
+            if own.clone().count() >= LINKS_PER_APP_MAX
+                && let Some(oldest) = own.min_by_key(|(_, link)| link.since).map(|(name, _)| *name)
+            {
+                all.remove(&oldest);
+            }
+            all.insert(name, new);
+        });
     }
 }
 
@@ -71,7 +90,7 @@ pub async fn capture_backup(
     transfers::spawn(
         node,
         (new, place),
-        |_, count| async move { stream::into_file(work, &path, &count).await },
+        |progress| async move { stream::into_file(work, &path, &progress).await },
     )
     .await
 }
@@ -99,10 +118,13 @@ pub async fn restore_backup(
         to: shown(view, app),
     };
     let (path, to, doer) = (file(node, backup.id), view.clone(), node.clone());
-    transfers::spawn(node, (new, place), |_, count| async move {
-        stream::check(&path, &digest).await?;
+    transfers::spawn(node, (new, place), |progress| async move {
+        tokio::select! {
+            checked = stream::check(&path, &digest) => checked?,
+            () = progress.cancel.cancelled() => return Err(Broken::Cancelled),
+        }
         let work = begin_work(&doer, (to.add_on.id, &to.add_on.name), ("restore", command)).await;
-        stream::from_file(&path, &digest, work.map_err(|error| broken(&error))?, &count).await
+        stream::from_file(&path, &digest, work.map_err(|error| broken(&error))?, &progress).await
     })
     .await
 }
@@ -138,32 +160,40 @@ pub async fn copy_add_on(
     transfers::spawn(
         node,
         (new, place),
-        |_, count| async move { stream::between(reads, writes, &count).await },
+        |progress| async move { stream::between(reads, writes, &progress).await },
     )
     .await
 }
 
-/// Tries a backup out: it is restored into a container that was made for it, and is gone afterwards. What comes of it is recorded.
+/// Tries a backup out: it is restored into a container that was made for it, and is gone afterwards. What comes of it is recorded, whether
+/// or not anybody waits for it.
 ///
 /// # Errors
-/// The backup is not whole, nobody knows its service any more, or the node fails.
+/// The backup is not whole or is tried out already, nobody knows its service any more, or the node has no room for it, or fails.
 pub async fn verify_backup(node: &Node, backup: &Transfer) -> Result<Transfer, FlowError> {
-    let digest = whole(backup)?;
-    let all = Inventory::take(node).await?;
-    let view = all.all_add_ons(node).into_iter().find(|view| view.add_on.id == backup.add_on);
+    // Ends with the trial: a client that goes away leaves no container behind.
+    let trial = tokio::spawn(try_out(node.clone(), backup.clone()));
+    trial.await.map_err(FlowError::fault("try a backup out"))?
+}
+
+async fn try_out(node: Node, backup: Transfer) -> Result<Transfer, FlowError> {
+    let digest = whole(&backup)?;
+    let all = Inventory::take(&node).await?;
+    let view = all.all_add_ons(&node).into_iter().find(|view| view.add_on.id == backup.add_on);
     let view = view.ok_or_else(|| AddOnRefusal::BackupOfNothing(backup.name().to_string()))?;
     let command = able(&view, &view.service.commands.restore)?;
+    let place = transfers::begin_trial(&node, &backup)?;
+    let path = file(&node, backup.id);
+    if !stream::is_room(&path, backup.bytes) {
+        return Err(AddOnRefusal::NoRoomToTry(backup.name().to_string()).into());
+    }
     let scratch = node.services().try_out(view.add_on.clone()).await?;
-    let path = file(node, backup.id);
     let tried = async {
         stream::check(&path, &digest).await?;
-        let work = begin_work(node, (scratch, &view.add_on.name), ("restore", command)).await;
-        let work = work.map_err(|error| broken(&error))?;
-        stream::from_file(&path, &digest, work, &std::sync::atomic::AtomicU64::new(0)).await
+        let work = begin_work(&node, (scratch, &view.add_on.name), ("restore", command)).await;
+        stream::from_file(&path, &digest, work.map_err(|error| broken(&error))?, &place.progress).await
     };
-    let tried = tried.await;
-    node.services().discard(scratch).await?;
-    let fault = match tried {
+    let fault = match tried.await {
         Ok(_) => None,
         Err(Broken::Cancelled) => Some("it was cut off".to_owned()),
         Err(Broken::Failed(fault)) => Some(fault),
@@ -171,9 +201,12 @@ pub async fn verify_backup(node: &Node, backup: &Transfer) -> Result<Transfer, F
     if let Some(fault) = &fault {
         tracing::error!(backup = %backup.name(), add_on = %view.add_on.name, fault, "a backup cannot be restored from");
     }
-    node.store().note_verified(backup.id, fault).await?;
+    // What came of it is known, whatever becomes of what it was tried with.
+    let noted = node.store().note_verified(backup.id, fault).await;
+    node.services().discard(scratch).await?;
+    noted?;
     let again = node.store().transfers().await?.into_iter().find(|transfer| transfer.id == backup.id);
-    Ok(again.unwrap_or_else(|| backup.clone()))
+    Ok(again.unwrap_or(backup))
 }
 
 /// A path under which whoever has it reads the file of a backup for an hour, and the Unix time at which that hour is over, seconds.
@@ -183,22 +216,31 @@ pub async fn verify_backup(node: &Node, backup: &Transfer) -> Result<Transfer, F
 pub fn backup_link(node: &Node, backup: &Transfer) -> Result<(String, i64), FlowError> {
     whole(backup)?;
     let name = Uuid::new_v4();
-    node.links().with(|all| {
-        if all.len() >= LINKS_MAX
-            && let Some(oldest) = all.iter().min_by_key(|(_, (_, since))| *since).map(|(name, _)| *name)
-        {
-            all.remove(&oldest);
-        }
-        all.insert(name, (backup.id, Instant::now()));
-    });
+    node.links().add(name, Link { backup: backup.id, app: backup.app, since: Instant::now() });
     let over_s = now().as_second() + i64::try_from(LINK_AGE_MAX_S).unwrap_or(i64::MAX);
     Ok((format!("{LINK_PATH}{name}"), over_s))
 }
 
-/// The file behind such a path; nothing where there is none any more.
+/// The name in the URL of such a path, at whatever address of the node; nothing in one of anything else.
 #[must_use]
-pub fn linked_backup(node: &Node, name: Uuid) -> Option<PathBuf> {
-    Some(file(node, linked_id(node, name)?))
+pub fn link_name(url: &str) -> Option<Uuid> {
+    let (_, rest) = url.split_once("://")?;
+    let path = &rest[rest.find('/')?..];
+    path.split('?').next()?.strip_prefix(LINK_PATH)?.parse().ok()
+}
+
+/// The file behind such a path, and its length; nothing where there is none any more.
+///
+/// # Errors
+/// The file cannot be read.
+pub async fn linked_backup(node: &Node, name: Uuid) -> Result<Option<(tokio::fs::File, u64)>, FlowError> {
+    let Some(id) = linked_id(node, name) else { return Ok(None) };
+    let file = match tokio::fs::File::open(file(node, id)).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(FlowError::fault("read a backup"))?,
+    };
+    let length = file.metadata().await.map_err(FlowError::fault("read a backup"))?.len();
+    Ok(Some((file, length)))
 }
 
 /// Which backup such a path is of.
@@ -211,11 +253,12 @@ pub async fn linked_transfer(node: &Node, name: Uuid) -> Result<Option<Transfer>
 }
 
 fn linked_id(node: &Node, name: Uuid) -> Option<Uuid> {
-    node.links().with(|all| all.get(&name).map(|(id, _)| *id))
+    node.links().with(|all| all.get(&name).map(|link| link.backup))
 }
 
-/// Removes what there is of a backup's file.
+/// Removes what there is of a backup's file, and its names.
 pub(super) async fn forget_file(node: &Node, id: Uuid) {
+    node.links().with(|all| all.retain(|_, link| link.backup != id));
     let path = file(node, id);
     let removal = tokio::task::spawn_blocking(move || {
         for path in [path.with_extension("new"), path] {
@@ -358,6 +401,9 @@ async fn expire(node: &Node, now: Timestamp) -> Result<(), FlowError> {
     }
     for backups in of.into_values() {
         for gone in outlived(&backups, kept, now_s) {
+            if transfers::is_tried(node, gone) {
+                continue;
+            }
             node.store().remove_transfer(gone).await?;
             forget_file(node, gone).await;
         }
@@ -431,4 +477,40 @@ fn whole(backup: &Transfer) -> Result<String, FlowError> {
 fn broken(error: &FlowError) -> Broken {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     Broken::Failed(format!("{error}{cause}"))
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn an_app_has_some_names_and_takes_none_from_another() {
+        let (links, start) = (Links::default(), Instant::now());
+        let link = |app, at| {
+            let since = start + Duration::from_nanos(at);
+            Link { backup: Uuid::nil(), app: AppId(Uuid::from_u128(app)), since }
+        };
+        let first = Uuid::from_u128(1000);
+        links.add(first, link(1, 0));
+        for at in 1..=LINKS_PER_APP_MAX as u64 {
+            links.add(Uuid::from_u128(at.into()), link(2, at));
+        }
+        let is_there = |name| links.with(|all| all.contains_key(&name));
+        assert!(is_there(first) && is_there(Uuid::from_u128(1)));
+        links.add(Uuid::from_u128(99), link(2, 99));
+        assert!(is_there(first) && !is_there(Uuid::from_u128(1)) && is_there(Uuid::from_u128(2)));
+    }
+
+    #[test]
+    fn the_address_of_a_backup_is_told_from_others() {
+        let name = Uuid::from_u128(7);
+        for url in [format!("https://n:1/backup-files/{name}"), format!("http://n/backup-files/{name}?x=/")] {
+            assert_eq!(link_name(&url), Some(name), "{url}");
+        }
+        for url in
+            [format!("https://n/dumps/{name}"), format!("/backup-files/{name}"), "https://n".to_owned()]
+        {
+            assert_eq!(link_name(&url), None, "{url}");
+        }
+    }
 }

@@ -25,8 +25,8 @@ pub async fn rotate_password(node: &Node, view: &AddOnView, actor: &Actor) -> Re
         return Err(AddOnRefusal::AddOnCreating(view.add_on.name.to_string()).into());
     }
     if view.service.commands.password.is_none() {
-        let (service, act) = (view.service.name.clone(), "another password".to_owned());
-        return Err(AddOnRefusal::NoSuchAct { service, act, known: String::new() }.into());
+        let service = view.service.name.clone();
+        return Err(AddOnRefusal::CannotHere { service, what: "take another password" }.into());
     }
     let id = view.add_on.id;
     let change = AddOnChange { password: Some(making::password()?), ..AddOnChange::default() };

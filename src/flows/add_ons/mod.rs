@@ -33,8 +33,8 @@ pub use acts::{ActRequest, add_on_info, begin_act, end_connections, reset_add_on
 pub use attaching::{AttachRequest, attach_add_on, detach_add_on};
 pub(super) use backups::{Links, sweep_files};
 pub use backups::{
-    backup_link, backup_schedules, capture_backup, copy_add_on, keep_backups, linked_backup, linked_transfer,
-    restore_backup, schedule_backups, unschedule_backups, verify_backup, verify_backups,
+    backup_link, backup_schedules, capture_backup, copy_add_on, keep_backups, link_name, linked_backup,
+    linked_transfer, restore_backup, schedule_backups, unschedule_backups, verify_backup, verify_backups,
 };
 #[cfg(test)]
 pub(super) use backups::{look, verify_newest};
@@ -46,6 +46,8 @@ pub use credentials::rotate_password;
 pub(super) use credentials::settle;
 pub(super) use making::take_up;
 pub use making::{AddOnRequest, bring_back_add_on, create_add_on, removed_data};
+#[cfg(test)]
+pub(super) use transfers::begin_trial;
 pub(super) use transfers::{Transfers, take_up_transfers};
 pub use transfers::{backup_of_id, cancel_transfer, data_transfer, data_transfers, delete_transfer};
 

@@ -2,20 +2,53 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::Bytes;
 use crate::flows::add_ons::acts::said;
-use crate::flows::ports::Work;
+use crate::flows::ports::{Control, Work};
 use crate::sys::fs;
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// What backups leave free of the disk.
 const DISK_RESERVE: Bytes = Bytes::mib(1024);
+
+/// How far bytes have come, and whether anybody wants them.
+#[derive(Clone, Default)]
+pub(super) struct Progress {
+    /// Bytes that have come through.
+    pub(super) bytes: Arc<AtomicU64>,
+    /// Somebody does not want it any more.
+    pub(super) cancel: CancellationToken,
+}
+
+impl Progress {
+    /// The status of a command. It is told to go once nobody wants what it does, and what counts is how it ended nevertheless: by
+    /// then it may have done all.
+    async fn end(&self, mut exit: BoxFuture<'static, u8>, control: &mpsc::Sender<Control>) -> u8 {
+        tokio::select! {
+            status = &mut exit => status,
+            () = self.cancel.cancelled() => {
+                // One that does not hear it any more has ended.
+                let _ = control.send(Control::HangUp).await;
+                exit.await
+            }
+        }
+    }
+
+    /// Why a command has not succeeded, with what it said.
+    fn broken(&self, said: &str) -> Broken {
+        if self.cancel.is_cancelled() { Broken::Cancelled } else { Broken::Failed(complaint(said)) }
+    }
+}
 
 /// What has come through.
 #[derive(Debug)]
@@ -39,9 +72,14 @@ fn failed(attempt: &str) -> impl FnOnce(std::io::Error) -> Broken {
     move |error| Broken::Failed(format!("cannot {attempt}: {error}"))
 }
 
+/// Whether so many bytes more leave enough free of the disk that a file is on. Where that cannot be told they do.
+pub(super) fn is_room(beside: &Path, bytes: u64) -> bool {
+    fs::free_bytes(beside).map_or(true, |free| free >= bytes.saturating_add(DISK_RESERVE.0))
+}
+
 /// What a command writes, into a file that is there only when it is whole.
-pub(super) async fn into_file(work: Work, path: &Path, count: &AtomicU64) -> Result<Moved, Broken> {
-    let Work { input, output, errors, control: _hold, exit } = work;
+pub(super) async fn into_file(work: Work, path: &Path, progress: &Progress) -> Result<Moved, Broken> {
+    let Work { input, output, errors, control, exit } = work;
     drop(input);
     let aside = path.with_extension("new");
     if let Some(dir) = path.parent() {
@@ -52,17 +90,17 @@ pub(super) async fn into_file(work: Work, path: &Path, count: &AtomicU64) -> Res
     let mut file = opened.map_err(failed("make the file of a backup"))?;
     let moving = async {
         let mut output = output;
-        let moved = copy(&mut output, &mut file, (count, Some(aside.as_path()))).await;
+        let moved = copy(&mut output, &mut file, (&progress.bytes, Some(aside.as_path()))).await;
         // One whose output nobody reads any more ends.
         drop(output);
         let moved = moved?;
         file.sync_all().await.map_err(failed("sync the file of a backup"))?;
         Ok::<_, Broken>(moved)
     };
-    let (moved, said, status) = tokio::join!(moving, said(errors), exit);
+    let (moved, said, status) = tokio::join!(moving, said(errors), progress.end(exit, &control));
     let moved = moved?;
     if status != 0 {
-        return Err(Broken::Failed(complaint(&said)));
+        return Err(progress.broken(&said));
     }
     let (from, to) = (aside, path.to_owned());
     let named = tokio::task::spawn_blocking(move || {
@@ -74,19 +112,22 @@ pub(super) async fn into_file(work: Work, path: &Path, count: &AtomicU64) -> Res
     Ok(moved)
 }
 
-/// A file, into what a command reads. A file whose digest is another is not read into anything.
+/// A file, into what a command reads. The caller has checked it; what has changed since is told after it was read.
 pub(super) async fn from_file(
     path: &Path,
     digest: &str,
     work: Work,
-    count: &AtomicU64,
+    progress: &Progress,
 ) -> Result<Moved, Broken> {
     let mut file = tokio::fs::File::open(path).await.map_err(failed("read the backup"))?;
-    into_work(&mut file, work, count).await.and_then(|moved| {
+    into_work(&mut file, work, progress).await.and_then(|moved| {
         if moved.digest == digest {
             Ok(moved)
         } else {
-            Err(Broken::Failed("the backup changed while it was read".to_owned()))
+            Err(Broken::Failed(
+                "the backup changed while it was read, and what was read is in place: restore another one"
+                    .to_owned(),
+            ))
         }
     })
 }
@@ -103,19 +144,19 @@ pub(super) async fn check(path: &Path, digest: &str) -> Result<(), Broken> {
 }
 
 /// What one command writes, into what another reads.
-pub(super) async fn between(from: Work, to: Work, count: &AtomicU64) -> Result<Moved, Broken> {
-    let Work { input, output, errors, control: _hold, exit } = from;
+pub(super) async fn between(from: Work, to: Work, progress: &Progress) -> Result<Moved, Broken> {
+    let Work { input, output, errors, control, exit } = from;
     drop(input);
     let moving = async {
         let mut output = output;
-        let moved = into_work(&mut output, to, count).await;
+        let moved = into_work(&mut output, to, progress).await;
         // One whose output nobody reads any more ends.
         drop(output);
         moved
     };
-    let (moved, complained, status) = tokio::join!(moving, said(errors), exit);
+    let (moved, complained, status) = tokio::join!(moving, said(errors), progress.end(exit, &control));
     if status != 0 {
-        return Err(Broken::Failed(complaint(&complained)));
+        return Err(progress.broken(&complained));
     }
     moved
 }
@@ -123,19 +164,20 @@ pub(super) async fn between(from: Work, to: Work, count: &AtomicU64) -> Result<M
 async fn into_work(
     from: &mut (impl AsyncRead + Unpin),
     work: Work,
-    count: &AtomicU64,
+    progress: &Progress,
 ) -> Result<Moved, Broken> {
-    let Work { input, output, errors, control: _hold, exit } = work;
+    let Work { input, output, errors, control, exit } = work;
     let moving = async {
         let mut input = input;
-        let moved = copy(from, &mut input, (count, None)).await;
+        let moved = copy(from, &mut input, (&progress.bytes, None)).await;
         // It reads to the end of its input.
         drop(input);
         moved
     };
-    let (moved, _, complained, status) = tokio::join!(moving, said(output), said(errors), exit);
+    let end = progress.end(exit, &control);
+    let (moved, _, complained, status) = tokio::join!(moving, said(output), said(errors), end);
     // A command that has ended too early says more of it than that its input was closed.
-    if status == 0 { moved } else { Err(Broken::Failed(complaint(&complained))) }
+    if status == 0 { moved } else { Err(progress.broken(&complained)) }
 }
 
 async fn copy(
@@ -181,7 +223,6 @@ fn complaint(said: &str) -> String {
 #[cfg(test)]
 mod test {
     use super::*;
-    use tokio::sync::mpsc;
 
     fn work(output: &'static [u8], status: u8, errors: &'static [u8]) -> Work {
         Work {
@@ -197,21 +238,49 @@ mod test {
     async fn a_backup_is_there_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b/one.dump");
-        let count = AtomicU64::new(0);
-        let broken = into_file(work(b"half", 1, b"no memory\n"), &path, &count).await;
+        let progress = Progress::default();
+        let broken = into_file(work(b"half", 1, b"no memory\n"), &path, &progress).await;
         assert!(matches!(broken, Err(Broken::Failed(said)) if said == "no memory"));
         assert!(!path.exists());
-        let moved = into_file(work(b"whole", 0, b""), &path, &count).await.unwrap();
-        assert_eq!((moved.bytes, count.load(Ordering::Relaxed)), (5, 5));
+        let moved = into_file(work(b"whole", 0, b""), &path, &progress).await.unwrap();
+        assert_eq!((moved.bytes, progress.bytes.load(Ordering::Relaxed)), (5, 5));
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
         check(&path, &moved.digest).await.unwrap();
         std::fs::write(&path, b"whOle").unwrap();
         assert!(matches!(check(&path, &moved.digest).await, Err(Broken::Failed(_))));
     }
 
+    /// A command that ends when it is told to go, and not before.
+    fn patient(status: u8) -> Work {
+        let (control, mut asked) = mpsc::channel(1);
+        let (output, held) = tokio::io::duplex(1);
+        let exit = Box::pin(async move {
+            assert!(matches!(asked.recv().await, Some(Control::HangUp)));
+            drop(held);
+            status
+        });
+        Work { output: Box::new(output), control, exit, ..work(b"", 0, b"") }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_wants_is_over_when_its_command_is_and_as_that_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("one.dump");
+        let progress = Progress::default();
+        progress.cancel.cancel();
+        let cancelled = into_file(patient(129), &path, &progress).await;
+        assert!(matches!(cancelled, Err(Broken::Cancelled)) && !path.exists());
+        let moved = into_file(patient(0), &path, &progress).await.unwrap();
+        assert!(path.exists());
+        for status in [0, 129] {
+            let restored = from_file(&path, &moved.digest, patient(status), &progress).await;
+            assert_eq!(restored.is_ok(), status == 0, "{restored:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_failure_at_either_end_is_told() {
-        let count = AtomicU64::new(0);
+        let count = Progress::default();
         let moved = between(work(b"rows", 0, b""), work(b"", 0, b""), &count).await.unwrap();
         assert_eq!(moved.bytes, 4);
         for (from, to) in [(1, 0), (0, 1)] {

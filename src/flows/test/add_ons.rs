@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::domain::{AddOn, BackupSchedule, BackupsKept, NodeMemory, Transfer, TransferState};
-use crate::flows::add_ons::{look, settle, verify_newest};
+use crate::flows::add_ons::{begin_trial, look, settle, verify_newest};
 use crate::flows::{
     AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, Others, add_on_services, app_add_ons,
-    app_attachments, attach_add_on, bring_back_add_on, change_add_on, create_add_on, data_transfers, destroy,
-    destroy_add_on, detach_add_on, removed_data, rotate_password, schedule_backups, unschedule_backups,
+    app_attachments, attach_add_on, backup_link, bring_back_add_on, change_add_on, create_add_on,
+    data_transfers, delete_transfer, destroy, destroy_add_on, detach_add_on, link_name, linked_backup,
+    linked_transfer, removed_data, rotate_password, schedule_backups, unschedule_backups, verify_backup,
 };
 use crate::store::AddOnChange;
 use crate::wire::api_errors::AddOnRefusal;
@@ -446,4 +447,33 @@ async fn the_newest_backup_of_each_add_on_is_tried_out_at_night_whatever_becomes
     let before = verified("b003").unwrap();
     verify_newest(&stage.node).await.unwrap();
     assert_eq!(verified("b003").unwrap(), before, "once");
+}
+
+#[tokio::test]
+async fn a_backup_is_tried_once_at_a_time_and_stays_meanwhile() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    let cause = crate::domain::TransferCause::Asked;
+    crate::flows::capture_backup(&stage.node, (&view, &app), cause).await.unwrap();
+    let backup = ended(&stage, &app).await.remove(0);
+    let place = begin_trial(&stage.node, &backup).unwrap();
+    for refused in
+        [verify_backup(&stage.node, &backup).await.map(drop), delete_transfer(&stage.node, &backup).await]
+    {
+        assert!(
+            matches!(refused, Err(FlowError::Refused(Refusal::AddOn(AddOnRefusal::TrialRunning(_))))),
+            "{refused:?}"
+        );
+    }
+    drop(place);
+    assert_eq!(verify_backup(&stage.node, &backup).await.unwrap().verified.unwrap().fault, None);
+    let (path, _) = backup_link(&stage.node, &backup).unwrap();
+    let name = link_name(&format!("https://node{path}")).unwrap();
+    assert!(linked_backup(&stage.node, name).await.unwrap().is_some());
+    // A file that is gone is nobody's fault.
+    std::fs::remove_file(stage.dir.path().join("backups").join(format!("{}.dump", backup.id))).unwrap();
+    assert!(linked_backup(&stage.node, name).await.unwrap().is_none());
+    delete_transfer(&stage.node, &backup).await.unwrap();
+    assert!(linked_transfer(&stage.node, name).await.unwrap().is_none());
 }

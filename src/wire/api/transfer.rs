@@ -78,7 +78,7 @@ pub struct TransferOptions {}
 /// The schedule of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferCause {
-    /// Its identity.
+    /// The add-on that it is a schedule of: the schedule itself may have been replaced since.
     pub uuid: Uuid,
 }
 

@@ -105,11 +105,19 @@ pub enum AddOnRefusal {
         /// What there is, with commas.
         known: String,
     },
+    /// Something for which the description of a service has no command.
+    #[error("{service} cannot {what} here.")]
+    CannotHere {
+        /// The service.
+        service: String,
+        /// What it was to do.
+        what: &'static str,
+    },
     /// A service of which there are no backups.
-    #[error("{0} has no backups.")]
+    #[error("{0} takes no backups: its data is as durable as its volume.")]
     NoBackups(String),
     /// A backup that cannot be read: it goes on, or has failed.
-    #[error("{0} is no backup that is whole.")]
+    #[error("{0} is no whole backup: wait for its end with `dyno pg:backups:info {0}`, or name another one.")]
     NoWholeBackup(String),
     /// A copy from one service into another, or of something into itself.
     #[error("{from} cannot be copied to {to}: they must be two add-ons of one service.")]
@@ -135,6 +143,17 @@ pub enum AddOnRefusal {
     /// A backup, a restore or a copy of the add-on goes on.
     #[error("A backup, a restore or a copy of {0} goes on: wait for its end, or cancel it.")]
     TransferRunning(String),
+    /// A backup that is being tried out is neither tried again nor deleted.
+    #[error("{0} is being tried out: wait for the end of that.")]
+    TrialRunning(String),
+    /// The disk has no room for what is in a backup.
+    #[error("The node's disk has no room to try {0} out: make room first, or delete older backups.")]
+    NoRoomToTry(String),
+    /// A backup that another machine has.
+    #[error(
+        "Only backups of this node can be restored from: name one that `dyno pg:backups` lists, or give an address that `dyno pg:backups:url` has printed."
+    )]
+    BackupElsewhere,
     /// What goes on cannot be deleted.
     #[error("{0} goes on: cancel it first.")]
     TransferGoesOn(String),
@@ -165,8 +184,10 @@ impl AddOnRefusal {
     pub fn id(&self) -> ErrorId {
         match self {
             Self::Unconfirmed(_) => ErrorId::Unconfirmed,
-            Self::TransferRunning(_) | Self::TransferGoesOn(_) => ErrorId::Conflict,
-            Self::NoSlot | Self::Away(_) | Self::TooManyRunning(_) => ErrorId::Unavailable,
+            Self::TransferRunning(_) | Self::TransferGoesOn(_) | Self::TrialRunning(_) => ErrorId::Conflict,
+            Self::NoSlot | Self::Away(_) | Self::TooManyRunning(_) | Self::NoRoomToTry(_) => {
+                ErrorId::Unavailable
+            }
             Self::UnknownPlan { .. }
             | Self::Option(_)
             | Self::OtherService(_)
@@ -184,6 +205,8 @@ impl AddOnRefusal {
             | Self::AddOnCreating(_)
             | Self::CopyBetween { .. }
             | Self::NoBackups(_)
+            | Self::BackupElsewhere
+            | Self::CannotHere { .. }
             | Self::NoWholeBackup(_)
             | Self::BackupOfNothing(_)
             | Self::BackupTime { .. }
