@@ -17,7 +17,7 @@ use crate::supervisor::attach::{
     self, Attached, Client, EndCause, ExitWatch, OneOffEnd, OneOffStarted, Visited,
 };
 use crate::supervisor::departures::{Departures, NotKept};
-use crate::supervisor::driver::ready::ready;
+use crate::supervisor::driver::ready::{ready, was_up};
 use crate::supervisor::engine::{
     DynoLabel, DynoSpec, End, Engine, EngineError, Found, Running, Signal, Started, Streams, Visit,
 };
@@ -26,7 +26,6 @@ use crate::supervisor::handle::SupervisorError;
 use crate::supervisor::lifecycle::{Class, Event, Memory, Timings};
 use crate::supervisor::metrics::{self, Sampling};
 use crate::supervisor::postmortem::{self, Death, Deaths, Witness};
-use crate::supervisor::readiness::Look;
 use crate::supervisor::{DesiredApp, DynoView, Moment, OneOff, Preferences, Scope};
 
 /// How often the sockets of a booting web dyno are looked at.
@@ -363,7 +362,8 @@ impl Driver {
                 self.starters.insert(id, Starter::Exit(exit));
                 ends.push((id, ExitWatch(watch)));
             }
-            if end.is_some() || matches!(dyno.is_listening(label.port), Ok(true)) {
+            let look = self.look_again(&label, now);
+            if end.is_some() || was_up(dyno.as_ref(), label.port, look).await {
                 self.fleet.take_over_up(id);
             }
             if let Some(departure) = departures.remove(&id) {
@@ -394,14 +394,12 @@ impl Driver {
         let follow = self.follow(label, dyno.as_ref());
         let witness = self.witness(label.clone());
         let logs = self.outside.logs.clone();
-        let Preferences { metrics, readiness, .. } = self.fleet.preferences(label.app);
+        let Preferences { metrics, .. } = self.fleet.preferences(label.app);
         let sampling = self.outside.sampling.chosen(metrics);
         let quota = self.outside.sizes.limits(label.size).memory;
         metrics::watch((sampling, quota), &witness, &dyno, logs.clone());
         if label.class == Class::Web {
-            let host = self.fleet.host(label.app).unwrap_or_default();
-            let look = readiness.map(|path| Look { path, host, port });
-            self.report(ready((id, port), look, dyno.clone(), witness.clone()));
+            self.report(ready((id, port), self.look(label), dyno.clone(), witness.clone()));
         }
         self.report(async move {
             let end = dyno.wait().await;

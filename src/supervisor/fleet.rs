@@ -310,6 +310,12 @@ impl Fleet {
         self.apps.get(&app).map(|app| app.preferences.clone()).unwrap_or_default()
     }
 
+    /// Whether a web dyno of that age is up, or would have been given up.
+    #[must_use]
+    pub fn is_past_boot(&self, started: Moment, now: Moment) -> bool {
+        now.since(started) > self.timings.boot
+    }
+
     /// The first host name of an app.
     #[must_use]
     pub fn host(&self, app: AppId) -> Option<String> {

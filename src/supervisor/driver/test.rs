@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{ConfigVars, DynoSize, DynoState, Formation, FormationEntry, Version, WebState};
+use crate::domain::{
+    ConfigVars, DynoSize, DynoState, Formation, FormationEntry, Routing, RoutingSetting, Version, WebState,
+};
 use crate::logs::{Filter, Tail};
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::engine::fake::{FakeDyno, FakeEngine, Manners};
@@ -224,6 +226,30 @@ async fn a_dyno_that_was_told_to_go_goes_under_the_next_supervisor() {
     second.up(1).await;
     assert_eq!(second.engine.starts().len(), 2, "its successor was there already");
     until("nothing is kept of who is gone", || departures().all().unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_dyno_that_listens_and_is_not_ready_boots_on_under_the_next_supervisor() {
+    // Nothing leads to a dyno of this engine, so that none is ever found ready.
+    let mut routing = Routing::default();
+    routing.set(RoutingSetting::Readiness, "/ready").unwrap();
+    let preferences = Preferences { readiness: routing.readiness, ..app(1).preferences };
+    let wanted = DesiredApp { preferences, ..app(1) };
+    for (boot, is_up) in [(PATIENCE, false), (Duration::ZERO, true)] {
+        let booting = |boot| SupervisorConfig { timings: Timings { boot, ..short().timings }, ..short() };
+        let first = world_configured(booting(PATIENCE));
+        first.supervisor.apply(wanted.clone()).await.unwrap();
+        first.running(1).await[0].listen();
+        let World { engine, supervisor, logs, _dir } = first;
+        drop(supervisor);
+        // Older than no time at all.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let supervisor = Supervisor::start(Arc::new(engine.clone()), logs.clone(), booting(boot));
+        let second = World { engine, supervisor, logs, _dir };
+        second.supervisor.adopt(vec![wanted.clone()]).await.unwrap();
+        assert_eq!(matches!(second.web(), WebState::Up(_)), is_up, "{boot:?}: {:?}", second.web());
+        assert_eq!(matches!(second.web(), WebState::Booting), !is_up);
+    }
 }
 
 #[tokio::test]
