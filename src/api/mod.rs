@@ -7,6 +7,7 @@
 
 mod account_features;
 mod accounts;
+mod acm;
 mod add_ons;
 mod app_features;
 mod app_setups;

@@ -13,7 +13,7 @@ use crate::api::change::to_its_end;
 use crate::api::range::{self, Property};
 use crate::api::state::Api;
 use crate::api::{
-    account_features, accounts, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
+    account_features, accounts, acm, add_ons, app_features, app_setups, apps, attach, authorizations, builds,
     catalog, collaborators, config_vars, data_services, domains, dynos, error, etag, exec, formation, keys,
     log_drains, log_sessions, node, pipeline_tests, pipelines, promotions, pushes, rate, releases,
     repositories, routing, scheduler, slugs, sni_endpoints, sources, test_runs, transfers, users, webhooks,
@@ -234,6 +234,9 @@ fn of_repositories() -> Vec<Route> {
 fn of_certificates() -> Vec<Route> {
     use Need::App;
     vec![
+        row(Method::POST, "/apps/{app}/acm", App(Operate), acm::enable),
+        row(Method::PATCH, "/apps/{app}/acm", App(Operate), acm::refresh),
+        row(Method::DELETE, "/apps/{app}/acm", App(Operate), acm::disable),
         row(Method::GET, "/apps/{app}/sni-endpoints", App(View), sni_endpoints::list).listed(BY_NAME),
         row(Method::POST, "/apps/{app}/sni-endpoints", App(Operate), sni_endpoints::create),
         row(Method::GET, "/apps/{app}/sni-endpoints/{endpoint}", App(View), sni_endpoints::show),

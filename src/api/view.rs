@@ -18,7 +18,7 @@ use crate::wire::api::{
     self, AccessToken, Artifact, BuildpackRef, ById, EventRef, Named, Permission, PipelineOwner,
     PromotionSource, REDACTED, ReleaseRef, SlugRef, SourceBlob, UserRef, WebhookRef, stable_id, timestamp,
 };
-use crate::wire::release_text;
+use crate::wire::{acm_text, release_text};
 
 /// The one region a node is.
 pub(super) const REGION: &str = "us";
@@ -44,7 +44,7 @@ pub(super) fn app(node: &Node, info: &AppInfo, asked: &Asked) -> api::App {
     // An app that was never deployed has the stack of its first build.
     let stack = if deployed { &info.release.stack } else { &app.build_stack };
     api::App {
-        acm: false,
+        acm: app.acm == domain::Switch::On,
         archived_at: None,
         buildpack_provided_description: info
             .slug
@@ -128,7 +128,11 @@ fn permissions(right: AppRight) -> Vec<Permission> {
 /// A domain of the app's own. Its record leads to the app's given name, which only this machine knows: whoever has the
 /// machine's public name points the record there instead.
 pub(super) fn domain(app: &App, found: &domain::CustomDomain) -> api::Domain {
+    let (acm_status, acm_status_reason) = acm(app, found).unzip();
+    let updated_at_s = found.order.as_ref().map_or(0, |order| order.updated_at_s).max(found.created_at_s);
     api::Domain {
+        acm_status,
+        acm_status_reason: acm_status_reason.flatten(),
         cname: Some(given_name(app)),
         created_at: timestamp(found.created_at_s),
         hostname: found.hostname.to_string(),
@@ -138,9 +142,21 @@ pub(super) fn domain(app: &App, found: &domain::CustomDomain) -> api::Domain {
             .endpoint
             .as_ref()
             .map(|endpoint| Named { id: endpoint.id, name: endpoint.name.clone() }),
-        updated_at: timestamp(found.created_at_s),
+        updated_at: timestamp(updated_at_s),
         ..given_domain(app)
     }
+}
+
+/// How far the certificate is that the node gets for a domain, and why no further.
+fn acm(app: &App, found: &domain::CustomDomain) -> Option<(String, Option<String>)> {
+    if app.acm == domain::Switch::Off {
+        return None;
+    }
+    // Clients wait for an end, which one that was brought is.
+    let Some(order) = &found.order else {
+        return Some((acm_text::ISSUED.to_owned(), Some(acm_text::BROUGHT.to_owned())));
+    };
+    Some((acm_text::status(order.progress()).to_owned(), order.fault.as_ref().map(acm_text::reason)))
 }
 
 /// The domain that every app is given.
@@ -173,7 +189,7 @@ pub(super) fn sni_endpoint(app: &App, view: &flows::SniEndpointView) -> api::Sni
         id: endpoint.id,
         name: endpoint.name.clone(),
         ssl_cert: api::SslCert {
-            acm: false,
+            acm: endpoint.source == domain::CertificateSource::Node,
             ca_signed: endpoint.standing == domain::Standing::Trusted,
             cert_domains: facts.names.clone(),
             expires_at: timestamp(facts.expires_at_s),

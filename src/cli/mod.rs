@@ -142,6 +142,14 @@ enum Command {
     CertsUpdate(command::certs::UpdateArgs),
     #[command(name = "certs:remove")]
     CertsRemove(command::certs::RemoveArgs),
+    #[command(name = "certs:auto")]
+    CertsAuto(command::certs_auto::Args),
+    #[command(name = "certs:auto:enable")]
+    CertsAutoEnable(command::certs_auto::EnableArgs),
+    #[command(name = "certs:auto:disable")]
+    CertsAutoDisable(command::certs_auto::DisableArgs),
+    #[command(name = "certs:auto:refresh")]
+    CertsAutoRefresh(command::certs_auto::RefreshArgs),
     #[command(name = "maintenance")]
     Maintenance(command::maintenance::Args),
     #[command(name = "maintenance:on")]
@@ -614,6 +622,10 @@ async fn run(cli: Cli, roles: &[Role]) -> Result<ExitCode, Failure> {
         Command::CertsInfo(args) => args.run(&context).await.map(done),
         Command::CertsUpdate(args) => args.run(&context).await.map(done),
         Command::CertsRemove(args) => args.run(&context).await.map(done),
+        Command::CertsAuto(args) => args.run(&context).await.map(done),
+        Command::CertsAutoEnable(args) => args.run(&context).await.map(done),
+        Command::CertsAutoDisable(args) => args.run(&context).await.map(done),
+        Command::CertsAutoRefresh(args) => args.run(&context).await.map(done),
         Command::Maintenance(args) => args.run(&context).await.map(done),
         Command::MaintenanceOn(args) => args.run(&context).await.map(done),
         Command::MaintenanceOff(args) => args.run(&context).await.map(done),

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::build::{BuildLimits, Mirror, MirrorError};
+use crate::daemon::acme_section::{AcmeError, AcmeSection};
 use crate::domain::{
     BackupsKept, Bytes, DynoSize, Email, EmailError, Formation, Reach, SizeLimits, Sizes, StackName,
 };
-use crate::flows::Quotas;
+use crate::flows::{AcmeSettings, Quotas};
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
 use crate::supervisor::lifecycle::Timings;
@@ -116,6 +117,7 @@ struct File {
     webhooks: WebhooksSection,
     sources: SourcesSection,
     drains: DrainsSection,
+    acme: AcmeSection,
     sizes: BTreeMap<String, SizeSection>,
 }
 
@@ -315,6 +317,8 @@ pub struct Config {
     pub sources: Reach,
     /// To where drains of apps may lead.
     pub drains: Reach,
+    /// From whom certificates are got; from nobody unless the administrator has agreed to the authority's terms.
+    pub acme: Option<AcmeSettings>,
     /// What a dyno of each size may use.
     pub sizes: Sizes,
     /// The most dynos of one app.
@@ -375,6 +379,9 @@ pub enum ConfigError {
         /// Its defect.
         reason: &'static str,
     },
+    /// Certificates cannot be got so.
+    #[error("[acme] in the configuration: {0}")]
+    Acme(#[from] AcmeError),
     /// No factor for the machine's memory.
     #[error("dynos.memory_overcommit in the configuration is a number from 0.1 to 1000, not {0}")]
     Overcommit(f64),
@@ -462,6 +469,7 @@ impl Config {
             webhooks: Reach::from(file.webhooks.private_networks),
             sources: Reach::from(file.sources.private_networks),
             drains: Reach::from(file.drains.private_networks),
+            acme: file.acme.settings()?,
             sizes: sizes(&file.sizes)?,
             dynos_per_app_max: file.dynos.per_app_max.unwrap_or(Formation::DYNOS_MAX),
             memory_overcommit_percent,
@@ -608,6 +616,7 @@ mod test {
         assert!(config.git.iter().all(|address| address.ip().is_loopback()) && config.git.len() == 2);
         assert_eq!(config.owner.as_str(), "admin@localhost");
         assert_eq!(config.host_name(), "dyno0");
+        assert_eq!(config.acme, None, "nobody has agreed to anything");
     }
 
     #[test]

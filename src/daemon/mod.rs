@@ -2,6 +2,7 @@
 //!
 //! It joins modules and decides nothing about the product; what branches on a product fact belongs elsewhere.
 
+mod acme_section;
 mod builder;
 mod cleanup;
 mod config;
@@ -22,6 +23,7 @@ mod services;
 mod streams;
 mod telemetry;
 
+pub use acme_section::AcmeError;
 pub use config::{Config, ConfigError, INDEX_MAX, LogFormat, OnExit, ServeArgs};
 pub use instance::{Instance, InstanceError};
 pub use role::{Role, roles};

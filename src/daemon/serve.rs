@@ -24,7 +24,7 @@ use crate::daemon::routing::{self, Routing, Snapshots};
 use crate::daemon::services::{SupervisedServices, volumes_dir};
 use crate::daemon::{Config, Instance, notify};
 use crate::domain::{AppId, Bytes, NodeMemory};
-use crate::flows::{self, Authority, Node, Parts, Quotas, Settings, Token};
+use crate::flows::{self, AcmeClient, Authority, Node, Parts, Quotas, Settings, Token};
 use crate::git::{self, GitState, HostKey, Repositories, SshDoor};
 use crate::logs::{LogService, Receivers, Tls, Trust};
 use crate::oci;
@@ -204,7 +204,7 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
         logs: logs.clone(),
         authority: Authority::load(&config.lib_dir.join("authority"))?,
     };
-    let node = Node::new(parts, settings(config));
+    let node = certified(config, parts);
     warn_of_plain_ways(config);
     let apps = flows::resume(&node).await?;
     tracing::info!(apps, "taken up where the last process ended");
@@ -224,6 +224,16 @@ async fn start(config: &Config, listeners: Listeners) -> Result<Running, DaemonE
     Ok(Running { node, logs, supervisor, services, runtime, servers, doors_closing, routing, asked_to_stop })
 }
 
+/// The node, and from whom it gets certificates.
+fn certified(config: &Config, parts: Parts) -> Node {
+    let store = parts.store.clone();
+    let node = Node::new(parts, settings(config));
+    if let Some(acme) = config.acme.clone() {
+        node.certify_with(Arc::new(AcmeClient::new(acme, store)));
+    }
+    node
+}
+
 /// What goes on beside all requests. Each ends with the runtime: what it does is recorded step by step, and what it was in the middle of
 /// has failed, or was not told, then.
 fn spawn_keepers(node: &Node, config: &Config, supervisor: &Supervisor) {
@@ -231,6 +241,7 @@ fn spawn_keepers(node: &Node, config: &Config, supervisor: &Supervisor) {
     tokio::spawn(flows::keep_retention(node.clone()));
     tokio::spawn(flows::keep_backups(node.clone()));
     tokio::spawn(flows::verify_backups(node.clone()));
+    tokio::spawn(flows::keep_certificates(node.clone()));
     tokio::spawn(flows::deliver_webhooks(node.clone(), Arc::new(Tls::new(Trust::Host)), config.webhooks));
     tokio::spawn(flows::tell_of_dynos(node.clone(), dynos::looks(supervisor)));
 }

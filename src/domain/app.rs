@@ -6,7 +6,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{Email, StackName};
+use crate::domain::{Email, StackName, Switch};
 
 /// The identity of an app, kept through renames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,8 @@ pub struct App {
     pub build_stack: StackName,
     /// Whether the router answers for the app with the maintenance page.
     pub maintenance: bool,
+    /// Whether the node gets certificates for its domains by itself.
+    pub acm: Switch,
     /// Unix time of creation, seconds.
     pub created_at_s: i64,
 }

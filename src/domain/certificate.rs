@@ -28,6 +28,22 @@ pub struct Certificates {
     pub wildcards: HashMap<Hostname, Arc<Certificate>>,
     /// The node's own, where there is no other.
     pub own: Option<Arc<Certificate>>,
+    /// What authorities are answered that ask whether a name leads here (RFC 8555, section 8), while they may ask.
+    pub answers: HashMap<Hostname, ChallengeAnswer>,
+}
+
+/// The answer to an authority's challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChallengeAnswer {
+    /// In plain HTTP, at the path of the token (RFC 8555, section 8.3).
+    Http {
+        /// The token.
+        token: String,
+        /// What is there.
+        text: String,
+    },
+    /// A certificate that is shown to who speaks the protocol for that alone (RFC 8737).
+    Tls(Arc<Certificate>),
 }
 
 // === impl SecretKey ===

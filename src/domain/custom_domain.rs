@@ -3,7 +3,7 @@
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::domain::{AppId, HostPattern};
+use crate::domain::{AppId, CertificateOrder, HostPattern};
 
 /// The names below this one are the apps' given ones.
 const GIVEN: &str = "localhost";
@@ -19,6 +19,8 @@ pub struct CustomDomain {
     pub hostname: HostPattern,
     /// The certificate that is shown for it, if the app has brought one.
     pub endpoint: Option<EndpointRef>,
+    /// The order for a certificate, where the node gets one by itself.
+    pub order: Option<CertificateOrder>,
     /// Unix time of creation, seconds.
     pub created_at_s: i64,
 }

@@ -3,6 +3,7 @@
 //! Every value that comes from outside is parsed once into one of these types; what holds one may rely on its rules.
 
 mod access;
+mod acm;
 mod add_on;
 mod app;
 mod app_setup;
@@ -41,12 +42,16 @@ mod webhook;
 pub use access::{
     AppRight, Authorization, Collaborator, Email, EmailError, Scope, Scopes, UnknownRight, UnknownScope, User,
 };
+pub use acm::{
+    CertificateOrder, FaultKind, OrderEvent, OrderFault, OrderProgress, OrderStage, PlacedOrder,
+    UnknownFault, admitted,
+};
 pub use add_on::{AddOn, AddOnName, AddOnNameError, Attachment, AttachmentName, AttachmentNameError};
 pub use app::{App, AppId, AppName, AppNameError};
 pub use app_setup::{AppSetup, Postdeploy, SetupStatus};
 pub use build::{Build, BuildPhase, BuildSource, BuildStatus, PhaseTime, Slug};
 pub use bytes::Bytes;
-pub use certificate::{Certificate, Certificates, SecretKey};
+pub use certificate::{Certificate, Certificates, ChallengeAnswer, SecretKey};
 pub use command_line::command_line;
 pub use config_vars::{ConfigVars, ConfigVarsError};
 pub use cron::{CronError, CronExpression};
@@ -73,7 +78,7 @@ pub use route_table::{
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
 pub use service::{Credentials, Plan, Service, ServiceCommands, disk_bounds};
 pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
-pub use sni_endpoint::{CertificateError, CertificateFacts, SniEndpoint, Standing};
+pub use sni_endpoint::{CertificateError, CertificateFacts, CertificateSource, SniEndpoint, Standing};
 pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError, StackVersion};

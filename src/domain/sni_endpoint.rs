@@ -1,4 +1,4 @@
-//! Certificates that users bring for their apps' own names.
+//! Certificates for apps' own names, as users bring them or the node gets them.
 
 use std::sync::Arc;
 
@@ -20,6 +20,8 @@ pub struct SniEndpoint {
     pub certificate: Arc<Certificate>,
     /// Who vouched for it when it was brought.
     pub standing: Standing,
+    /// Where it is from.
+    pub source: CertificateSource,
     /// Unix time of creation, seconds.
     pub created_at_s: i64,
     /// Unix time of the last change, seconds.
@@ -29,6 +31,15 @@ pub struct SniEndpoint {
 impl SniEndpoint {
     /// The most an app has; those of all apps are kept in memory.
     pub const PER_APP_MAX: usize = 100;
+}
+
+/// Where a certificate is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// A user has brought it.
+    User,
+    /// The node has got it, and renews it.
+    Node,
 }
 
 /// Who vouches for a certificate.

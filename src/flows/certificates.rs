@@ -1,11 +1,11 @@
 //! Which certificate the router shows for which name of which app.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::domain::{App, AppId, Certificate, Certificates, HostPattern};
+use crate::domain::{App, AppId, Certificate, Certificates, ChallengeAnswer, HostPattern, Hostname};
 use crate::flows::authority::Authority;
 
 /// The certificates of all apps, and who hears of them.
@@ -13,6 +13,7 @@ pub(super) struct Showcase {
     authority: Authority,
     own: Option<Arc<Certificate>>,
     apps: Mutex<BTreeMap<AppId, Shown>>,
+    answers: Mutex<HashMap<Hostname, ChallengeAnswer>>,
     published: watch::Sender<Arc<Certificates>>,
 }
 
@@ -25,7 +26,7 @@ impl Showcase {
         let own = issued(&authority, &authority.own_names());
         let published =
             watch::channel(Arc::new(Certificates { own: own.clone(), ..Certificates::default() })).0;
-        Self { authority, own, apps: Mutex::default(), published }
+        Self { authority, own, apps: Mutex::default(), answers: Mutex::default(), published }
     }
 
     /// The authority.
@@ -52,6 +53,16 @@ impl Showcase {
         apps.insert(app.id, given.into_iter().chain(brought).collect());
     }
 
+    /// Notes what an authority is answered that asks about a name, or that it is answered nothing any more. [`Self::publish`] makes
+    /// it known.
+    pub(super) fn answer(&self, name: Hostname, answer: Option<ChallengeAnswer>) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Some(answer) => drop(answers.insert(name, answer)),
+            None => drop(answers.remove(&name)),
+        }
+    }
+
     /// Makes known what has been noted, where it differs from what is known.
     pub(super) fn publish(&self) {
         let mut all = Certificates { own: self.own.clone(), ..Certificates::default() };
@@ -59,6 +70,7 @@ impl Showcase {
         {
             all.insert(name, Arc::clone(certificate));
         }
+        all.answers.clone_from(&self.answers.lock().unwrap_or_else(PoisonError::into_inner));
         self.published.send_if_modified(|published| {
             let changed = **published != all;
             if changed {

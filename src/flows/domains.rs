@@ -44,6 +44,9 @@ pub async fn add_domain(
     };
     let added = node.store().add_domain(app.id, hostname, endpoint).await?;
     node.apply(app).await?;
+    if added.order.is_some() {
+        node.orders_changed().notify_one();
+    }
     Ok(added)
 }
 
@@ -68,7 +71,7 @@ pub(super) async fn covering(
 pub async fn remove_domain(node: &Node, app: &App, key: &str) -> Result<CustomDomain, FlowError> {
     let _changing = node.locks().change(app.id).await;
     let removed = domain(node, app, key).await?;
-    node.store().remove_domain(removed.id).await?;
+    node.store().remove_domain(app.id, removed.id).await?;
     node.apply(app).await?;
     Ok(removed)
 }

@@ -9,6 +9,8 @@
 
 mod access;
 mod accounts;
+mod acm;
+mod acme;
 mod add_ons;
 mod announce;
 mod app_setups;
@@ -18,6 +20,7 @@ mod authority;
 mod build_list;
 mod building;
 mod caller;
+mod certificate_orders;
 mod certificate_text;
 mod certificates;
 mod clone;
@@ -68,6 +71,8 @@ pub use accounts::{
     AuthorizationRequest, PASSWORD_BYTES_MIN, authorization, authorizations, authorize, create_user,
     describe, log_in, remove_user, revoke, rotate, set_password, user_names, users,
 };
+pub use acm::{disable_acm, enable_acm, refresh_acm};
+pub use acme::{Acme, AcmeClient, AcmeOrder, AcmeSettings, Challenge, ChallengeKind};
 pub use add_ons::{
     ActRequest, AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, AttachmentView, CLIENT, Others, add_on,
     add_on_info, add_on_key, add_on_services, add_on_url, add_ons, app_add_ons, app_attachments,
@@ -85,6 +90,7 @@ pub use attach::attach;
 pub use authority::{Authority, AuthorityError};
 pub use build_list::{buildpacks, builds, set_buildpacks};
 pub use caller::{Caller, Role, authenticate, authenticate_key, permit};
+pub use certificate_orders::keep_certificates;
 pub use certificate_text::pem;
 pub use config_change::{change_config, config};
 pub use delivery::deliver_webhooks;

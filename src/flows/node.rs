@@ -10,6 +10,7 @@ use crate::domain::{
     App, AppId, AppName, BackupsKept, Certificates, CustomDomain, Email, Formation, NodeMemory, Reach, Sizes,
     StackName,
 };
+use crate::flows::acme::Acme;
 use crate::flows::add_ons::{Links, Transfers};
 use crate::flows::announce::{Describe, Subject};
 use crate::flows::attach::Waiting;
@@ -226,7 +227,9 @@ struct Inner {
     strangers: Arc<Strangers>,
     jobs_changed: Notify,
     deliveries_added: Notify,
+    orders_changed: Notify,
     describe: OnceLock<Arc<dyn Describe>>,
+    acme: OnceLock<Arc<dyn Acme>>,
 }
 
 /// The node; clones are handles to the same one.
@@ -264,7 +267,9 @@ impl Node {
             strangers: Arc::default(),
             jobs_changed: Notify::new(),
             deliveries_added: Notify::new(),
+            orders_changed: Notify::new(),
             describe: OnceLock::new(),
+            acme: OnceLock::new(),
         }))
     }
 
@@ -391,6 +396,21 @@ impl Node {
         &self.0.deliveries_added
     }
 
+    /// Rings when there is an order for a certificate that was not there before.
+    pub(super) fn orders_changed(&self) -> &Notify {
+        &self.0.orders_changed
+    }
+
+    /// Has certificates got from an authority, once [`crate::flows::keep_certificates`] runs; the first one counts.
+    pub fn certify_with(&self, acme: Arc<dyn Acme>) {
+        let _one_is_enough = self.0.acme.set(acme);
+    }
+
+    /// Who gives certificates, if anybody does.
+    pub(super) fn acme(&self) -> Option<Arc<dyn Acme>> {
+        self.0.acme.get().map(Arc::clone)
+    }
+
     /// Has events show what they are about as `describe` does; the first one counts.
     pub fn describe_with(&self, describe: Arc<dyn Describe>) {
         let _one_is_enough = self.0.describe.set(describe);
@@ -417,7 +437,7 @@ impl Node {
         Ok(Desired { app: app.clone(), release, formation, domains, features, routing, earlier })
     }
 
-    /// The certificates that users have brought for names of an app.
+    /// The certificates for an app's own names.
     pub(super) async fn brought(&self, app: &App) -> Result<Shown, FlowError> {
         let endpoints = self.store().sni_endpoints(app.id).await?;
         if endpoints.is_empty() {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, AppRight, ArchiveRoot, ConfigVars, Pipeline, SourceUrl, Stage, TestRun, TestStatus,
+    App, AppId, AppRight, ArchiveRoot, ConfigVars, Pipeline, SourceUrl, Stage, Switch, TestRun, TestStatus,
     TestedCommit,
 };
 use crate::flows::Node;
@@ -200,6 +200,7 @@ fn nobody(node: &Node, id: Uuid) -> Result<App, FlowError> {
         owner: None,
         build_stack: super::apps::stack(node, None)?,
         maintenance: false,
+        acm: Switch::Off,
         created_at_s: crate::sys::clock::unix_s(),
     })
 }

@@ -1,6 +1,8 @@
-//! Certificates that users bring, and the domains that they are shown for.
+//! Certificates of apps' own, and the domains that they are shown for.
 
-use crate::domain::{App, Certificate, CertificateFacts, CustomDomain, SniEndpoint, Standing};
+use crate::domain::{
+    App, Certificate, CertificateFacts, CertificateSource, CustomDomain, SniEndpoint, Standing,
+};
 use crate::flows::Node;
 use crate::flows::certificate_text::{self, standing};
 use crate::flows::domains::{covering, domain, domains};
@@ -49,6 +51,15 @@ pub async fn sni_endpoint(node: &Node, app: &App, key: &str) -> Result<SniEndpoi
     found.ok_or_else(|| Refusal::NotFound(Missing::SniEndpoint).into())
 }
 
+/// The certificate of that name or identity, which a user has brought, and may change.
+async fn brought(node: &Node, app: &App, key: &str) -> Result<SniEndpointView, FlowError> {
+    let found = sni_endpoint(node, app, key).await?;
+    match found.endpoint.source {
+        CertificateSource::User => Ok(found),
+        CertificateSource::Node => Err(Refusal::AutomaticCertificate(found.endpoint.name).into()),
+    }
+}
+
 /// Adds a certificate, PEM, with its key. It is shown for no domain yet.
 ///
 /// # Errors
@@ -77,7 +88,7 @@ pub async fn change_sni_endpoint(
 ) -> Result<SniEndpointView, FlowError> {
     let read = read(chain, private_key).await?;
     let _changing = node.locks().change(app.id).await;
-    let before = sni_endpoint(node, app, key).await?;
+    let before = brought(node, app, key).await?;
     let facts = facts(&read.0)?;
     if let Some(left) = before.domains.iter().find(|domain| !facts.covers(&domain.hostname)) {
         return Err(Refusal::CertificateName(left.hostname.clone()).into());
@@ -93,9 +104,10 @@ pub async fn change_sni_endpoint(
 /// There is no such certificate, or the node fails.
 pub async fn remove_sni_endpoint(node: &Node, app: &App, key: &str) -> Result<SniEndpointView, FlowError> {
     let _changing = node.locks().change(app.id).await;
-    let removed = sni_endpoint(node, app, key).await?;
-    node.store().remove_sni_endpoint(removed.endpoint.id).await?;
+    let removed = brought(node, app, key).await?;
+    node.store().remove_sni_endpoint(app.id, removed.endpoint.id).await?;
     node.apply(app).await?;
+    node.orders_changed().notify_one();
     Ok(removed)
 }
 
@@ -115,8 +127,9 @@ pub async fn secure_domain(
         Some(key) => Some(covering(node, app, key, &of.hostname).await?.id),
         None => None,
     };
-    node.store().secure_domain(of.id, endpoint).await?;
+    node.store().secure_domain((app.id, of.id), endpoint).await?;
     node.apply(app).await?;
+    node.orders_changed().notify_one();
     domain(node, app, hostname).await
 }
 

@@ -127,6 +127,17 @@ pub(super) fn failed(
     response
 }
 
+/// The answer to an authority that asks whether a name leads here. It is nothing of the app's, so its log tells nothing.
+pub(super) fn proven(text: Bytes, mut observation: Observation) -> Response<AnswerBody> {
+    observation.completes();
+    drop(observation);
+    let mut response = Response::new(AnswerBody::Page(Some(text)));
+    let put = response.headers_mut();
+    put.insert(SERVER, HeaderValue::from_static(headers::SERVER));
+    put.insert(CONTENT_TYPE, HeaderValue::from_static(headers::PLAIN));
+    response
+}
+
 fn html(page: Page, route: Option<&Route>) -> String {
     let own = route.and_then(|route| match page {
         Page::ApplicationError => route.error_page.as_deref(),

@@ -303,6 +303,10 @@ async fn connection(
                     let _gone = shared.closing.run_until_cancelled(told).await;
                     return;
                 }
+                Some(Ok(Shaken::Proven)) => {
+                    tracing::debug!(peer = %client.address, "an authority has seen its proof");
+                    return;
+                }
                 Some(Err(error)) => {
                     tracing::trace!(%error, peer = %client.address, "a client did not shake hands");
                     return;

@@ -2,12 +2,20 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Certificates, Http2, Route, RouteTable, is_given};
+use crate::domain::{Certificates, ChallengeAnswer, Http2, Route, RouteTable, is_given};
 
 /// The app that answers for `host` (lower case, without port and dot), if there is one.
 pub(super) fn lookup(table: &RouteTable, host: &str) -> Option<Arc<Route>> {
     let wildcard = || table.wildcards.get(host.split_once('.').filter(|(label, _)| !label.is_empty())?.1);
     table.routes.get(host).or_else(wildcard).cloned()
+}
+
+/// What an authority is told that asks for the token of a challenge at `host`, while it may ask.
+pub(super) fn challenge_text<'a>(certificates: &'a Certificates, host: &str, token: &str) -> Option<&'a str> {
+    match certificates.answers.get(host)? {
+        ChallengeAnswer::Http { token: known, text } if known == token => Some(text),
+        ChallengeAnswer::Http { .. } | ChallengeAnswer::Tls(_) => None,
+    }
 }
 
 /// Whether a client that asks for the certificate of `asked` (lower case, without a final dot) may speak HTTP/2. That is
@@ -61,6 +69,21 @@ mod test {
         assert_eq!(lookup(&table, "api.example.com"), Some(any));
         for host in ["example.com", ".example.com", "a.b.example.com", "com", "*.com"] {
             assert_eq!(lookup(&table, host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_is_answered_for_its_name_and_its_token_alone() {
+        let mut all = Certificates::default();
+        let http = ChallengeAnswer::Http { token: "token".to_owned(), text: "token.print".to_owned() };
+        all.answers.insert("a.example.com".parse().unwrap(), http);
+        let proof = Arc::new(Certificate { chain: Vec::new(), key: SecretKey::new(*b"key") });
+        all.answers.insert("b.example.com".parse().unwrap(), ChallengeAnswer::Tls(proof));
+        assert_eq!(challenge_text(&all, "a.example.com", "token"), Some("token.print"));
+        for (host, token) in
+            [("a.example.com", ""), ("a.example.com", "token/"), ("b.example.com", "token"), ("", "token")]
+        {
+            assert_eq!(challenge_text(&all, host, token), None, "{host} {token}");
         }
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, SET_COOKIE, USER_AGENT};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::sync::{Semaphore, watch};
@@ -17,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::domain::{Affinity, Certificates, DynoId, DynoProtocol, Route, RouteTable};
 use crate::router::admit::{Admission, admit};
 use crate::router::affinity;
-use crate::router::answer::{AnswerBody, Failure, failed};
+use crate::router::answer::{AnswerBody, Failure, failed, proven};
 use crate::router::client::Client;
 use crate::router::config::RouterConfig;
 use crate::router::connect::Connector;
@@ -25,7 +27,7 @@ use crate::router::counters::{Apps, Loads, Quarantine};
 use crate::router::download::{Download, Open};
 use crate::router::forward::{Ask, ForwardError, Forwarded, forward};
 use crate::router::listener::Ends;
-use crate::router::lookup::{is_misdirected, lookup};
+use crate::router::lookup::{challenge_text, is_misdirected, lookup};
 use crate::router::observe::{Head, Observation, RouterLog};
 use crate::router::pool::Pool;
 use crate::router::reach::Unreached;
@@ -35,6 +37,8 @@ use crate::router::upgrade::{TunnelEnds, tunnel};
 use crate::router::upload::{RequestBody, Trailers};
 use crate::router::validate::{Valid, Wish, validate};
 use crate::wire::codes::Code;
+use crate::wire::headers;
+use crate::wire::router_line::Encryption;
 
 /// What all requests of one worker share; the first half all workers have in common.
 pub(super) struct Shared {
@@ -150,6 +154,9 @@ pub(super) async fn serve(
             return Ok(failed(failure, None, observation));
         }
     };
+    if let Some(text) = proof(&shared, &client, &parts, &valid.host) {
+        return Ok(proven(text, observation));
+    }
     let body = RequestBody::new(body, shared.config.timers.idle);
     let request = Box::new(Request::from_parts(parts, body));
     let finishing = shared.finishing.clone();
@@ -173,6 +180,16 @@ pub(super) async fn serve(
         (Wish::Answer, _) => {}
     }
     Ok(answer)
+}
+
+/// What an authority is told that asks in plain HTTP whether a name leads here. All else at such paths is the app's.
+fn proof(shared: &Shared, client: &Client, head: &Parts, host: &str) -> Option<Bytes> {
+    if !matches!(head.method, Method::GET | Method::HEAD) || client.encryption() != Encryption::Plain {
+        return None;
+    }
+    let token = head.uri.path().strip_prefix(headers::CHALLENGE_PATH)?;
+    let text = challenge_text(&shared.certificates.borrow(), host, token)?.to_owned();
+    Some(Bytes::from(text))
 }
 
 /// Lookup, admit, pick and forward, for as long as the request may wait for a dyno.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
@@ -17,7 +18,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ProtocolVersion, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use crate::domain::{Certificate, Certificates, RouteTable};
+use crate::domain::{Certificate, Certificates, ChallengeAnswer, RouteTable};
 use crate::router::client::{Client, Secured};
 use crate::router::lookup::speaks_http2;
 use crate::router::socket::Socket;
@@ -29,9 +30,14 @@ const PROTOCOLS: [&[u8]; 3] = [HTTP2, b"http/1.1", b"http/1.0"];
 /// The first of them, which not all apps have.
 const HTTP2: &[u8] = b"h2";
 
+/// What an authority speaks that asks for proof (RFC 8737).
+const PROOF: &[u8] = b"acme-tls/1";
+
 /// Shakes hands with clients.
 pub(super) struct Tls {
     table: watch::Receiver<Arc<RouteTable>>,
+    /// For authorities that ask for proof.
+    proof: Arc<ServerConfig>,
     /// For names that have HTTP/2, and for those that have not.
     http2: Arc<ServerConfig>,
     http1: Arc<ServerConfig>,
@@ -54,6 +60,22 @@ pub(super) enum Shaken {
     Agreed(Box<TlsStream<Socket>>, Spoken),
     /// It speaks plain HTTP.
     Stray(Socket),
+    /// It is an authority, and has seen what it wanted to; nothing else is said.
+    Proven,
+}
+
+/// What a handshake is for.
+enum Met {
+    Client(Box<TlsStream<Socket>>),
+    Authority,
+    Stray(Socket),
+}
+
+/// The answers of the last snapshot to authorities that ask for proof. They ask seldom, so that nothing is kept ready.
+#[derive(Debug)]
+struct Proofs {
+    certificates: watch::Receiver<Arc<Certificates>>,
+    provider: Arc<CryptoProvider>,
 }
 
 /// The certificates of the last snapshot, made usable as clients ask for them.
@@ -86,6 +108,12 @@ impl Tls {
         handshakes_max: usize,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
+        let proofs = Proofs { certificates: certificates.clone(), provider: Arc::clone(&provider) };
+        let mut proof = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(proofs));
+        proof.alpn_protocols = vec![PROOF.to_vec()];
         let showcase = Showcase { certificates, provider: Arc::clone(&provider), ready: RwLock::default() };
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -96,7 +124,8 @@ impl Tls {
         let mut http1 = config.clone();
         http1.alpn_protocols.retain(|protocol| protocol != HTTP2);
         let (http2, http1) = (Arc::new(config), Arc::new(http1));
-        Ok(Self { table, http2, http1, free: Semaphore::new(handshakes_max) })
+        let proof = Arc::new(proof);
+        Ok(Self { table, proof, http2, http1, free: Semaphore::new(handshakes_max) })
     }
 
     /// Shakes hands with a client, and notes what came of it.
@@ -107,18 +136,25 @@ impl Tls {
         let handshake = async {
             // Whoever has sent nothing yet holds no place.
             if is_stray(socket.begun().await?) {
-                return Ok(Err(socket));
+                return Ok(Met::Stray(socket));
             }
             let _place = self.free.acquire().await.map_err(io::Error::other)?;
             let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            if asks_for_proof(&begun.client_hello()) {
+                let mut shown = begun.into_stream(Arc::clone(&self.proof)).await?;
+                // Whether it has gone already is all the same.
+                let _gone = shown.shutdown().await;
+                return Ok(Met::Authority);
+            }
             let asked = begun.client_hello().server_name().map(lower);
             let is_http2 = speaks_http2(&self.table.borrow(), asked.as_deref());
             let config = if is_http2 { &self.http2 } else { &self.http1 };
-            begun.into_stream(Arc::clone(config)).await.map(Ok)
+            begun.into_stream(Arc::clone(config)).await.map(|stream| Met::Client(Box::new(stream)))
         };
         let stream = match timeout(time, handshake).await.map_err(|_| io::ErrorKind::TimedOut)?? {
-            Ok(stream) => stream,
-            Err(stray) => return Ok(Shaken::Stray(stray)),
+            Met::Client(stream) => stream,
+            Met::Authority => return Ok(Shaken::Proven),
+            Met::Stray(stray) => return Ok(Shaken::Stray(stray)),
         };
         let session = stream.get_ref().1;
         client.secures(Secured {
@@ -129,8 +165,13 @@ impl Tls {
             server_name: session.server_name().map(lower),
         });
         let spoken = if session.alpn_protocol() == Some(HTTP2) { Spoken::Http2 } else { Spoken::Http1 };
-        Ok(Shaken::Agreed(Box::new(stream), spoken))
+        Ok(Shaken::Agreed(stream, spoken))
     }
+}
+
+/// Whether who greets so is an authority that asks for proof: it offers that protocol, and no other (RFC 8737, section 3).
+fn asks_for_proof(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|offered| offered.eq([PROOF]))
 }
 
 fn lower(name: &str) -> String {
@@ -170,17 +211,43 @@ impl Showcase {
     }
 
     fn made(&self, certificate: &Certificate) -> Option<Arc<CertifiedKey>> {
-        let chain = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
-        let key = PrivateKeyDer::try_from(certificate.key.reveal().to_vec());
-        let made = key
-            .map_err(|reason| rustls::Error::General(reason.to_owned()))
-            .and_then(|key| CertifiedKey::from_der(chain, key, &self.provider));
-        match made {
-            Ok(made) => Some(Arc::new(made)),
-            Err(error) => {
-                tracing::warn!(%error, "a certificate cannot be shown to clients");
-                None
-            }
+        made(certificate, &self.provider)
+    }
+}
+
+fn made(certificate: &Certificate, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
+    let chain = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
+    let key = PrivateKeyDer::try_from(certificate.key.reveal().to_vec());
+    let made = key
+        .map_err(|reason| rustls::Error::General(reason.to_owned()))
+        .and_then(|key| CertifiedKey::from_der(chain, key, provider));
+    match made {
+        Ok(made) => Some(Arc::new(made)),
+        Err(error) => {
+            tracing::warn!(%error, "a certificate cannot be shown to clients");
+            None
         }
     }
+}
+
+// === impl Proofs ===
+
+impl ResolvesServerCert for Proofs {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let now = Arc::clone(&self.certificates.borrow());
+        // Without one the handshake fails: a name that is not asked for has no proof.
+        match now.answers.get(lower(hello.server_name()?).as_str())? {
+            ChallengeAnswer::Tls(certificate) => unchecked(certificate, &self.provider),
+            ChallengeAnswer::Http { .. } => None,
+        }
+    }
+}
+
+/// As [`made`], without a look at the certificate: what makes one a proof is an extension that no client knows, so that a check would
+/// refuse it.
+fn unchecked(certificate: &Certificate, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
+    let chain = certificate.chain.iter().cloned().map(CertificateDer::from).collect();
+    let key = PrivateKeyDer::try_from(certificate.key.reveal().to_vec()).ok()?;
+    let key = provider.key_provider.load_private_key(key).ok()?;
+    Some(Arc::new(CertifiedKey::new(chain, key)))
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, ErrorCode, Transaction, params};
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, AppName, Email, Formation, FormationEntry, ReleaseStatus, SlugDigest, StackName,
+    App, AppId, AppName, Email, Formation, FormationEntry, ReleaseStatus, SlugDigest, StackName, Switch,
 };
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::{Record, all, first, signed};
@@ -75,6 +75,7 @@ impl Store {
                 owner: new.owner,
                 build_stack: new.build_stack,
                 maintenance: false,
+                acm: Switch::Off,
                 created_at_s: now_s(),
             };
             let sql = "INSERT INTO apps (id, name, owner, build_stack, maintenance, created_at_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";

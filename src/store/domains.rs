@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::{AppId, CustomDomain, EndpointRef, HostPattern};
 use crate::store::apps::require;
+use crate::store::certificate_orders::settle_orders;
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::all;
 use crate::store::{Store, now_s};
@@ -28,7 +29,8 @@ impl Store {
             if domains(&transaction, app)?.len() >= CustomDomain::PER_APP_MAX {
                 return Err(StoreError::TooManyDomains);
             }
-            let added = CustomDomain { id: Uuid::new_v4(), app, hostname, endpoint, created_at_s: now_s() };
+            let (id, created_at_s) = (Uuid::new_v4(), now_s());
+            let added = CustomDomain { id, app, hostname, endpoint, order: None, created_at_s };
             let sql = "INSERT INTO domains (id, app_id, hostname, created_at_s, sni_endpoint_id) \
                        VALUES (?1, ?2, ?3, ?4, ?5)";
             let (id, hostname) = (added.id.to_string(), added.hostname.to_string());
@@ -43,8 +45,10 @@ impl Store {
                 }
                 result => result.attempt("keep a domain")?,
             };
+            settle_orders(&transaction, app)?;
+            let order = domains(&transaction, app)?.into_iter().find(|kept| kept.id == added.id);
             transaction.commit().attempt("keep a new domain")?;
-            Ok(added)
+            Ok(CustomDomain { order: order.and_then(|kept| kept.order), ..added })
         })
         .await
     }
@@ -61,11 +65,18 @@ impl Store {
     ///
     /// # Errors
     /// The database fails, or there is no such certificate.
-    pub async fn secure_domain(&self, id: Uuid, endpoint: Option<Uuid>) -> Result<(), StoreError> {
+    pub async fn secure_domain(
+        &self,
+        (app, id): (AppId, Uuid),
+        endpoint: Option<Uuid>,
+    ) -> Result<(), StoreError> {
         self.call(move |connection| {
             let sql = "UPDATE domains SET sni_endpoint_id = ?2 WHERE id = ?1";
             let values = params![id.to_string(), endpoint.map(|endpoint| endpoint.to_string())];
-            connection.execute(sql, values).attempt("give a domain a certificate").map(drop)
+            let transaction = connection.transaction().attempt("begin to give a domain a certificate")?;
+            transaction.execute(sql, values).attempt("give a domain a certificate")?;
+            settle_orders(&transaction, app)?;
+            transaction.commit().attempt("give a domain a certificate for good")
         })
         .await
     }
@@ -74,17 +85,22 @@ impl Store {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn remove_domain(&self, id: Uuid) -> Result<(), StoreError> {
+    pub async fn remove_domain(&self, app: AppId, id: Uuid) -> Result<(), StoreError> {
         self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to remove a domain")?;
             let sql = "DELETE FROM domains WHERE id = ?1";
-            connection.execute(sql, [id.to_string()]).attempt("remove a domain").map(drop)
+            transaction.execute(sql, [id.to_string()]).attempt("remove a domain")?;
+            settle_orders(&transaction, app)?;
+            transaction.commit().attempt("remove a domain for good")
         })
         .await
     }
 }
 
 fn domains(connection: &Connection, app: AppId) -> Result<Vec<CustomDomain>, StoreError> {
-    let sql = "SELECT domains.*, sni_endpoints.name AS sni_endpoint_name FROM domains LEFT JOIN sni_endpoints \
-               ON sni_endpoints.id = domains.sni_endpoint_id WHERE domains.app_id = ?1 ORDER BY hostname";
+    let sql = "SELECT domains.*, sni_endpoints.name AS sni_endpoint_name, certificate_orders.* FROM domains \
+               LEFT JOIN sni_endpoints ON sni_endpoints.id = domains.sni_endpoint_id \
+               LEFT JOIN certificate_orders ON certificate_orders.domain_id = domains.id \
+               WHERE domains.app_id = ?1 ORDER BY hostname";
     all(connection, "domains", (sql, &[&app.to_string()]), |record| record.domain())
 }

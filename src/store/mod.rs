@@ -1,7 +1,7 @@
 //! Durable state of a node, in SQLite. Being acknowledged means being on disk.
 //!
 //! What it is: apps, releases, formations, slugs, builds, buildpack lists, features, drains, users and what they may
-//! do, pipelines and their test runs, webhooks, add-ons, backups in one database file, in WAL mode
+//! do, pipelines and their test runs, webhooks, add-ons, backups, orders for certificates in one database file, in WAL mode
 //! with `synchronous=FULL`, so that a commit returns after `fsync`. What it is not: the home of files (slugs, logs, build
 //! output), of which it keeps addresses only; nor of anything that can be observed, such as running dynos.
 //!
@@ -13,6 +13,7 @@ mod add_ons;
 mod app_setups;
 mod apps;
 mod builds;
+mod certificate_orders;
 mod collaborators;
 mod domains;
 mod drains;
@@ -46,6 +47,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use add_ons::{AddOnChange, NewAddOn};
 pub use apps::{AppChange, NewApp};
 pub use builds::{BuildEnd, NewBuild};
+pub use certificate_orders::{AcmeAccount, Issued, IssuedCertificate, Started};
 pub use error::StoreError;
 pub use jobs::{NewJob, NewRun};
 pub use releases::{NewRelease, PhaseEnd};

@@ -3,23 +3,21 @@
 //! A record's version is the database's format (see `migrate`): a changed shape is a new migration step. Maps are kept as
 //! JSON objects. A row that breaks a rule of the domain is an error that names the table, never a guess.
 
+mod certificates;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use rusqlite::Row;
 
 use crate::domain::{
     AddOn, App, AppId, AppSetup, Attachment, AttachmentName, Attempt, Authorization, BackupSchedule, Build,
-    BuildPhase, BuildSource, BuildStatus, Bytes, Certificate, Collaborator, ConfigVars, Coupling,
-    CustomDomain, Delivery, Deploys, Drain, DrainId, DynoId, EndpointRef, Feature, FormationEntry, Job,
-    JobId, JobRun, PhaseTime, Pipeline, Postdeploy, ProcessType, Promotion, PromotionTarget, Release,
-    ReleasePhase, ReleaseStatus, RepositoryLink, Routing, RoutingSetting, RunState, SecretKey, SetupStatus,
-    Slug, SniEndpoint, SshKey, Standing, Switch, TargetOutcome, Transfer, TransferCause, User, Verified,
-    Version, Webhook, WebhookEvent,
+    BuildPhase, BuildSource, BuildStatus, Bytes, Collaborator, ConfigVars, Coupling, Delivery, Deploys,
+    Drain, DrainId, DynoId, Feature, FormationEntry, Job, JobId, JobRun, PhaseTime, Pipeline, Postdeploy,
+    ProcessType, Promotion, PromotionTarget, Release, ReleasePhase, ReleaseStatus, RepositoryLink, Routing,
+    RoutingSetting, RunState, SetupStatus, Slug, SshKey, Switch, TargetOutcome, Transfer, TransferCause,
+    User, Verified, Version, Webhook, WebhookEvent,
 };
 use crate::store::error::{Attempt as _, StoreError};
 
@@ -95,6 +93,7 @@ impl<'a> Record<'a> {
             owner: self.parse_optional("owner")?,
             build_stack: self.parse("build_stack")?,
             maintenance: self.get("maintenance")?,
+            acm: if self.get("acm")? { Switch::On } else { Switch::Off },
             created_at_s: self.get("created_at_s")?,
         })
     }
@@ -282,40 +281,6 @@ impl<'a> Record<'a> {
             created_at_s: self.get("created_at_s")?,
             expires_at_s: self.get("expires_at_s")?,
         })
-    }
-
-    pub(super) fn domain(&self) -> Result<CustomDomain, StoreError> {
-        Ok(CustomDomain {
-            id: self.parse("id")?,
-            app: self.app_id("app_id")?,
-            hostname: self.parse("hostname")?,
-            endpoint: match (self.parse_optional("sni_endpoint_id")?, self.get("sni_endpoint_name")?) {
-                (Some(id), Some(name)) => Some(EndpointRef { id, name }),
-                (Some(_), None) | (None, _) => None,
-            },
-            created_at_s: self.get("created_at_s")?,
-        })
-    }
-
-    pub(super) fn sni_endpoint(&self) -> Result<SniEndpoint, StoreError> {
-        let chain: String = self.get("chain")?;
-        let chain = chain.lines().map(|line| self.decoded("chain", line)).collect::<Result<_, _>>()?;
-        let key: String = self.get("private_key")?;
-        let key = SecretKey::new(self.decoded("private_key", &key)?);
-        Ok(SniEndpoint {
-            id: self.parse("id")?,
-            app: self.app_id("app_id")?,
-            name: self.get("name")?,
-            certificate: Arc::new(Certificate { chain, key }),
-            standing: if self.get("trusted")? { Standing::Trusted } else { Standing::Unknown },
-            created_at_s: self.get("created_at_s")?,
-            updated_at_s: self.get("updated_at_s")?,
-        })
-    }
-
-    /// Base64; what is wrong with it is not told, since it may be part of a key.
-    fn decoded(&self, column: &str, text: &str) -> Result<Vec<u8>, StoreError> {
-        BASE64_STANDARD.decode(text).map_err(|_| self.broken(column, "no base64"))
     }
 
     pub(super) fn ssh_key(&self) -> Result<SshKey, StoreError> {

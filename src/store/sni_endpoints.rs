@@ -7,8 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use crate::domain::{AppId, Certificate, SniEndpoint, Standing};
+use crate::domain::{AppId, Certificate, CertificateSource, SniEndpoint, Standing};
 use crate::store::apps::require;
+use crate::store::certificate_orders::settle_orders;
 use crate::store::error::{Attempt, StoreError};
 use crate::store::record::all;
 use crate::store::{Store, now_s};
@@ -41,7 +42,16 @@ impl Store {
             transaction.execute(sql, values).attempt("keep a certificate")?;
             transaction.commit().attempt("keep a new certificate")?;
             let certificate = Arc::new(certificate);
-            Ok(SniEndpoint { id, app, name, certificate, standing, created_at_s: now, updated_at_s: now })
+            Ok(SniEndpoint {
+                id,
+                app,
+                name,
+                certificate,
+                standing,
+                source: CertificateSource::User,
+                created_at_s: now,
+                updated_at_s: now,
+            })
         })
         .await
     }
@@ -77,10 +87,13 @@ impl Store {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn remove_sni_endpoint(&self, id: Uuid) -> Result<(), StoreError> {
+    pub async fn remove_sni_endpoint(&self, app: AppId, id: Uuid) -> Result<(), StoreError> {
         self.call(move |connection| {
+            let transaction = connection.transaction().attempt("begin to remove a certificate")?;
             let sql = "DELETE FROM sni_endpoints WHERE id = ?1";
-            connection.execute(sql, [id.to_string()]).attempt("remove a certificate").map(drop)
+            transaction.execute(sql, [id.to_string()]).attempt("remove a certificate")?;
+            settle_orders(&transaction, app)?;
+            transaction.commit().attempt("remove a certificate for good")
         })
         .await
     }
@@ -92,12 +105,12 @@ fn sni_endpoints(connection: &Connection, app: AppId) -> Result<Vec<SniEndpoint>
 }
 
 /// Base64 of each certificate's DER, one a line.
-fn chain_text(certificate: &Certificate) -> String {
+pub(super) fn chain_text(certificate: &Certificate) -> String {
     let lines: Vec<_> = certificate.chain.iter().map(|der| BASE64_STANDARD.encode(der)).collect();
     lines.join("\n")
 }
 
 /// Base64 of the key's DER.
-fn key_text(certificate: &Certificate) -> String {
+pub(super) fn key_text(certificate: &Certificate) -> String {
     BASE64_STANDARD.encode(certificate.key.reveal())
 }

@@ -133,6 +133,19 @@ pub enum Refusal {
     /// The app has as many certificates as it may.
     #[error("You have added the maximum number of certificates ({max}).", max = SniEndpoint::PER_APP_MAX)]
     TooManyCertificates,
+    /// A certificate that the node looks after.
+    #[error(
+        "The certificate {0} is renewed automatically: add one of your own with certs:add, or switch to that with certs:auto:disable."
+    )]
+    AutomaticCertificate(String),
+    /// The node gets no certificates by itself.
+    #[error(
+        "This node gets no certificates: its administrator chooses an authority and agrees to its terms, in [acme] of the configuration."
+    )]
+    NoAuthority,
+    /// The app wants no certificates that the node gets.
+    #[error("Automatic Certificate Management is disabled on {0}: enable it with certs:auto:enable.")]
+    AcmOff(String),
     /// No public key.
     #[error("Invalid public key: {0}.")]
     PublicKey(#[source] PublicKeyError),
@@ -528,6 +541,9 @@ impl Refusal {
             | Self::Certificate(_)
             | Self::CertificateName(_)
             | Self::TooManyCertificates
+            | Self::AutomaticCertificate(_)
+            | Self::NoAuthority
+            | Self::AcmOff(_)
             | Self::PublicKey(_)
             | Self::KeyTaken
             | Self::TooManyKeys

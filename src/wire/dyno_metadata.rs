@@ -37,7 +37,7 @@ mod test {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{AppId, ConfigVars, ReleaseStatus, StackName, Version};
+    use crate::domain::{AppId, ConfigVars, ReleaseStatus, StackName, Switch, Version};
 
     #[test]
     fn the_published_variables_are_there() {
@@ -46,6 +46,7 @@ mod test {
             name: "example".parse().unwrap(),
             build_stack: StackName::default(),
             maintenance: false,
+            acm: Switch::Off,
             owner: None,
             created_at_s: 0,
         };

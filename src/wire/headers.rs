@@ -27,6 +27,10 @@ pub const SERVER: &str = "Heroku";
 pub const READINESS_AGENT: &str = "dyno-readiness";
 /// `Content-Type` of our own pages.
 pub const HTML: &str = "text/html; charset=utf-8";
+/// `Content-Type` of what authorities are answered.
+pub const PLAIN: &str = "text/plain";
+/// Where authorities ask whether a name leads here, in front of the token (RFC 8555 section 8.3).
+pub const CHALLENGE_PATH: &str = "/.well-known/acme-challenge/";
 /// `Cache-Control` of our own pages.
 pub const NO_CACHE: &str = "no-cache, no-store";
 /// The cookie of session affinity (platform reference 4.7).

@@ -1,5 +1,6 @@
 //! Every byte an outsider can see: codes, log lines, headers, push and API texts. It spells; it does not choose.
 
+pub mod acm_text;
 pub mod api;
 pub mod api_errors;
 pub mod app_json;

@@ -1594,6 +1594,17 @@ const MADE: &[(&str, &[&[&str]])] = &[
         "certs:remove",
         &[&["certs:remove", "-a", "example"], &["certs:remove", "--name", "calm-bay-12345", "-a", "example"]],
     ),
+    ("certs:auto", &[&["certs:auto", "-a", "example"], &["certs:auto", "-a", "missing"]]),
+    ("certs:auto:enable", &[&["certs:auto:enable", "-a", "example"]]),
+    (
+        "certs:auto:disable",
+        &[
+            &["certs:auto:disable", "-a", "example"],
+            &["certs:auto:disable", "--confirm", "other", "-a", "example"],
+            &["certs:auto:disable", "--confirm", "example", "-a", "example"],
+        ],
+    ),
+    ("certs:auto:refresh", &[&["certs:auto:refresh", "-a", "example"]]),
     (
         "maintenance",
         &[

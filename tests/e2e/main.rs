@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acme;
 mod addons;
 mod addons_crash;
 mod addons_transfers;

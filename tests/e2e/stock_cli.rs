@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 
 use crate::libraries::assert_as_told;
 use crate::support::exchanges::Recorder;
-use crate::support::node::{TestNode, eventually, git};
+use crate::support::node::{TestNode, eventually, free_port, git};
+use crate::support::pebble::{Asked, Pebble};
 use crate::support::skip::skip;
 use crate::support::stock;
 use crate::support::terminal::Terminal;
@@ -138,7 +139,14 @@ fn the_stock_command_drives_a_day() {
         Ok(bin) => bin,
         Err(reason) => return skip(TEST, &reason),
     };
-    let node = TestNode::start("stock", 7);
+    let (http, tls) = (free_port(), free_port());
+    let asked = Asked { http, tls, life_s: 90 * 24 * 3600 };
+    let ca = PathBuf::from(format!("/var/tmp/dyno-test-stock-ca-{}", std::process::id()));
+    let pebble = match Pebble::start(&ca, &asked) {
+        Ok(pebble) => pebble,
+        Err(reason) => return skip(TEST, &reason),
+    };
+    let node = TestNode::at_port("stock", 7, (&pebble.section("http-01"), http));
     let mut stock = Stock::new(&node, &bin);
     let source = work_tree(&node);
     the_account(&mut stock);
@@ -392,6 +400,27 @@ fn certificates(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["certs"], &["no SSL certificates"]);
 }
 
+fn automatic_certificates(stock: &mut Stock<'_>, at: &Path) {
+    stock.ok(at, &["certs:auto"], &["Automatic Certificate Management is disabled on"]);
+    stock.tries(at, &["certs:auto:refresh"], 1, &["enable it with certs:auto:enable"]);
+    stock.ok(at, &["certs:auto:enable"], &["Enabling Automatic Certificate Management", "starting."]);
+    let host = "auto.day.example";
+    stock.ok(at, &["domains:add", host], &[]);
+    stock.ok(at, &["domains:add", "*.auto.day.example"], &[]);
+    let domains = ["domains", "--json", "-a", "day"];
+    eventually("the certificate is issued", || stock.node.ok(&domains).contains("cert issued"));
+    eventually("the wildcard is refused", || stock.node.ok(&domains).contains("Wildcards take a proof"));
+    let told = ["is enabled on", host, "Cert issued", "Failed", "Wildcards take", "Renewal scheduled for"];
+    stock.ok(at, &["certs:auto"], &told);
+    stock.ok(at, &["certs:auto:refresh"], &["Refreshing Automatic Certificate Management", "done"]);
+    stock.ok(at, &["certs"], &[host, "ACM"]);
+    stock.ok(at, &["info"], &["Auto Cert Mgmt", "true"]);
+    let disable = ["certs:auto:disable", "--confirm", "day"];
+    stock.ok(at, &disable, &["Disabling Automatic Certificate Management", "done"]);
+    stock.ok(at, &["certs"], &["no SSL certificates"]);
+    stock.ok(at, &["domains:clear"], &["done"]);
+}
+
 fn how_it_is_reached(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["domains:add", "www.day.example"], &["www.day.example"]);
     stock.ok(at, &["domains"], &["day.localhost", "www.day.example"]);
@@ -402,6 +431,7 @@ fn how_it_is_reached(stock: &mut Stock<'_>, at: &Path) {
     stock.ok(at, &["domains:clear"], &["done"]);
     stock.tries(at, &["domains:add", "other.localhost"], 2, &["Invalid domain"]);
     certificates(stock, at);
+    automatic_certificates(stock, at);
     stock.ok(at, &["maintenance:on"], &["Enabling maintenance mode", "done"]);
     stock.ok(at, &["maintenance"], &["on"]);
     assert_eq!(stock.node.get("day", "/").0, 503);

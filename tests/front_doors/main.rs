@@ -4,6 +4,7 @@
 
 mod add_ons;
 mod builds;
+mod certificates;
 mod ci;
 mod elsewhere;
 mod packs;

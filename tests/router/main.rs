@@ -4,6 +4,7 @@
 mod addresses;
 mod apart;
 mod bench;
+mod challenges;
 mod codes;
 mod conformance;
 mod connections;

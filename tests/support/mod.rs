@@ -20,6 +20,7 @@ pub mod inside;
 pub mod load;
 pub mod node;
 pub mod patience;
+pub mod pebble;
 pub mod published;
 pub mod skip;
 pub mod stock;

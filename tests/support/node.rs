@@ -118,13 +118,18 @@ impl TestNode {
 
     /// A node that serves with this configuration file.
     pub fn configured(name: &str, number: u32, config: &str) -> Self {
+        Self::at_port(name, number, (config, free_port()))
+    }
+
+    /// The same, with a port of the router's that others are told beforehand.
+    pub fn at_port(name: &str, number: u32, (config, router_port): (&str, u16)) -> Self {
         let root = PathBuf::from(format!("/var/tmp/dyno-test-{name}-{}", std::process::id()));
         fs::create_dir_all(root.join("lib")).unwrap();
         std::os::unix::fs::symlink(stack_dir(), root.join("lib/stacks")).unwrap();
         fs::write(root.join("config.toml"), config).unwrap();
         let mut node = Self {
             root,
-            router_port: free_port(),
+            router_port,
             binary: env!("CARGO_BIN_EXE_dyno").into(),
             index: index(number),
             git_port: free_port(),

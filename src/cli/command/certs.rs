@@ -213,7 +213,7 @@ fn rendered(app: &str, all: &[SniEndpoint], now: &Now) -> String {
             cert.cert_domains.join(", "),
             expiry(&cert.expires_at, now),
             if cert.ca_signed { "True" } else { "False" }.to_owned(),
-            "SNI".to_owned(),
+            if cert.acm { "ACM" } else { "SNI" }.to_owned(),
             one.domains.len().to_string(),
         ]
     };
@@ -233,6 +233,7 @@ fn described(endpoint: &SniEndpoint, now: &Now) -> String {
         ("Issuer", cert.issuer.clone()),
         ("Starts At", now.shown(&cert.starts_at)),
         ("Subject", cert.subject.clone()),
+        ("Renewed", if cert.acm { "automatically" } else { "by you, with certs:update" }.to_owned()),
     ];
     let standing = if cert.self_signed {
         "SSL certificate is self signed."

@@ -9,6 +9,7 @@ use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, pairs, ruled, shown_app};
+use crate::wire::acm_text;
 use crate::wire::api::{CreateDomain, Domain, UpdateDomain};
 
 /// The kind of a name that a user gave.
@@ -214,20 +215,27 @@ fn rendered(app: &str, domains: &[Domain]) -> String {
     for given in domains.iter().filter(|domain| domain.kind != CUSTOM) {
         text += &format!("{}\n", given.hostname);
     }
+    let is_automatic = domains.iter().any(|domain| domain.acm_status.is_some());
     let row = |domain: &Domain| {
         let endpoint = domain.sni_endpoint.as_ref().map(|endpoint| endpoint.name.clone());
-        vec![
+        let mut row = vec![
             domain.hostname.clone(),
             record_type(&domain.hostname).to_owned(),
             domain.cname.clone().unwrap_or_default(),
             endpoint.unwrap_or_else(|| "undefined".to_owned()),
-        ]
+        ];
+        if is_automatic {
+            row.push(acm_text::shown(domain.acm_status.as_deref()).to_owned());
+        }
+        row
     };
     let custom: Vec<_> = domains.iter().filter(|domain| domain.kind == CUSTOM).map(row).collect();
     if custom.is_empty() {
         return text;
     }
-    let header = ["Domain Name", "DNS Record Type", "DNS Target", "SNI Endpoint"].map(str::to_owned).to_vec();
+    let mut header = vec!["Domain Name", "DNS Record Type", "DNS Target", "SNI Endpoint"];
+    header.extend(is_automatic.then_some("ACM Status"));
+    let header = header.into_iter().map(str::to_owned).collect();
     let rows: Vec<_> = std::iter::once(header).chain(custom).collect();
     text + "\n" + &heading(&format!("{} Custom Domains", shown_app(app))) + &ruled(&rows)
 }
@@ -240,6 +248,8 @@ fn record_type(hostname: &str) -> &'static str {
 
 fn described(domain: &Domain) -> String {
     let rows = [
+        ("ACM Status", domain.acm_status.clone().unwrap_or_default()),
+        ("ACM Status Reason", domain.acm_status_reason.clone().unwrap_or_default()),
         ("App", domain.app.name.clone()),
         ("CName", domain.cname.clone().unwrap_or_default()),
         ("Created at", domain.created_at.clone()),

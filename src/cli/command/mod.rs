@@ -18,6 +18,7 @@ pub(super) mod builds_cancel;
 pub(super) mod builds_info;
 pub(super) mod builds_output;
 pub(super) mod certs;
+pub(super) mod certs_auto;
 pub(super) mod ci;
 pub(super) mod ci_config;
 pub(super) mod ci_run;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Certificate, Certificates, Hostname, SecretKey};
+use crate::domain::{Certificate, Certificates, ChallengeAnswer, Hostname, SecretKey};
 use crate::router::apart::frame::invalid;
 
 /// A snapshot. Names that share a certificate, and certificates that share a key, share it after the journey too.
@@ -21,6 +21,19 @@ pub(super) struct CertificatesRecord {
     names: Vec<(String, usize)>,
     wildcards: Vec<(String, usize)>,
     own: Option<usize>,
+    /// Names, each with what authorities are answered; builds that get no certificates by themselves leave them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<(String, AnswerRecord)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum AnswerRecord {
+    Http {
+        token: String,
+        text: String,
+    },
+    /// The place of a certificate.
+    Tls(usize),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,7 +61,9 @@ impl From<&Certificates> for CertificatesRecord {
         let mut named = |(name, certificate): (&Hostname, _)| (name.to_string(), places.place(certificate));
         let names = all.names.iter().map(&mut named).collect();
         let wildcards = all.wildcards.iter().map(&mut named).collect();
-        Self { names, wildcards, own, ..places.record }
+        let answered = |(name, answer): (&Hostname, _)| (name.to_string(), places.answer(answer));
+        let answers = all.answers.iter().map(answered).collect();
+        Self { names, wildcards, own, answers, ..places.record }
     }
 }
 
@@ -70,7 +85,15 @@ impl CertificatesRecord {
         let all: Vec<_> = self.certificates.iter().map(certificate).collect::<io::Result<_>>()?;
         let at = |place: usize| all.get(place).cloned().ok_or_else(broken);
         let named = |(name, place): (String, usize)| Ok((name.parse().map_err(invalid)?, at(place)?));
+        let answered = |(name, answer): (String, AnswerRecord)| {
+            let answer = match answer {
+                AnswerRecord::Http { token, text } => ChallengeAnswer::Http { token, text },
+                AnswerRecord::Tls(place) => ChallengeAnswer::Tls(at(place)?),
+            };
+            Ok::<_, io::Error>((name.parse().map_err(invalid)?, answer))
+        };
         Ok(Certificates {
+            answers: self.answers.into_iter().map(answered).collect::<io::Result<_>>()?,
             names: self.names.into_iter().map(named).collect::<io::Result<_>>()?,
             wildcards: self.wildcards.into_iter().map(named).collect::<io::Result<_>>()?,
             own: self.own.map(at).transpose()?,
@@ -98,6 +121,15 @@ impl<'a> Places<'a> {
         self.certificates.insert(Arc::as_ptr(certificate), place);
         place
     }
+
+    fn answer(&mut self, answer: &'a ChallengeAnswer) -> AnswerRecord {
+        match answer {
+            ChallengeAnswer::Http { token, text } => {
+                AnswerRecord::Http { token: token.clone(), text: text.clone() }
+            }
+            ChallengeAnswer::Tls(certificate) => AnswerRecord::Tls(self.place(certificate)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -115,8 +147,12 @@ mod test {
         all.insert(&"a.example.com".parse().unwrap(), Arc::clone(&one));
         all.insert(&"b.example.com".parse().unwrap(), one);
         all.insert(&"*.example.com".parse().unwrap(), two);
+        let http = ChallengeAnswer::Http { token: "token".to_owned(), text: "token.print".to_owned() };
+        all.answers.insert("c.example.com".parse().unwrap(), http);
+        let proof = ChallengeAnswer::Tls(certificate("proof", &key));
+        all.answers.insert("d.example.com".parse().unwrap(), proof);
         let record = CertificatesRecord::from(&all);
-        assert_eq!((record.keys.len(), record.certificates.len()), (2, 3), "each is there once");
+        assert_eq!((record.keys.len(), record.certificates.len()), (2, 4), "each is there once");
         let text = serde_json::to_string(&record).unwrap();
         let back = serde_json::from_str::<CertificatesRecord>(&text).unwrap().certificates().unwrap();
         assert_eq!(back, all);
@@ -130,6 +166,7 @@ mod test {
             r#"{"keys":[],"certificates":[],"names":[["a.b",0]],"wildcards":[],"own":null}"#,
             r#"{"keys":["?"],"certificates":[],"names":[],"wildcards":[],"own":null}"#,
             r#"{"keys":[],"certificates":[],"names":[],"wildcards":[],"own":1}"#,
+            r#"{"keys":[],"certificates":[],"names":[],"wildcards":[],"own":null,"answers":[["a.b",{"Tls":0}]]}"#,
         ] {
             let record: CertificatesRecord = serde_json::from_str(text).unwrap();
             assert!(record.certificates().is_err(), "{text}");

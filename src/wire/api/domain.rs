@@ -8,9 +8,9 @@ use crate::wire::api::Named;
 /// A name that an app answers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Domain {
-    /// Never set: certificates are not asked for automatically.
+    /// How far the certificate is that the node gets for it, in a word; none where it gets none.
     pub acm_status: Option<String>,
-    /// Never set.
+    /// Why it is no further, and what to do about it.
     pub acm_status_reason: Option<String>,
     /// The app.
     pub app: Named,

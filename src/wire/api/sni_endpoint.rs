@@ -32,7 +32,7 @@ pub struct SniEndpoint {
 #[expect(clippy::struct_excessive_bools, reason = "the published shape has them")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SslCert {
-    /// Whether the node got it by itself; it does not yet.
+    /// Whether the node got it by itself.
     pub acm: bool,
     /// Whether an authority that the node's machine trusts vouches for it.
     #[serde(rename = "ca_signed?")]
