@@ -19,7 +19,7 @@ const ABOUT: [(&str, &str); 3] = [
     ("slugs", "What builds have made"),
 ];
 /// Commands of the platform's own tool that there are not, or the begin of several and a star, and what to do instead.
-const ELSEWHERE: [(&str, &str); 26] = [
+const ELSEWHERE: [(&str, &str); 25] = [
     ("2fa*", "users of a node have passwords and tokens alone; see `dyno authorizations`"),
     ("twofactor*", "users of a node have passwords and tokens alone; see `dyno authorizations`"),
     ("apps:errors", "see `dyno why`, and `dyno logs --source heroku`"),
@@ -27,7 +27,6 @@ const ELSEWHERE: [(&str, &str); 26] = [
     ("apps:transfer", "give an app away with `dyno heroku apps:transfer`"),
     ("sharing:transfer", "give an app away with `dyno heroku apps:transfer`"),
     ("apps:stacks*", "see `dyno stack`"),
-    ("certs:auto*", "names of the node have certificates by themselves; see docs/tls.md and `dyno certs`"),
     ("certs:generate", "make a key and a request with openssl, then `dyno certs:add`"),
     ("ci:debug", "run a command beside the app with `dyno local:run`, or see `dyno ci:run`"),
     ("ci:open", "see `dyno ci:info`"),
