@@ -486,15 +486,14 @@ fn a_pipeline(stock: &mut Stock<'_>, at: &Path) {
 
 /// What dyno's own command has begun, the stock command lists and shows.
 fn tests_of_a_pipeline(stock: &mut Stock<'_>, at: &Path) {
-    stock.ok(
-        at,
-        &["ci:config:set", "-p", "days", "FOO=1", "BAR=2"],
-        &["Setting FOO, BAR... done", "FOO", "BAR"],
-    );
+    // In the folder of an app the command names that app, and takes no pipeline beside it.
+    let home = stock.home.clone();
+    let set = ["ci:config:set", "-p", "days", "FOO=1", "BAR=2"];
+    stock.ok(&home, &set, &["Setting FOO, BAR... done", "FOO", "BAR"]);
     stock.ok(at, &["ci:config", "-a", "day"], &["days test config vars", "FOO"]);
-    assert_eq!(stock.ok(at, &["ci:config:get", "-p", "days", "BAR"], &[]), "2\n");
-    stock.ok(at, &["ci:config:unset", "-p", "days", "BAR"], &["Unsetting BAR... done"]);
-    stock.tries(at, &["ci:run", "-p", "days"], 1, &["at a fixed address", "use `dyno ci:run`"]);
+    assert_eq!(stock.ok(at, &["ci:config:get", "-a", "day", "BAR"], &[]), "2\n");
+    stock.ok(at, &["ci:config:unset", "-a", "day", "BAR"], &["Unsetting BAR... done"]);
+    stock.tries(at, &["ci:run", "-a", "day"], 1, &["at a fixed address", "use `dyno ci:run`"]);
     stock.passed.remove("ci:run");
     let tested = at.join("../tested");
     assert!(Command::new("cp").arg("-r").arg(at).arg(&tested).status().unwrap().success());
@@ -503,9 +502,9 @@ fn tests_of_a_pipeline(stock: &mut Stock<'_>, at: &Path) {
     let ran = stock.node.dyno(&["ci:run", tested.to_str().unwrap(), "-p", "days"]);
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     assert!(ran.status.code() == Some(4) && said.contains("FOO is 1"), "{said}");
-    stock.ok(at, &["ci", "-p", "days"], &["latest test runs for the", "days", "failed"]);
+    stock.ok(at, &["ci", "-a", "day"], &["latest test runs for the", "days", "failed"]);
     let told = ["FOO is 1", "The tests have failed (exit status 4)", "#1 main:"];
-    stock.tries(at, &["ci:info", "1", "-p", "days"], 4, &told);
+    stock.tries(at, &["ci:info", "1", "-a", "day"], 4, &told);
     stock.tries(at, &["ci:last", "-a", "day"], 4, &told);
 }
 
