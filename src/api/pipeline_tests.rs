@@ -152,7 +152,6 @@ fn shown_node(api: &Api, asked: &Asked, view: &TestRunView) -> TestNode {
     let url = |part: &str| asked.secure_url(api.node.settings(), &format!("/test-outputs/{}/{part}", run.id));
     let [(setup, _), (tests, _)] = PARTS;
     TestNode {
-        attach_url: None,
         created_at: timestamp(run.created_at_s),
         dyno: None,
         error_status: (run.status == TestStatus::Errored).then(|| run.status.as_str().to_owned()),

@@ -77,8 +77,6 @@ pub struct UpdateTestRun {
 /// What a run runs on; there is one for each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestNode {
-    /// Where a terminal attaches: nowhere.
-    pub attach_url: Option<String>,
     /// ISO time.
     pub created_at: String,
     /// The dyno that it runs in, by identity: none has one.
