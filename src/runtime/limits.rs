@@ -18,9 +18,8 @@ pub struct Limits {
     pub memory_swap_bytes: Option<u64>,
     /// Relative share of the processor, 1 to 10000 (see `WEIGHT_RANGE`).
     pub cpu_weight: u64,
-    /// Whether it has the processor only while nobody else on the host wants it: who wakes up takes it at once (`cpu.idle` in the
-    /// kernel's cgroup-v2 text; where there is none, all such containers have a small share together). The weight then counts
-    /// among those alone.
+    /// Whether it has the processor only while nobody else wants it, whatever its weight: who wakes up takes it at once (`cpu.idle`
+    /// in the kernel's cgroup-v2 text; kernels and hosts without it go by the weight).
     pub cpu_idle: bool,
     /// Relative share of the disks, in the same range; counts on unified hosts, where the kernel weighs the device.
     pub io_weight: u64,

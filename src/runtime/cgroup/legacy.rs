@@ -57,6 +57,9 @@ impl LegacyGroups {
         if let Some(cpu) = whole.controller_of::<CpuController>() {
             cpu.set_shares(shares(limits.cpu_weight))
                 .map_err(|source| self.error("set the cpu share of", source))?;
+            if limits.cpu_idle {
+                self.idle()?;
+            }
             if let Some(quota) = limits.cpu_quota {
                 let quota_us = i64::try_from(quota.quota_us).unwrap_or(i64::MAX);
                 // The period first: the kernel checks the quota against the period that is set.
@@ -73,6 +76,15 @@ impl LegacyGroups {
             pids.set_pid_max(limit).map_err(|source| self.error("set the pids limit of", source))?;
         }
         Ok(())
+    }
+
+    /// Lets everyone else go first; a kernel before 5.15 has no file for it.
+    fn idle(&self) -> Result<(), CgroupError> {
+        let Some(file) = self.dir("cpu", "").map(|dir| dir.join("cpu.idle")).filter(|file| file.exists())
+        else {
+            return Ok(());
+        };
+        std::fs::write(&file, "1").map_err(access("write 1 to", &file))
     }
 
     /// Memory before memory-and-swap: the kernel refuses a sum below the part.
@@ -166,7 +178,7 @@ impl LegacyGroups {
 }
 
 /// `cpu.shares` of a weight, in proportion to the defaults of both.
-pub(super) fn shares(weight: u64) -> u64 {
+fn shares(weight: u64) -> u64 {
     (weight * SHARES_DEFAULT / WEIGHT_DEFAULT).clamp(SHARES_MIN, SHARES_MAX)
 }
 

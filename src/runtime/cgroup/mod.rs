@@ -1,8 +1,7 @@
 //! Control groups: what a container may use, what it uses, and how to end all of it at once.
 //!
 //! One subtree per node, and in it per container `<id>/app` and `<id>/init`: limits of memory and pids stand on `app` alone, so
-//! that nothing the application does takes init along. Beside it stands a second one, for containers that give way: a group that is idle
-//! loses the processor at once to its siblings alone, and up there they are all that runs on the host. On unified hosts everything is on the version 2 hierarchy. On hybrid
+//! that nothing the application does takes init along. On unified hosts everything is on the version 2 hierarchy. On hybrid
 //! hosts limits are on version 1 hierarchies, and version 2 serves for killing, freezing and pressure. On purely legacy hosts
 //! killing is a loop.
 //!
@@ -38,11 +37,6 @@ const REMOVE_WAIT_MS: u64 = 2_000;
 /// First and longest pause between two tries, in milliseconds.
 const REMOVE_PAUSE_MS: u64 = 1;
 const REMOVE_PAUSE_MAX_MS: u64 = 50;
-
-/// What the name of the subtree of those that give way ends with.
-const IDLE_SUFFIX: &str = "-idle";
-/// Share of a processor of all that give way together, where the kernel knows no idle groups.
-const IDLE_WEIGHT: u64 = 20;
 
 /// The leaf of the process that makes containers.
 const KEEPER_LEAF: &str = ".spawner";
@@ -125,26 +119,19 @@ pub enum DeviceRules {
     NotTaken(String),
 }
 
-/// A node's subtrees in the host's hierarchies.
+/// A node's subtree in the host's hierarchies.
 #[derive(Debug, Clone)]
 pub struct Cgroups {
     layout: Layout,
-    main: Subtree,
-    idle: Subtree,
+    /// Path of the subtree below the version 1 mount points.
+    name: String,
+    /// The subtree in the version 2 hierarchy.
+    unified: Option<PathBuf>,
     enforcement: Enforcement,
 }
 
-/// One subtree.
-#[derive(Debug, Clone)]
-struct Subtree {
-    /// Its path below the version 1 mount points.
-    name: String,
-    /// Where it is in the version 2 hierarchy.
-    unified: Option<PathBuf>,
-}
-
 impl Cgroups {
-    /// Looks at the host's mounts; changes nothing. `name` is that of the subtree; that of those that give way has a longer one.
+    /// Looks at the host's mounts; changes nothing. `name` is that of the subtree.
     ///
     /// # Errors
     /// `NoHierarchy`, or `/proc` could not be read.
@@ -152,9 +139,11 @@ impl Cgroups {
         let mounts = Path::new("/proc/self/mountinfo");
         let text = std::fs::read_to_string(mounts).map_err(access("read", mounts))?;
         let layout = Layout::parse(&text).ok_or(CgroupError::NoHierarchy)?;
-        let main = Subtree::of(&layout, name)?;
-        let idle = Subtree::of(&layout, &format!("{name}{IDLE_SUFFIX}"))?;
-        Ok(Cgroups { layout, main, idle, enforcement })
+        let unified = match &layout.unified {
+            Some(point) => Some(subtree_of(point, name)?),
+            None => None,
+        };
+        Ok(Cgroups { layout, name: name.to_owned(), unified, enforcement })
     }
 
     /// How this host has its controllers.
@@ -163,65 +152,43 @@ impl Cgroups {
         self.layout.mode
     }
 
-    /// Makes the subtrees. May be repeated.
+    /// Makes the subtree. May be repeated.
     ///
     /// # Errors
     /// The hierarchy may not be written, or lacks a controller that every container needs.
     pub fn setup(&self) -> Result<DeviceRules, CgroupError> {
         let mut rules = DeviceRules::NotTaken("there are no version 2 control groups".to_owned());
-        for subtree in [&self.main, &self.idle] {
-            if let Some(path) = &subtree.unified {
-                rules = self.make_unified(path)?;
+        if let Some(subtree) = &self.unified {
+            let (Some(parent), Some(name)) = (subtree.parent(), subtree.file_name().and_then(|n| n.to_str()))
+            else {
+                return Err(CgroupError::NoHierarchy);
+            };
+            let above = Group::open(parent).map_err(access("open", parent))?;
+            if self.layout.mode == Mode::Unified {
+                leave_for_children(&above, parent)?;
+                unified::enable(&above, parent)?;
             }
-            for dir in subtree.legacy(&self.layout) {
-                std::fs::create_dir_all(&dir).map_err(access("make the control group", &dir))?;
+            let ours = above.make(name).map_err(access("make the control group", subtree))?;
+            if self.layout.mode == Mode::Unified {
+                unified::enable(&ours, subtree)?;
             }
+            // A second wall: the first are mounts without devices and user namespaces. Once for all containers.
+            rules = match device_filter::attach(&ours, &device_rules(), Earlier::Go) {
+                Ok(()) => DeviceRules::InForce,
+                Err(error) if is_not_offered(&error) => DeviceRules::NotTaken(error.to_string()),
+                Err(error) => {
+                    return Err(access("limit the devices of the control group", subtree)(error));
+                }
+            };
         }
-        self.let_idle_give_way()?;
+        for point in self.layout.legacy.values() {
+            let subtree = point.join(&self.name);
+            std::fs::create_dir_all(&subtree).map_err(access("make the control group", &subtree))?;
+        }
         for (limit, controller) in [("memory", "memory"), ("processor", "cpu"), ("pids", "pids")] {
             self.require(limit, controller)?;
         }
         Ok(rules)
-    }
-
-    fn make_unified(&self, path: &Path) -> Result<DeviceRules, CgroupError> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str()))
-        else {
-            return Err(CgroupError::NoHierarchy);
-        };
-        let above = Group::open(parent).map_err(access("open", parent))?;
-        if self.layout.mode == Mode::Unified {
-            leave_for_children(&above, parent)?;
-            unified::enable(&above, parent)?;
-        }
-        let ours = above.make(name).map_err(access("make the control group", path))?;
-        if self.layout.mode == Mode::Unified {
-            unified::enable(&ours, path)?;
-        }
-        // A second wall: the first are mounts without devices and user namespaces. Once for all containers.
-        match device_filter::attach(&ours, &device_rules(), Earlier::Go) {
-            Ok(()) => Ok(DeviceRules::InForce),
-            Err(error) if is_not_offered(&error) => Ok(DeviceRules::NotTaken(error.to_string())),
-            Err(error) => Err(access("limit the devices of the control group", path)(error)),
-        }
-    }
-
-    /// Has the subtree of those that give way do so: at once where the kernel knows how (5.15 and later), else by its weight.
-    fn let_idle_give_way(&self) -> Result<(), CgroupError> {
-        let (dir, light) = match (&self.idle.unified, self.layout.legacy.get("cpu")) {
-            (_, Some(point)) => (point.join(&self.idle.name), ("cpu.shares", legacy::shares(IDLE_WEIGHT))),
-            (Some(path), None) => (path.clone(), ("cpu.weight", IDLE_WEIGHT)),
-            (None, None) => return Ok(()),
-        };
-        let group = Group::open(&dir).map_err(access("open", &dir))?;
-        let (file, value) = if group.read("cpu.idle").is_ok() { ("cpu.idle", 1) } else { light };
-        match group.write(file, &value.to_string()) {
-            // Without a controller of processors there is nothing to give way by.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(access(&format!("write {value} to {file} of"), &dir)(error))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
     }
 
     /// Moves the calling process into a leaf of the subtree, out of the group of whoever started it: a service manager ends all
@@ -230,7 +197,7 @@ impl Cgroups {
     /// # Errors
     /// What the kernel refused.
     pub fn move_in(&self) -> Result<(), CgroupError> {
-        let Some(subtree) = &self.main.unified else { return Ok(()) };
+        let Some(subtree) = &self.unified else { return Ok(()) };
         let leaf = subtree.join(KEEPER_LEAF);
         let group = Group::open(subtree).and_then(|group| group.make(KEEPER_LEAF));
         // 0 is whoever writes (cgroups(7)).
@@ -239,7 +206,7 @@ impl Cgroups {
             .map_err(access("move into the control group", &leaf))
     }
 
-    /// Makes the groups of one container and sets its limits, before any process exists: among those that give way if it is to.
+    /// Makes the groups of one container and sets its limits, before any process exists.
     ///
     /// # Errors
     /// `CannotLimit` where the host lacks a controller and limits are required; else what the kernel refused. Nothing is
@@ -272,12 +239,11 @@ impl Cgroups {
         limits: &Limits,
         ready: Option<&ReadyGroups>,
     ) -> Result<ContainerCgroup, CgroupError> {
-        let subtree = if limits.cpu_idle { &self.idle } else { &self.main };
-        let unified = match &subtree.unified {
-            Some(path) => Some(UnifiedGroups::create(path, id, self.layout.mode, limits)?),
+        let unified = match &self.unified {
+            Some(subtree) => Some(UnifiedGroups::create(subtree, id, self.layout.mode, limits)?),
             None => None,
         };
-        let legacy = self.legacy_groups(subtree, id);
+        let legacy = self.legacy_groups(id);
         if let Some(legacy) = &legacy {
             ready.map_or_else(|| legacy.make(), |ready| ready.become_groups_of(legacy))?;
             legacy.limit(limits)?;
@@ -290,16 +256,14 @@ impl Cgroups {
     /// # Errors
     /// They are gone, or cannot be opened.
     pub fn open(&self, id: &str) -> Result<ContainerCgroup, CgroupError> {
-        let gives_way = self.dirs(&self.idle).iter().any(|dir| dir.join(id).exists());
-        let subtree = if gives_way { &self.idle } else { &self.main };
-        let unified = match &subtree.unified {
-            Some(path) => Some(UnifiedGroups::open(path, id)?),
+        let unified = match &self.unified {
+            Some(subtree) => Some(UnifiedGroups::open(subtree, id)?),
             None => None,
         };
-        Ok(ContainerCgroup::new(unified, self.legacy_groups(subtree, id)))
+        Ok(ContainerCgroup::new(unified, self.legacy_groups(id)))
     }
 
-    /// Containers that have groups in either subtree, in no order.
+    /// Containers that have groups in the subtree, in no order.
     ///
     /// # Errors
     /// The subtree cannot be listed.
@@ -331,28 +295,23 @@ impl Cgroups {
         self.subtrees().iter().try_for_each(|subtree| remove_tree(subtree))
     }
 
-    fn legacy_groups(&self, subtree: &Subtree, id: &str) -> Option<LegacyGroups> {
+    fn legacy_groups(&self, id: &str) -> Option<LegacyGroups> {
         let points = &self.layout.legacy;
-        (!points.is_empty()).then(|| LegacyGroups::new(format!("{}/{id}", subtree.name), points.clone()))
-    }
-
-    /// Where a subtree is, in every hierarchy.
-    fn dirs(&self, subtree: &Subtree) -> Vec<PathBuf> {
-        let mut dirs = subtree.legacy(&self.layout);
-        dirs.extend(subtree.unified.clone());
-        dirs.sort();
-        dirs.dedup();
-        dirs
+        (!points.is_empty()).then(|| LegacyGroups::new(format!("{}/{id}", self.name), points.clone()))
     }
 
     fn subtrees(&self) -> Vec<PathBuf> {
-        [&self.main, &self.idle].into_iter().flat_map(|subtree| self.dirs(subtree)).collect()
+        let mut subtrees: Vec<_> = self.layout.legacy.values().map(|point| point.join(&self.name)).collect();
+        subtrees.extend(self.unified.clone());
+        subtrees.sort();
+        subtrees.dedup();
+        subtrees
     }
 
     fn require(&self, limit: &'static str, controller: &'static str) -> Result<(), CgroupError> {
         let is_offered = match self.layout.mode {
             Mode::Hybrid | Mode::Legacy => self.layout.legacy.contains_key(controller),
-            Mode::Unified => self.main.unified.as_deref().is_some_and(|subtree| {
+            Mode::Unified => self.unified.as_deref().is_some_and(|subtree| {
                 let offered = Group::open(subtree).and_then(|group| group.read("cgroup.controllers"));
                 offered.is_ok_and(|list| list.split_whitespace().any(|name| name == controller))
             }),
@@ -361,22 +320,6 @@ impl Cgroups {
             (true, _) | (false, Enforcement::WhereOffered) => Ok(()),
             (false, Enforcement::Required) => Err(CgroupError::CannotLimit { limit, controller }),
         }
-    }
-}
-
-// === impl Subtree ===
-
-impl Subtree {
-    fn of(layout: &Layout, name: &str) -> Result<Subtree, CgroupError> {
-        let unified = match &layout.unified {
-            Some(point) => Some(subtree_of(point, name)?),
-            None => None,
-        };
-        Ok(Subtree { name: name.to_owned(), unified })
-    }
-
-    fn legacy(&self, layout: &Layout) -> Vec<PathBuf> {
-        layout.legacy.values().map(|point| point.join(&self.name)).collect()
     }
 }
 

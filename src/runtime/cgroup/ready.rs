@@ -18,10 +18,10 @@ impl Cgroups {
     /// controllers: there a process is cloned straight into its group.
     #[must_use]
     pub fn ready(&self, number: u64) -> Option<ReadyGroups> {
-        self.legacy_groups(&self.main, &format!("{PREFIX}{}-{number}", std::process::id())).map(ReadyGroups)
+        self.legacy_groups(&format!("{PREFIX}{}-{number}", std::process::id())).map(ReadyGroups)
     }
 
-    /// As `create`, of groups that somebody waits in, for one that does not give way: a version 1 group stays where it was made. On failure what was made stays: it cannot go before who is in it.
+    /// As `create`, of groups that somebody waits in. On failure what was made stays: it cannot go before who is in it.
     ///
     /// # Errors
     /// As `create`.

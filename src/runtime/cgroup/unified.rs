@@ -55,7 +55,11 @@ impl UnifiedGroups {
         let bytes = |value: Option<u64>| value.map_or_else(|| "max".to_owned(), |bytes| bytes.to_string());
         let mut settings = Vec::new();
         if self.controls(&self.whole, "cpu.weight") {
-            settings.push((&self.whole, "cpu.weight", limits.cpu_weight.to_string()));
+            // A group is idle or has a weight: the kernel takes no weight of one that is idle.
+            settings.push(match limits.cpu_idle && self.controls(&self.whole, "cpu.idle") {
+                true => (&self.whole, "cpu.idle", "1".to_owned()),
+                false => (&self.whole, "cpu.weight", limits.cpu_weight.to_string()),
+            });
             if let Some(quota) = limits.cpu_quota {
                 settings.push((&self.whole, "cpu.max", format!("{} {}", quota.quota_us, quota.period_us)));
             }

@@ -45,16 +45,6 @@ pub struct Plan {
     pub labels: BTreeMap<String, String>,
 }
 
-// === impl Plan ===
-
-impl Plan {
-    /// Whether its processes have a processor only while nobody else wants it.
-    #[must_use]
-    pub fn gives_way(&self) -> bool {
-        self.host.iter().any(|step| matches!(step, HostStep::CreateCgroup(limits) if limits.cpu_idle))
-    }
-}
-
 /// Why no plan can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {

@@ -260,14 +260,6 @@ impl Spawner {
                 return Err(error);
             }
         };
-        let berth = match berth {
-            // Its groups were made among those of dynos, and stay there.
-            Some(berth) if plan.gives_way() => {
-                berth.give_up();
-                None
-            }
-            berth => berth,
-        };
         trace.end(began, Side::Host, "read the plan");
         let given = Given { netns: descriptors.next(), berth, trace };
         match start::run(self, &plan, given) {
