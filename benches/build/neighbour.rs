@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use dyno::sys::scheduling::{Scheduling, set_scheduling};
+
 use crate::measure::until;
 use crate::requests::{self, Stream};
 use crate::support::node::TestNode;
@@ -116,9 +118,16 @@ fn is_eating(node: &TestNode) -> bool {
     texts.into_iter().any(|text| text.lines().any(|line| line == "begun"))
 }
 
-/// Requests at a steady rate for so long.
+/// Requests at a steady rate for so long. They stand for clients on other machines, so who sends them must not wait for a processor
+/// of this one: that would be counted as the node's.
 fn load(node: &TestNode, rate: u32, span: Duration) -> Stream {
-    requests::during(node.router_port, rate, || std::thread::sleep(span)).0
+    let send = || {
+        let policy = u32::try_from(libc::SCHED_FIFO).unwrap();
+        set_scheduling(0, &Scheduling { policy, priority: 1, ..Scheduling::default() }).unwrap();
+        requests::during(node.router_port, rate, || std::thread::sleep(span)).0
+    };
+    // A thread of its own, whose threads have its policy; those that start builds have not.
+    std::thread::scope(|scope| scope.spawn(send).join().unwrap())
 }
 
 /// By the nearest rank, in milliseconds.

@@ -31,6 +31,12 @@ fn no_request_fails_and_no_tunnel_breaks_when_the_node_dies_or_is_upgraded() {
     let load = Load::begin(node.router_port, "echo.localhost");
     let first = routers(&node);
     assert_eq!(first.len(), 1);
+    // Beside builds, which give way to their siblings at once and to nobody else.
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", first[0].trim_end_matches(".sock"))).unwrap();
+    let shares =
+        |controllers: &str| controllers.is_empty() || controllers.split(',').any(|name| name == "cpu");
+    let mut shared = groups.lines().filter(|line| line.split(':').nth(1).is_some_and(shares)).peekable();
+    assert!(shared.peek().is_some() && shared.all(|line| line.ends_with("/.spawner")), "{groups}");
 
     node.kill();
     thread::sleep(SPELL);

@@ -192,18 +192,22 @@ impl Cgroups {
     }
 
     /// Moves the calling process into a leaf of the subtree, out of the group of whoever started it: a service manager ends all
-    /// that is in a service's group with the service. Version 2 alone has this; elsewhere nothing is done.
+    /// that is in a service's group with the service. Of version 1 it is the processor's hierarchy alone: an idle group gives way
+    /// at once to its siblings, and to nobody else.
     ///
     /// # Errors
     /// What the kernel refused.
     pub fn move_in(&self) -> Result<(), CgroupError> {
-        let Some(subtree) = &self.unified else { return Ok(()) };
-        let leaf = subtree.join(KEEPER_LEAF);
-        let group = Group::open(subtree).and_then(|group| group.make(KEEPER_LEAF));
-        // 0 is whoever writes (cgroups(7)).
-        group
-            .and_then(|group| group.write("cgroup.procs", "0"))
-            .map_err(access("move into the control group", &leaf))
+        let processor = self.layout.legacy.get("cpu").map(|point| point.join(&self.name));
+        for subtree in self.unified.iter().chain(&processor) {
+            let leaf = subtree.join(KEEPER_LEAF);
+            let group = Group::open(subtree).and_then(|group| group.make(KEEPER_LEAF));
+            // 0 is whoever writes (cgroups(7)).
+            group
+                .and_then(|group| group.write("cgroup.procs", "0"))
+                .map_err(access("move into the control group", &leaf))?;
+        }
+        Ok(())
     }
 
     /// Makes the groups of one container and sets its limits, before any process exists.
