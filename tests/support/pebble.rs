@@ -15,6 +15,8 @@ const VERSION: &str = "2.10.3";
 const DIR_NAME: &str = "DYNO_TEST_PEBBLE";
 /// The authority, and the name server beside it.
 const PROGRAMS: [&str; 2] = ["pebble", "pebble-challtestsrv"];
+/// How often it is begun: a port that was free a moment ago may be somebody's by then.
+const ATTEMPTS: u32 = 3;
 /// The most lines of what it said that a failed test shows.
 const LINES_SHOWN: usize = 60;
 
@@ -70,6 +72,12 @@ impl Pebble {
     /// Starts one that asks at these ports; why not, when it cannot be installed. Its files are in `dir`, which goes with it.
     pub fn start(dir: &Path, asked: &Asked) -> Result<Self, String> {
         let programs = installed()?;
+        let begun = (0..ATTEMPTS).find_map(|_| Self::begin(&programs, dir, asked));
+        Ok(begun.expect("an authority that keeps running"))
+    }
+
+    /// Nothing if it ends at once.
+    fn begin(programs: &Path, dir: &Path, asked: &Asked) -> Option<Self> {
         let dir = dir.to_owned();
         fs::create_dir_all(&dir).unwrap();
         let (port, management, names, dns) = (free_port(), free_port(), free_port(), free_port());
@@ -101,10 +109,16 @@ impl Pebble {
         authority.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_AUTHZREUSE", "0");
         authority.env("PEBBLE_WFE_NONCEREJECT", "0");
         let running = vec![run(&mut name_server), run(&mut authority)];
-        let pebble = Self { dir, port, management, names, running };
-        eventually("the authority answers", || pebble.fetched("/roots/0").is_some());
-        fs::write(pebble.root(), pebble.fetched("/roots/0").unwrap()).unwrap();
-        Ok(pebble)
+        let mut pebble = Self { dir, port, management, names, running };
+        let mut root = None;
+        let mut has_ended = false;
+        eventually("the authority answers or ends", || {
+            has_ended = pebble.running.iter_mut().any(|child| child.try_wait().unwrap().is_some());
+            root = pebble.fetched("/roots/0");
+            has_ended || root.is_some()
+        });
+        fs::write(pebble.root(), root.filter(|_| !has_ended)?).unwrap();
+        Some(pebble)
     }
 
     /// The section of a node's configuration by which it gets certificates here.
