@@ -141,8 +141,8 @@ impl ListRange {
         let is_of_name = |c: char| c.is_ascii_alphabetic() || c == '_';
         let (name, ends) = head.split_at(head.find(|c| !is_of_name(c)).unwrap_or(head.len()));
         let named = properties.iter().find(|property| property.name == name);
-        // Clients that do not care ask by identity, without ends.
-        let is_default = name == "id" && ends.trim() == "..";
+        // Clients that do not care ask by identity, without ends; one that is known has a name of its own for that of domains.
+        let is_default = matches!(name, "id" | "domain") && ends.trim() == "..";
         range.property = *named.or(is_default.then_some(&default)).ok_or_else(wrong)?;
         let (first, last) = ends.trim().split_once("..").ok_or_else(wrong)?;
         range.is_any = named.is_none_or(|named| *named == default) && ends.trim() == "..";
