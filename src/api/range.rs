@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::api::error::{ApiError, refused};
@@ -29,6 +30,8 @@ const LIST_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::api) struct Property {
     name: &'static str,
+    /// What a client calls it that wants all there is.
+    also: Option<&'static str>,
     is_number: bool,
 }
 
@@ -79,12 +82,17 @@ pub(super) struct Page<T> {
 impl Property {
     /// One that holds a number.
     pub(super) const fn number(name: &'static str) -> Self {
-        Self { name, is_number: true }
+        Self { name, also: None, is_number: true }
     }
 
     /// One that holds text.
     pub(super) const fn text(name: &'static str) -> Self {
-        Self { name, is_number: false }
+        Self { name, also: None, is_number: false }
+    }
+
+    /// The same, which some clients that want all there is call by another name.
+    pub(super) const fn or(self, also: &'static str) -> Self {
+        Self { also: Some(also), ..self }
     }
 
     /// Its name.
@@ -141,8 +149,8 @@ impl ListRange {
         let is_of_name = |c: char| c.is_ascii_alphabetic() || c == '_';
         let (name, ends) = head.split_at(head.find(|c| !is_of_name(c)).unwrap_or(head.len()));
         let named = properties.iter().find(|property| property.name == name);
-        // Clients that do not care ask by identity, without ends; one that is known has a name of its own for that of domains.
-        let is_default = matches!(name, "id" | "domain") && ends.trim() == "..";
+        // Clients that do not care ask by identity, or what they take for it, without ends.
+        let is_default = (name == "id" || default.also == Some(name)) && ends.trim() == "..";
         range.property = *named.or(is_default.then_some(&default)).ok_or_else(wrong)?;
         let (first, last) = ends.trim().split_once("..").ok_or_else(wrong)?;
         range.is_any = named.is_none_or(|named| *named == default) && ends.trim() == "..";
@@ -265,12 +273,14 @@ pub(super) async fn paged(properties: &'static [Property], request: Request, nex
 async fn cut(range: &ListRange, response: Response) -> Result<Response, ApiError> {
     let (mut parts, body) = response.into_parts();
     let bytes = to_bytes(body, LIST_BYTES_MAX).await.map_err(ApiError::fault("make the answer"))?;
+    // Most are asked for whole, and short: their items are counted, and not read.
+    let counted = range.is_any.then(|| serde_json::from_slice::<Vec<IgnoredAny>>(&bytes));
+    if counted.is_some_and(|items| items.is_ok_and(|items| items.len() <= range.max)) {
+        return Ok(Response::from_parts(parts, Body::from(bytes)));
+    }
     let Ok(items) = serde_json::from_slice::<Vec<Value>>(&bytes) else {
         return Ok(Response::from_parts(parts, Body::from(bytes)));
     };
-    if range.is_any && items.len() <= range.max {
-        return Ok(Response::from_parts(parts, Body::from(bytes)));
-    }
     let cut = range.page(items, |item, by| match &item[by.name] {
         Value::Number(number) if by.is_number => Key::Number(number.as_u64().unwrap_or_default()),
         Value::String(text) => Key::Text(text.clone()),

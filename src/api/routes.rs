@@ -59,8 +59,8 @@ pub struct Route {
 const BY_ID: &[Property] = &[Property::text("id")];
 /// Lists of what has a name, too.
 const BY_NAME: &[Property] = &[Property::text("id"), Property::text("name")];
-/// The list of an app's domains.
-const BY_HOSTNAME: &[Property] = &[Property::text("id"), Property::text("hostname")];
+/// The list of an app's domains, which heroku3 asks for by `domain`.
+const BY_HOSTNAME: &[Property] = &[Property::text("id").or("domain"), Property::text("hostname")];
 /// Lists of what is counted.
 const BY_NUMBER: &[Property] = &[Property::number("number"), Property::text("id")];
 

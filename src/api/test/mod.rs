@@ -430,6 +430,8 @@ async fn lists_tell_by_what_they_are_ordered_and_are_cut_to_a_range() {
     );
     let (told, names) = list("id ..; max=3").await;
     assert_eq!((told.0, names.len()), (206, 3));
+    let (told, names) = list("domain ..;").await;
+    assert_eq!((told.0, names.len()), (200, 4), "a name of heroku3's own");
     let request =
         Request::get("/apps/example/domains").header("range", "version ..").body(whole("")).unwrap();
     let refused = stage.send(request).await;
