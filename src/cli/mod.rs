@@ -251,29 +251,29 @@ enum Command {
     #[command(name = "pg:backups")]
     PgBackups(command::pg_backups::Args),
     #[command(name = "pg:backups:capture")]
-    PgBackupsCapture(command::pg_backups::CaptureArgs),
+    PgBackupsCapture(command::pg_backups_take::CaptureArgs),
     #[command(name = "pg:backups:info")]
     PgBackupsInfo(command::pg_backups::InfoArgs),
     #[command(name = "pg:backups:url")]
-    PgBackupsUrl(command::pg_backups::UrlArgs),
+    PgBackupsUrl(command::pg_backups_fetch::UrlArgs),
     #[command(name = "pg:backups:download")]
-    PgBackupsDownload(command::pg_backups::DownloadArgs),
+    PgBackupsDownload(command::pg_backups_fetch::DownloadArgs),
     #[command(name = "pg:backups:restore")]
-    PgBackupsRestore(command::pg_backups::RestoreArgs),
+    PgBackupsRestore(command::pg_backups_restore::RestoreArgs),
     #[command(name = "pg:backups:verify")]
-    PgBackupsVerify(command::pg_backups::VerifyArgs),
+    PgBackupsVerify(command::pg_backups_take::VerifyArgs),
     #[command(name = "pg:backups:delete")]
-    PgBackupsDelete(command::pg_backups::DeleteArgs),
+    PgBackupsDelete(command::pg_backups_take::DeleteArgs),
     #[command(name = "pg:backups:cancel")]
-    PgBackupsCancel(command::pg_backups::CancelArgs),
+    PgBackupsCancel(command::pg_backups_take::CancelArgs),
     #[command(name = "pg:backups:schedule")]
-    PgBackupsSchedule(command::pg_backups::ScheduleArgs),
+    PgBackupsSchedule(command::pg_backups_schedule::ScheduleArgs),
     #[command(name = "pg:backups:unschedule")]
-    PgBackupsUnschedule(command::pg_backups::UnscheduleArgs),
+    PgBackupsUnschedule(command::pg_backups_schedule::UnscheduleArgs),
     #[command(name = "pg:backups:schedules")]
-    PgBackupsSchedules(command::pg_backups::SchedulesArgs),
+    PgBackupsSchedules(command::pg_backups_schedule::SchedulesArgs),
     #[command(name = "pg:copy")]
-    PgCopy(command::pg_backups::CopyArgs),
+    PgCopy(command::pg_backups_restore::CopyArgs),
     #[command(name = "redis", visible_alias = "redis:info")]
     Redis(command::redis::InfoArgs),
     #[command(name = "redis:cli")]
