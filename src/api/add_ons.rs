@@ -17,6 +17,9 @@ use crate::wire::api::{
 };
 use crate::wire::api_errors::{AddOnRefusal, Missing, Refusal};
 
+/// The option that names the add-on whose contents a new one is given.
+const FORK: &str = "fork";
+
 pub(super) async fn services() -> Result<Json<Vec<AddOnService>>, ApiError> {
     Ok(Json(flows::add_on_services()?.iter().map(view::service).collect()))
 }
@@ -63,14 +66,33 @@ pub(super) async fn create(
     Input(body): Input<CreateAddOn>,
 ) -> Result<(StatusCode, Json<AddOn>), ApiError> {
     let app = api.app(&key).await?;
-    let CreateAddOn { plan, attachment, config, name } = body;
+    let CreateAddOn { plan, attachment, mut config, name } = body;
+    let fork = match config.remove(FORK) {
+        Some(from) => Some(fork_source(&api, (&caller, &app), &from).await?),
+        None => None,
+    };
     if let Some(option) = config.keys().next() {
         return Err(Refusal::from(AddOnRefusal::Option(option.chars().take(63).collect())).into());
     }
     let attachment = attachment.and_then(|attachment| attachment.name);
-    let request = AddOnRequest { plan: plan.into_name(), name, attachment };
+    let request = AddOnRequest { plan: plan.into_name(), name, attachment, fork };
     let made = flows::create_add_on(&api.node, &app, request, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(view::add_on(&made))))
+}
+
+/// The add-on that is meant by what an app has it as, `APP::NAME` of another app, its name, or its address. All that is in it is read.
+async fn fork_source(
+    api: &Api,
+    (caller, app): (&Caller, &App),
+    from: &serde_json::Value,
+) -> Result<flows::AddOnView, ApiError> {
+    let key = flows::add_on_key(&api.node, from.as_str().unwrap_or_default()).await?;
+    let found = match key.split_once("::") {
+        Some((other, name)) => flows::add_on(&api.node, caller, name, Some(&api.app(other).await?)).await?,
+        None => flows::add_on(&api.node, caller, &key, Some(app)).await?,
+    };
+    flows::permit(&api.node, caller, &found.app, AppRight::Operate).await?;
+    Ok(found)
 }
 
 pub(super) async fn show_of_app(

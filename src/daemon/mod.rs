@@ -11,6 +11,7 @@ mod doctor;
 mod down;
 mod dynos;
 mod error;
+mod forks;
 mod instance;
 mod layers;
 mod local;

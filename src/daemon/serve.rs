@@ -241,6 +241,7 @@ fn spawn_keepers(node: &Node, config: &Config, supervisor: &Supervisor) {
     tokio::spawn(flows::keep_retention(node.clone()));
     tokio::spawn(flows::keep_backups(node.clone()));
     tokio::spawn(flows::verify_backups(node.clone()));
+    tokio::spawn(flows::keep_seeing_off(node.clone()));
     tokio::spawn(flows::keep_certificates(node.clone()));
     tokio::spawn(flows::deliver_webhooks(node.clone(), Arc::new(Tls::new(Trust::Host)), config.webhooks));
     tokio::spawn(flows::tell_of_dynos(node.clone(), dynos::looks(supervisor)));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::daemon::{Config, streams};
 use crate::domain::{AddOn, AppId, AttachmentName, Bytes, StackName};
-use crate::flows::ports::{Act, Connection, DataServices, RemovedData, ServicesError, Streams, Work};
+use crate::flows::ports::{Act, Connection, DataServices, Forked, RemovedData, ServicesError, Streams, Work};
 use crate::runtime::StdioKind;
 use crate::runtime::slots::Slot;
 use crate::stack::{self, Silent, Stack};
@@ -33,14 +33,20 @@ const AWAY_MARK: char = '@';
 
 /// The services that run, and the disk they are on.
 pub(super) struct SupervisedServices {
-    services: Services,
-    lib_dir: PathBuf,
+    pub(super) services: Services,
+    pub(super) lib_dir: PathBuf,
     stack: StackName,
     /// Slots held for services that are not kept yet.
     held: Mutex<BTreeMap<u32, Slot>>,
     /// What is of no record, and not to be put away for that: services that were made for backups to be tried out, and data that is
     /// brought back until its add-on is kept.
     aside: Mutex<BTreeSet<Uuid>>,
+    /// Services that are given other data, and reached by nobody meanwhile.
+    forking: Mutex<BTreeSet<Uuid>>,
+    /// Who starts or ends a service waits for who does.
+    turns: Mutex<BTreeMap<Uuid, Arc<tokio::sync::Mutex<()>>>>,
+    /// What the dynos of each app are to reach.
+    ways: tokio::sync::Mutex<BTreeMap<AppId, Vec<AddOn>>>,
 }
 
 /// Where the directories of services are.
@@ -55,7 +61,22 @@ fn away_dir(lib_dir: &Path) -> PathBuf {
 impl SupervisedServices {
     pub(super) fn new(services: Services, config: &Config) -> Self {
         let (lib_dir, stack) = (config.lib_dir.clone(), config.stack.clone());
-        Self { services, lib_dir, stack, held: Mutex::default(), aside: Mutex::default() }
+        let (held, aside, forking, turns, ways) = Default::default();
+        Self { services, lib_dir, stack, held, aside, forking, turns, ways }
+    }
+
+    /// A turn at starting and ending a service, which lasts until it is dropped.
+    pub(super) async fn turn(&self, id: Uuid) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(all.entry(id).or_default())
+        };
+        turn.lock_owned().await
+    }
+
+    pub(super) fn forking(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
+        self.forking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn aside(&self) -> MutexGuard<'_, BTreeSet<Uuid>> {
@@ -68,7 +89,7 @@ impl SupervisedServices {
     }
 
     /// All that is needed to run it; its packages are laid over the stack first, where they are not there.
-    async fn spec(&self, add_on: AddOn) -> Result<ServiceSpec, ServicesError> {
+    pub(super) async fn spec(&self, add_on: AddOn) -> Result<ServiceSpec, ServicesError> {
         let failed = |cause: &dyn std::fmt::Display| ServicesError(format!("{}: {cause}", add_on.name));
         let service = stack::service(&add_on.service).map_err(|error| failed(&error))?;
         let none = || failed(&format!("its service has no plan {}", add_on.plan));
@@ -93,8 +114,28 @@ impl SupervisedServices {
         })
     }
 
+    /// Opens the ways of dynos as they are to be, but for those to services that nobody reaches at the moment.
+    pub(super) async fn settle_ways(&self) -> Result<(), ServicesError> {
+        self.open_only(&*self.ways.lock().await).await
+    }
+
+    async fn open_only(&self, ways: &BTreeMap<AppId, Vec<AddOn>>) -> Result<(), ServicesError> {
+        let attached = |add_on: &AddOn| {
+            let port = stack::service(&add_on.service).ok()?.port;
+            let at = SocketAddrV4::new(self.services.address(add_on.slot), port);
+            let is_reached = !self.forking().contains(&add_on.id);
+            is_reached.then(|| Attached { host: add_on.host(), at })
+        };
+        let ways = ways.iter().map(|(app, add_ons)| (*app, add_ons.iter().filter_map(attached).collect()));
+        let opened = self.services.gate().attach(ways.collect()).await;
+        opened.map_err(|error| ServicesError(format!("cannot open the ways to data services: {error}")))
+    }
+
     /// Starts a command in a service; nothing where it does not answer.
     async fn enter(&self, id: Uuid, act: Act, stdio: StdioKind) -> Result<Option<Visiting>, ServicesError> {
+        if self.forking().contains(&id) {
+            return Ok(None);
+        }
         let Act { name, script, args, env } = act;
         match self.services.act(id, service::Act { script, args, env, stdio }).await {
             Ok(visiting) => Ok(Some(visiting)),
@@ -155,6 +196,7 @@ impl DataServices for SupervisedServices {
     fn keep(&self, add_on: AddOn) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async move {
             let (id, slot) = (add_on.id, add_on.slot);
+            let _turn = self.turn(id).await;
             self.write_card(&add_on, None).map_err(unlabelled(&add_on))?;
             // What is kept has a record.
             self.aside().remove(&id);
@@ -178,6 +220,7 @@ impl DataServices for SupervisedServices {
 
     fn put_away(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async move {
+            let _turn = self.turn(id).await;
             drop(self.services.stop(id).await);
             let failed = |error| ServicesError(format!("cannot put the data of {id} away: {error}"));
             let away = put_away_volume(&self.lib_dir, id);
@@ -188,16 +231,9 @@ impl DataServices for SupervisedServices {
 
     fn open(&self, ways: BTreeMap<AppId, Vec<AddOn>>) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async move {
-            let attached = |add_on: AddOn| {
-                let port = stack::service(&add_on.service).ok()?.port;
-                let at = SocketAddrV4::new(self.services.address(add_on.slot), port);
-                Some(Attached { host: add_on.host(), at })
-            };
-            let ways = ways
-                .into_iter()
-                .map(|(app, add_ons)| (app, add_ons.into_iter().filter_map(attached).collect()));
-            let opened = self.services.gate().attach(ways.collect()).await;
-            opened.map_err(|error| ServicesError(format!("cannot open the ways to data services: {error}")))
+            let mut kept = self.ways.lock().await;
+            *kept = ways;
+            self.open_only(&kept).await
         })
     }
 
@@ -208,6 +244,7 @@ impl DataServices for SupervisedServices {
             let failed =
                 |error| ServicesError(format!("cannot remove what backups were tried out with: {error}"));
             self.sweep_tried().map_err(failed)?;
+            self.settle_forks().await?;
             for id in names(&volumes_dir(&self.lib_dir), |name| name.parse::<Uuid>().ok()) {
                 if !wanted.contains(&id) {
                     let failed = |error| ServicesError(format!("cannot put the data of {id} away: {error}"));
@@ -325,6 +362,10 @@ impl DataServices for SupervisedServices {
         })
     }
 
+    fn fork(&self, from: AddOn, to: AddOn) -> BoxFuture<'_, Result<Forked, ServicesError>> {
+        Box::pin(self.fork_data(from, to))
+    }
+
     fn memory(&self, id: Uuid) -> Option<Bytes> {
         self.services.memory(id)
     }
@@ -434,7 +475,7 @@ fn is_over(name: &str, now: SystemTime) -> bool {
 }
 
 /// What `read` makes of the names in a directory; nothing where there is none.
-fn names<T>(dir: &Path, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
+pub(super) fn names<T>(dir: &Path, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| read(entry.file_name().to_str()?)).collect()
 }

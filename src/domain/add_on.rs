@@ -29,6 +29,8 @@ pub struct AddOn {
     pub generation: u32,
     /// Whether it has answered once, and its apps know of it.
     pub provisioned: bool,
+    /// The add-on whose contents it is given before that.
+    pub fork_of: Option<Uuid>,
     /// Unix time of its making, seconds.
     pub created_at_s: i64,
     /// Unix time of the last change, seconds.

@@ -46,6 +46,9 @@ pub struct ServiceCommands {
     pub backup: Option<String>,
     /// Puts what `backup` has written, and is its input, in the place of what there is.
     pub restore: Option<String>,
+    /// Makes its own what is in `/srv`: a copy of the data of another service of its kind as the death of that would have left it. Run
+    /// once, before the first start; what does not fit fails it. Where there is none, data is not copied file by file.
+    pub fork: Option<String>,
     /// Empties it.
     pub reset: Option<String>,
     /// Refuses writes from now on: there is too much of it.

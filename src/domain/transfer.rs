@@ -127,6 +127,14 @@ impl Default for BackupsKept {
     }
 }
 
+impl BackupsKept {
+    /// The Unix time, seconds, before which everything began that is too old at `now_s`.
+    #[must_use]
+    pub fn since_s(self, now_s: i64) -> i64 {
+        now_s - i64::from(self.days) * DAY_S
+    }
+}
+
 impl TransferKind {
     /// As it is kept.
     #[must_use]
@@ -194,14 +202,6 @@ impl Transfer {
         number == Ok(self.number) || key.eq_ignore_ascii_case(&self.id.to_string())
     }
 
-    /// Whether it is the record of a restore or a copy, and kept no longer at `now_s`.
-    #[must_use]
-    pub fn is_outlived_record(&self, kept: BackupsKept, now_s: i64) -> bool {
-        self.kind != TransferKind::Backup
-            && self.state != TransferState::Running
-            && self.created_at_s + i64::from(kept.days) * DAY_S < now_s
-    }
-
     /// Whether it is a backup that can be restored from.
     #[must_use]
     pub fn is_whole_backup(&self) -> bool {
@@ -250,7 +250,7 @@ pub fn is_time_to_verify(now: &Zoned, last: Option<Date>) -> bool {
 #[must_use]
 pub fn outlived(backups: &[Transfer], kept: BackupsKept, now_s: i64) -> Vec<Uuid> {
     let newest = backups.iter().find(|backup| backup.is_whole_backup()).map(|backup| backup.id);
-    let too_old = |backup: &Transfer| backup.created_at_s + i64::from(kept.days) * DAY_S < now_s;
+    let too_old = |backup: &Transfer| backup.created_at_s < kept.since_s(now_s);
     let ended = backups.iter().filter(|backup| backup.state != TransferState::Running);
     let gone = |(place, backup): (usize, &Transfer)| {
         (Some(backup.id) != newest && (place >= kept.count || too_old(backup))).then_some(backup.id)
@@ -327,22 +327,6 @@ mod test {
         assert!(!is_time_to_verify(&at("2026-11-27T04:00:00Z"), None));
         assert!(!is_time_to_verify(&at("2026-11-27T03:30:00Z"), Some(night.date())), "it was done");
         assert!(is_time_to_verify(&at("2026-11-28T03:00:00Z"), Some(night.date())));
-    }
-
-    #[test]
-    fn records_of_restores_and_copies_go_with_their_age() {
-        let kept = BackupsKept { count: 1, days: 30 };
-        let is_gone = |kind, state, days: i64| {
-            let transfer = Transfer { kind, ..backup(1, 0, state) };
-            transfer.is_outlived_record(kept, days * DAY_S)
-        };
-        for kind in [TransferKind::Restore, TransferKind::Copy] {
-            assert!(is_gone(kind, TransferState::Failed, 31) && is_gone(kind, TransferState::Succeeded, 31));
-            assert!(
-                !is_gone(kind, TransferState::Succeeded, 30) && !is_gone(kind, TransferState::Running, 31)
-            );
-        }
-        assert!(!is_gone(TransferKind::Backup, TransferState::Succeeded, 31));
     }
 
     #[test]

@@ -272,6 +272,7 @@ impl Story {
                 plan: wanted.plan.clone(),
                 name: None,
                 attachment: wanted.attached_as.clone(),
+                fork: None,
             };
             let made = create_add_on(node, &self.app, request, &actor).await?;
             self.await_add_on(made.add_on.id).await?;

@@ -200,10 +200,10 @@ pub async fn destroy(node: &Node, app: &App) -> Result<AppInfo, FlowError> {
     // Before the app's own turn: this takes those of others.
     add_ons::let_go(node, app).await?;
     let _changing = node.locks().change(app.id).await;
-    let last = info(node, app).await?;
+    let (last, own) = (info(node, app).await?, add_ons::own(node, app).await?);
     let slugs = node.store().destroy_app(app.id).await?;
     node.dynos().forget(app.id).await?;
-    add_ons::clear(node).await?;
+    add_ons::clear(node, own).await?;
     node.logs().forget(app.id);
     node.showcase().forget(app.id);
     node.showcase().publish();

@@ -79,9 +79,9 @@ pub use add_ons::{
     attach_add_on, attachment, attachments, backup_link, backup_of_id, backup_schedules, begin_act,
     bring_back_add_on, cancel_transfer, capture_backup, change_add_on, copy_add_on, create_add_on,
     data_transfer, data_transfers, delete_transfer, destroy_add_on, detach_add_on, end_connections,
-    keep_backups, link_name, linked_backup, linked_transfer, permit_detaching, removed_data, reset_add_on,
-    reset_statistics, restore_backup, rotate_password, schedule_backups, unschedule_backups, verify_backup,
-    verify_backups,
+    keep_backups, keep_seeing_off, link_name, linked_backup, linked_transfer, permit_detaching, removed_data,
+    reset_add_on, reset_statistics, restore_backup, rotate_password, schedule_backups, unschedule_backups,
+    verify_backup, verify_backups,
 };
 pub use announce::{Describe, Subject, announce};
 pub use app_setups::{AppSetupRequest, app_setup, build_status, set_up};

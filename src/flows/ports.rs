@@ -269,6 +269,15 @@ pub struct RemovedData {
     pub kept_until_s: i64,
 }
 
+/// What has come of making the data of one service another's, file by file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forked {
+    /// It has it, so many bytes of it, and answers.
+    Whole(Bytes),
+    /// It has what it had. Why it cannot be done in this way.
+    Refused(String),
+}
+
 /// The services fail; the text says what was tried.
 #[derive(Debug, Error)]
 #[error("{0}")]
@@ -317,6 +326,12 @@ pub trait DataServices: Send + Sync {
     fn try_out(&self, like: AddOn) -> BoxFuture<'_, Result<Uuid, ServicesError>>;
     /// Ends such a service, and removes its data.
     fn discard(&self, id: Uuid) -> BoxFuture<'_, Result<(), ServicesError>>;
+    /// Puts the files of one service that runs, as of one moment, in the place of another's; returns once that answers. Whatever comes in
+    /// between, the end of the node too, the other one has what it had until then, and nobody reaches it.
+    ///
+    /// # Errors
+    /// The disk fails, or the other one does not run.
+    fn fork(&self, from: AddOn, to: AddOn) -> BoxFuture<'_, Result<Forked, ServicesError>>;
     /// The memory that it uses now.
     fn memory(&self, id: Uuid) -> Option<Bytes>;
 }
@@ -453,6 +468,10 @@ impl DataServices for PretendedServices {
 
     fn discard(&self, _: Uuid) -> BoxFuture<'_, Result<(), ServicesError>> {
         Box::pin(async { Ok(()) })
+    }
+
+    fn fork(&self, _: AddOn, _: AddOn) -> BoxFuture<'_, Result<Forked, ServicesError>> {
+        Box::pin(async { Ok(Forked::Refused("there are no files".to_owned())) })
     }
 
     fn memory(&self, _: Uuid) -> Option<Bytes> {

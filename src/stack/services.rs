@@ -51,6 +51,7 @@ struct Commands {
     check: String,
     backup: Option<String>,
     restore: Option<String>,
+    fork: Option<String>,
     reset: Option<String>,
     full: Option<String>,
     freed: Option<String>,
@@ -125,7 +126,7 @@ fn parse(folder: &str, text: &str) -> Result<Service, String> {
     if file.commands.backup.is_some() != file.commands.restore.is_some() {
         return Err("one of backup and restore is of no use without the other".to_owned());
     }
-    let Commands { common, init, password, start, check, backup, restore, reset, full, freed } =
+    let Commands { common, init, password, start, check, backup, restore, fork, reset, full, freed } =
         file.commands;
     Ok(Service {
         name: file.name,
@@ -143,6 +144,7 @@ fn parse(folder: &str, text: &str) -> Result<Service, String> {
             check,
             backup,
             restore,
+            fork,
             reset,
             full,
             freed,

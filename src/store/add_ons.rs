@@ -28,6 +28,8 @@ pub struct NewAddOn {
     pub slot: u32,
     /// What the app has it under.
     pub attachment: AttachmentName,
+    /// The add-on whose contents it is given.
+    pub fork_of: Option<Uuid>,
 }
 
 /// What to change of an add-on; `None` keeps.
@@ -62,14 +64,17 @@ impl Store {
             }
             let now = now_s();
             let sql = "INSERT INTO add_ons (id, app_id, name, service, plan, password, slot, provisioned, \
-                       created_at_s, updated_at_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, FALSE, ?8, ?8)";
+                       fork_of, created_at_s, updated_at_s) \
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, FALSE, ?9, ?8, ?8)";
+            let fork_of = new.fork_of.map(|id| id.to_string());
             let (id, app, name) = (new.id.to_string(), new.app.to_string(), new.name.to_string());
-            let values = params![id, app, name, new.service, new.plan, new.password.reveal(), new.slot, now];
+            let password = new.password.reveal();
+            let values = params![id, app, name, new.service, new.plan, password, new.slot, now, fork_of];
             let kept = transaction.execute(sql, values);
             unless_taken(kept, || StoreError::AddOnNameTaken(new.name.clone()))?;
             let attachment = insert(&transaction, (new.id, new.app), new.attachment)?;
             transaction.commit().attempt("keep a new add-on")?;
-            let NewAddOn { id, app, name, service, plan, password, slot, attachment: _ } = new;
+            let NewAddOn { id, app, name, service, plan, password, slot, attachment: _, fork_of } = new;
             let (created_at_s, updated_at_s) = (now, now);
             let made = AddOn {
                 id,
@@ -81,6 +86,7 @@ impl Store {
                 slot,
                 generation: 0,
                 provisioned: false,
+                fork_of,
                 created_at_s,
                 updated_at_s,
             };

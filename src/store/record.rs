@@ -110,6 +110,7 @@ impl<'a> Record<'a> {
             slot: u32::try_from(slot).map_err(|failed| self.broken("slot", failed))?,
             generation: u32::try_from(generation).map_err(|failed| self.broken("generation", failed))?,
             provisioned: self.get("provisioned")?,
+            fork_of: self.parse_optional("fork_of")?,
             created_at_s: self.get("created_at_s")?,
             updated_at_s: self.get("updated_at_s")?,
         })
@@ -150,6 +151,10 @@ impl<'a> Record<'a> {
             created_at_s: self.get("created_at_s")?,
             finished_at_s: self.get("finished_at_s")?,
         })
+    }
+
+    pub(super) fn id(&self) -> Result<uuid::Uuid, StoreError> {
+        self.parse("id")
     }
 
     pub(super) fn backup_schedule(&self) -> Result<BackupSchedule, StoreError> {

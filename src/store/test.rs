@@ -11,10 +11,11 @@ use uuid::Uuid;
 use crate::domain::{
     App, AppId, AppName, BuildPhase, BuildSource, BuildStatus, Bytes, ConfigVars, Drain, DynoId, DynoSize,
     Formation, FormationEntry, Job, Overlap, PhaseTime, ProcessType, ReleaseStatus, Routing, RoutingSetting,
-    RunState, Slug, SlugDigest, StackName, Version,
+    RunState, Slug, SlugDigest, StackName, TransferCause, TransferKind, TransferState, Version,
 };
 use crate::store::{
-    AppChange, BuildEnd, NewApp, NewBuild, NewJob, NewRelease, NewRun, PhaseEnd, Store, StoreError,
+    AppChange, BuildEnd, NewApp, NewBuild, NewJob, NewRelease, NewRun, NewTransfer, PhaseEnd, Store,
+    StoreError, TransferEnd,
 };
 
 fn store(dir: &tempfile::TempDir) -> Store {
@@ -465,4 +466,38 @@ async fn how_requests_are_led_is_kept_changed_whole_and_removed_with_its_app() {
     again.destroy_app(app.id).await.unwrap();
     assert_eq!(again.routing(app.id).await.unwrap(), Routing::default());
     assert!(matches!(again.set_routing(app.id, all).await, Err(StoreError::NoSuchApp(_))));
+}
+
+#[tokio::test]
+async fn restores_and_copies_that_have_ended_go_with_their_age_and_backups_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let app = store.create_app(new_app("app")).await.unwrap().id;
+    let add_on = Uuid::new_v4();
+    let mut made = Vec::new();
+    for (kind, state) in [
+        (TransferKind::Backup, TransferState::Succeeded),
+        (TransferKind::Restore, TransferState::Failed),
+        (TransferKind::Copy, TransferState::Succeeded),
+        (TransferKind::Copy, TransferState::Running),
+    ] {
+        let (cause, from, to) = (TransferCause::Asked, String::new(), String::new());
+        let new = NewTransfer { id: Uuid::new_v4(), app, add_on, kind, cause, from, to };
+        let transfer = store.add_transfer(new).await.unwrap();
+        let end = TransferEnd { state, bytes: 0, digest: None, message: None };
+        store.end_transfer(transfer.id, end).await.unwrap();
+        made.push(transfer);
+    }
+    let left = async || {
+        let all = store.transfers_of_app(app).await.unwrap();
+        all.into_iter().map(|transfer| transfer.number).collect::<Vec<_>>()
+    };
+    store.remove_records_before(made[0].created_at_s).await.unwrap();
+    assert_eq!(left().await, [4, 3, 2, 1]);
+    store.remove_records_before(made[3].created_at_s + 1).await.unwrap();
+    assert_eq!(left().await, [4, 1]);
+    assert_eq!(store.backed_up().await.unwrap(), [add_on]);
+    assert_eq!(store.backups_of(add_on).await.unwrap()[0].id, made[0].id);
+    assert_eq!(store.transfer(made[3].id).await.unwrap().unwrap().number, 4);
+    assert!(store.transfer(made[1].id).await.unwrap().is_none());
 }

@@ -53,13 +53,16 @@ impl Store {
             let transaction = connection.transaction().attempt("begin to add a transfer")?;
             require(&transaction, new.app)?;
             let app = new.app.to_string();
-            let sql = "SELECT count(*), COALESCE(max(number), 0) + 1 FROM transfers WHERE app_id = ?1";
-            let (count, number): (usize, u32) = transaction
-                .query_row(sql, [&app], |row| Ok((row.get(0)?, row.get(1)?)))
-                .attempt("number a transfer")?;
+            let sql = "SELECT count(*) FROM transfers WHERE app_id = ?1";
+            let count: usize =
+                transaction.query_row(sql, [&app], |row| row.get(0)).attempt("count transfers")?;
             if count >= Transfer::PER_APP_MAX {
                 return Err(StoreError::TooManyTransfers);
             }
+            let sql = "INSERT INTO transfer_numbers (app_id, last) VALUES (?1, 1) \
+                       ON CONFLICT (app_id) DO UPDATE SET last = last + 1 RETURNING last";
+            let number: u32 =
+                transaction.query_row(sql, [&app], |row| row.get(0)).attempt("number a transfer")?;
             let NewTransfer { id, app: app_id, add_on, kind, cause, from, to } = new;
             let (state, created_at_s) = (TransferState::Running, now_s());
             let sql = "INSERT INTO transfers (id, app_id, add_on_id, number, kind, is_scheduled, from_name, to_name, \
@@ -146,14 +149,60 @@ impl Store {
         .await
     }
 
-    /// Every transfer of the node, newest first.
+    /// The transfers of an app, newest first.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn transfers(&self) -> Result<Vec<Transfer>, StoreError> {
+    pub async fn transfers_of_app(&self, app: AppId) -> Result<Vec<Transfer>, StoreError> {
+        let sql = "SELECT * FROM transfers WHERE app_id = ?1 ORDER BY created_at_s DESC, number DESC";
+        self.listed(sql, app.to_string()).await
+    }
+
+    /// The backups that were taken of an add-on, newest first.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn backups_of(&self, add_on: Uuid) -> Result<Vec<Transfer>, StoreError> {
+        let sql = "SELECT * FROM transfers WHERE add_on_id = ?1 AND kind = 'backup' \
+                   ORDER BY created_at_s DESC, number DESC";
+        self.listed(sql, add_on.to_string()).await
+    }
+
+    /// The transfer of that identity.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn transfer(&self, id: Uuid) -> Result<Option<Transfer>, StoreError> {
+        let found = self.listed("SELECT * FROM transfers WHERE id = ?1", id.to_string()).await?;
+        Ok(found.into_iter().next())
+    }
+
+    async fn listed(&self, sql: &'static str, key: String) -> Result<Vec<Transfer>, StoreError> {
+        self.call(move |connection| all(connection, "transfers", (sql, &[&key]), |record| record.transfer()))
+            .await
+    }
+
+    /// The add-ons that backups were taken of, those that are no more among them.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn backed_up(&self) -> Result<Vec<Uuid>, StoreError> {
         self.call(|connection| {
-            let sql = "SELECT * FROM transfers ORDER BY created_at_s DESC, number DESC";
-            all(connection, "transfers", (sql, &[]), |record| record.transfer())
+            let sql = "SELECT DISTINCT add_on_id AS id FROM transfers WHERE kind = 'backup'";
+            all(connection, "transfers", (sql, &[]), |record| record.id())
+        })
+        .await
+    }
+
+    /// Forgets restores and copies that have ended and began before `then_s`.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn remove_records_before(&self, then_s: i64) -> Result<(), StoreError> {
+        self.call(move |connection| {
+            let sql = "DELETE FROM transfers WHERE kind <> 'backup' AND state <> ?1 AND created_at_s < ?2";
+            let running = TransferState::Running.as_str();
+            connection.execute(sql, params![running, then_s]).attempt("remove records of transfers").map(drop)
         })
         .await
     }

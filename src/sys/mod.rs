@@ -23,6 +23,7 @@ pub mod peer;
 pub mod privilege;
 pub mod process;
 pub mod processors;
+pub mod reflink;
 pub mod rights;
 pub mod ring;
 pub mod scheduling;

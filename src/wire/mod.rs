@@ -29,3 +29,4 @@ pub mod rendezvous;
 pub mod repository_text;
 pub mod router_line;
 pub mod setup_text;
+pub mod transfer_text;

@@ -13,6 +13,7 @@
 
 pub mod container;
 pub mod crowd;
+pub mod disk;
 pub mod exchanges;
 pub mod facts;
 pub mod host;

@@ -111,6 +111,11 @@ pub fn index(number: u32) -> u32 {
 }
 
 impl TestNode {
+    /// Where the node of that name is, for what must be there before it.
+    pub fn place(name: &str) -> PathBuf {
+        format!("/var/tmp/dyno-test-{name}-{}", std::process::id()).into()
+    }
+
     /// A node that serves. `number` tells the nodes of one test apart.
     pub fn start(name: &str, number: u32) -> Self {
         Self::configured(name, number, "")
@@ -123,7 +128,7 @@ impl TestNode {
 
     /// The same, with a port of the router's that others are told beforehand.
     pub fn at_port(name: &str, number: u32, (config, router_port): (&str, u16)) -> Self {
-        let root = PathBuf::from(format!("/var/tmp/dyno-test-{name}-{}", std::process::id()));
+        let root = Self::place(name);
         fs::create_dir_all(root.join("lib")).unwrap();
         std::os::unix::fs::symlink(stack_dir(), root.join("lib/stacks")).unwrap();
         fs::write(root.join("config.toml"), config).unwrap();

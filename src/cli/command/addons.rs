@@ -18,6 +18,8 @@ use crate::wire::api::{
     Plan, ResolveAddOn, ResolveAttachment, UpdateAddOn,
 };
 
+/// The option that has an own name here.
+const FORK: &str = "fork";
 /// Between two looks at an add-on that is being created.
 const WAIT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,9 +59,15 @@ pub(in crate::cli) struct CreateArgs {
     /// What the app has it as; its config var is NAME_URL
     #[arg(long = "as", value_name = "NAME")]
     attachment: Option<String>,
+    /// Give it the contents of another: what the app has that as, APP::NAME of another app, or its name
+    #[arg(long, value_name = "ADDON")]
+    fork: Option<String>,
     /// Return only when it answers
     #[arg(long)]
     wait: bool,
+    /// Options of the service, after two dashes: `-- --fork DATABASE`
+    #[arg(last = true, value_name = "OPTIONS")]
+    options: Vec<String>,
 }
 
 /// Show an add-on
@@ -228,7 +236,9 @@ impl CreateArgs {
         let app = self.app.name()?;
         let text = format!("Creating {} on {}", self.plan, shown_app(&app));
         let attachment = self.attachment.map(|name| AttachmentRequest { name: Some(name) });
-        let (plan, config) = (ByName::Word(self.plan), BTreeMap::new());
+        let fork = self.fork.map(|from| (FORK.to_owned(), from.into()));
+        let plan = ByName::Word(self.plan);
+        let config = options(&self.options)?.into_iter().chain(fork).collect();
         let body = CreateAddOn { plan, attachment, config, name: self.name };
         let path = format!("/apps/{app}/addons");
         let made = context.client.send_json::<AddOn>(Method::POST, &path, &body);
@@ -465,10 +475,41 @@ fn described(addon: &AddOn, attachments: &[Attachment]) -> String {
     heading(&addon.name) + &pairs(told.into_iter().filter(|(_, text)| !text.is_empty()))
 }
 
+/// Options as the stock command takes them: `--name value` and `--name=value`; one without a value is set.
+fn options(words: &[String]) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+    let mut all = BTreeMap::new();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        let none = || Failure::Usage(format!("{word:?} is no option of a service: write --name value."));
+        let option = word.strip_prefix("--").filter(|option| !option.is_empty()).ok_or_else(none)?;
+        let (name, value) = match option.split_once('=') {
+            Some((name, value)) => (name, value.into()),
+            None => {
+                let value = words.next_if(|next| !next.starts_with("--"));
+                (option, value.map_or(true.into(), |value| value.as_str().into()))
+            }
+        };
+        all.insert(name.to_owned(), value);
+    }
+    Ok(all)
+}
+
 #[cfg(test)]
 mod test {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn options_of_a_service_are_taken_as_the_stock_command_takes_them() {
+        let read = |words: &[&str]| options(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let both = read(&["--fork", "DATABASE_URL", "--fast"]).unwrap();
+        assert_eq!(
+            both,
+            [("fork".to_owned(), "DATABASE_URL".into()), ("fast".to_owned(), true.into())].into()
+        );
+        assert_eq!(read(&["--fork=books"]).unwrap(), [("fork".to_owned(), "books".into())].into());
+        assert!(read(&["books"]).is_err() && read(&["--"]).is_err());
+    }
 
     fn addon() -> AddOn {
         let plan = json!({

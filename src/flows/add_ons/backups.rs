@@ -10,18 +10,21 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use crate::domain::{
-    App, AppId, BackupSchedule, Transfer, TransferCause, TransferKind, is_time_to_verify, outlived,
+    AddOn, App, AppId, BackupSchedule, Service, Transfer, TransferCause, TransferKind, is_time_to_verify,
+    outlived,
 };
 use crate::flows::Node;
 use crate::flows::add_ons::acts::begin_work;
-use crate::flows::add_ons::stream::{self, Broken};
+use crate::flows::add_ons::stream::{self, Broken, Moved, Progress};
 use crate::flows::add_ons::transfers::{self, file};
 use crate::flows::add_ons::{AddOnView, Inventory};
 use crate::flows::error::FlowError;
+use crate::flows::ports::Forked;
 use crate::store::NewTransfer;
 use crate::sys::clock;
 use crate::wire::api_errors::AddOnRefusal;
 use crate::wire::logline::ApiLine;
+use crate::wire::transfer_text;
 
 /// Between two looks at which backups are due, seconds.
 const LOOK_S: u64 = 30;
@@ -144,10 +147,8 @@ pub async fn copy_add_on(
     }
     let (backup, restore) =
         (able(from, &from.service.commands.backup)?, able(to, &to.service.commands.restore)?);
-    let id = Uuid::new_v4();
+    let (commands, id) = ((backup.to_owned(), restore.to_owned()), Uuid::new_v4());
     let place = transfers::begin(node, id, &[from, to])?;
-    let reads = begin_work(node, (from.add_on.id, &from.add_on.name), ("backup", backup)).await?;
-    let writes = begin_work(node, (to.add_on.id, &to.add_on.name), ("restore", restore)).await?;
     let new = NewTransfer {
         id,
         app: app.id,
@@ -157,12 +158,56 @@ pub async fn copy_add_on(
         from: shown(from, app),
         to: shown(to, app),
     };
-    transfers::spawn(
-        node,
-        (new, place),
-        |progress| async move { stream::between(reads, writes, &progress).await },
-    )
+    let (doer, from, to) = (node.clone(), from.add_on.clone(), to.add_on.clone());
+    transfers::spawn(node, (new, place), |progress| async move {
+        if let Some(moved) = fork(&doer, (&from, &to), &progress).await? {
+            return Ok(moved);
+        }
+        let (backup, restore) = commands;
+        let reads = begin_work(&doer, (from.id, &from.name), ("backup", &backup)).await;
+        let writes = begin_work(&doer, (to.id, &to.name), ("restore", &restore)).await;
+        let broken = |error| broken(&error);
+        stream::between(reads.map_err(broken)?, writes.map_err(broken)?, &progress).await
+    })
     .await
+}
+
+/// Whether a new add-on of a service can be given the contents of another: the identity of that.
+pub(super) fn forkable(from: &AddOnView, service: &Service) -> Result<Uuid, FlowError> {
+    if from.service.name != service.name {
+        let (from, to) = (from.add_on.name.to_string(), service.name.clone());
+        return Err(AddOnRefusal::CopyBetween { from, to }.into());
+    }
+    able(from, &from.service.commands.restore)?;
+    if !from.add_on.provisioned {
+        return Err(AddOnRefusal::AddOnCreating(from.add_on.name.to_string()).into());
+    }
+    Ok(from.add_on.id)
+}
+
+/// The files of one in the place of the other's, where they can be copied without their contents being read. Nothing where they cannot.
+async fn fork(
+    node: &Node,
+    (from, to): (&AddOn, &AddOn),
+    progress: &Progress,
+) -> Result<Option<Moved>, Broken> {
+    let (doer, source, target) = (node.clone(), from.clone(), to.clone());
+    // Goes on to its end when nobody wants it any more: a service is not left without its data.
+    progress.hold();
+    let done = tokio::spawn(async move { doer.services().fork(source, target).await }).await;
+    progress.release();
+    match done {
+        Ok(Ok(Forked::Whole(bytes))) => {
+            tracing::info!(from = %from.name, to = %to.name, "an add-on has a copy of the files of another");
+            Ok(Some(Moved { bytes: bytes.0, digest: None }))
+        }
+        Ok(Ok(Forked::Refused(why))) => {
+            tracing::info!(from = %from.name, to = %to.name, why, "an add-on is filled from a dump of another");
+            Ok(None)
+        }
+        Ok(Err(error)) => Err(broken(&error.into())),
+        Err(_) => Err(Broken::Failed(transfer_text::SHUTTING_DOWN.to_owned())),
+    }
 }
 
 /// Tries a backup out: it is restored into a container that was made for it, and is gone afterwards. What comes of it is recorded, whether
@@ -195,7 +240,7 @@ async fn try_out(node: Node, backup: Transfer) -> Result<Transfer, FlowError> {
     };
     let fault = match tried.await {
         Ok(_) => None,
-        Err(Broken::Cancelled) => Some("it was cut off".to_owned()),
+        Err(Broken::Cancelled) => Some(transfer_text::CUT_OFF.to_owned()),
         Err(Broken::Failed(fault)) => Some(fault),
     };
     if let Some(fault) = &fault {
@@ -205,8 +250,7 @@ async fn try_out(node: Node, backup: Transfer) -> Result<Transfer, FlowError> {
     let noted = node.store().note_verified(backup.id, fault).await;
     node.services().discard(scratch).await?;
     noted?;
-    let again = node.store().transfers().await?.into_iter().find(|transfer| transfer.id == backup.id);
-    Ok(again.unwrap_or(backup))
+    Ok(node.store().transfer(backup.id).await?.unwrap_or(backup))
 }
 
 /// A path under which whoever has it reads the file of a backup for an hour, and the Unix time at which that hour is over, seconds.
@@ -249,7 +293,7 @@ pub async fn linked_backup(node: &Node, name: Uuid) -> Result<Option<(tokio::fs:
 /// The database fails.
 pub async fn linked_transfer(node: &Node, name: Uuid) -> Result<Option<Transfer>, FlowError> {
     let Some(id) = linked_id(node, name) else { return Ok(None) };
-    Ok(node.store().transfers().await?.into_iter().find(|transfer| transfer.id == id))
+    Ok(node.store().transfer(id).await?)
 }
 
 fn linked_id(node: &Node, name: Uuid) -> Option<Uuid> {
@@ -391,16 +435,9 @@ async fn take_due(
 /// Lets go what has been kept long enough.
 async fn expire(node: &Node, now: Timestamp) -> Result<(), FlowError> {
     let (kept, now_s) = (node.settings().quotas.backups, now.as_second());
-    let mut of: HashMap<Uuid, Vec<Transfer>> = HashMap::new();
-    for transfer in node.store().transfers().await? {
-        if transfer.kind == TransferKind::Backup {
-            of.entry(transfer.add_on).or_default().push(transfer);
-        } else if transfer.is_outlived_record(kept, now_s) {
-            node.store().remove_transfer(transfer.id).await?;
-        }
-    }
-    for backups in of.into_values() {
-        for gone in outlived(&backups, kept, now_s) {
+    node.store().remove_records_before(kept.since_s(now_s)).await?;
+    for add_on in node.store().backed_up().await? {
+        for gone in outlived(&node.store().backups_of(add_on).await?, kept, now_s) {
             if transfers::is_tried(node, gone) {
                 continue;
             }
@@ -413,10 +450,9 @@ async fn expire(node: &Node, now: Timestamp) -> Result<(), FlowError> {
 
 /// Tries the newest whole backup of each add-on out, where that was not done. One that cannot be keeps no other from it.
 pub(in crate::flows) async fn verify_newest(node: &Node) -> Result<(), FlowError> {
-    let all = node.store().transfers().await?;
     for view in Inventory::take(node).await?.all_add_ons(node) {
-        let newest =
-            all.iter().find(|transfer| transfer.add_on == view.add_on.id && transfer.is_whole_backup());
+        let backups = node.store().backups_of(view.add_on.id).await?;
+        let newest = backups.iter().find(|backup| backup.is_whole_backup());
         if let Some(newest) = newest.filter(|newest| newest.verified.is_none()) {
             let tried = verify_backup(node, newest).await;
             if let Err(error) = tried {
@@ -430,12 +466,12 @@ pub(in crate::flows) async fn verify_newest(node: &Node) -> Result<(), FlowError
 
 /// Removes files of backups that no record is of: their app is gone, or they were cut off.
 pub(in crate::flows) async fn sweep_files(node: &Node) -> Result<(), FlowError> {
-    let known: Vec<_> = node.store().transfers().await?.into_iter().map(|transfer| transfer.id).collect();
     for entry in std::fs::read_dir(node.settings().backups_dir()).into_iter().flatten().flatten() {
         let path = entry.path();
         let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<Uuid>().ok());
         let is_aside = path.extension().is_some_and(|extension| extension == "new");
-        if id.is_some_and(|id| is_aside || !known.contains(&id)) {
+        let Some(id) = id else { continue };
+        if is_aside || node.store().transfer(id).await?.is_none() {
             remove(&path);
         }
     }

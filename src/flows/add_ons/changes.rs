@@ -3,7 +3,7 @@
 use crate::domain::App;
 use crate::flows::Node;
 use crate::flows::access::Actor;
-use crate::flows::add_ons::{AddOnView, Inventory, app_add_ons, config, making};
+use crate::flows::add_ons::{AddOnView, app_add_ons, config, making};
 use crate::flows::error::FlowError;
 use crate::store::AddOnChange;
 use crate::wire::api_errors::AddOnRefusal;
@@ -93,7 +93,7 @@ pub async fn destroy_add_on(
 /// Takes the add-ons of an app that is being destroyed from the other apps that have them. The app's own turn is held.
 pub(in crate::flows) async fn let_go(node: &Node, app: &App) -> Result<(), FlowError> {
     let actor = Actor(node.settings().owner.to_string());
-    for view in app_add_ons(node, app).await?.into_iter().filter(|view| view.app.id == app.id) {
+    for view in own(node, app).await? {
         for has in view.attachments.iter().filter(|has| has.app.id != app.id) {
             config::take_away(node, has, &actor).await?;
         }
@@ -101,9 +101,19 @@ pub(in crate::flows) async fn let_go(node: &Node, app: &App) -> Result<(), FlowE
     Ok(())
 }
 
-/// Ends the services of add-ons that went with their app, and shuts the ways to them.
-pub(in crate::flows) async fn clear(node: &Node) -> Result<(), FlowError> {
+/// The add-ons that go with an app.
+pub(in crate::flows) async fn own(node: &Node, app: &App) -> Result<Vec<AddOnView>, FlowError> {
+    let mut own = app_add_ons(node, app).await?;
+    own.retain(|view| view.app.id == app.id);
+    Ok(own)
+}
+
+/// Shuts the ways to add-ons that went with their app, ends their services, and puts their data away: of these alone, since others
+/// may be made meanwhile. What is cut off in between is done at the next start.
+pub(in crate::flows) async fn clear(node: &Node, gone: Vec<AddOnView>) -> Result<(), FlowError> {
     config::open_ways(node).await?;
-    let wanted = Inventory::take(node).await?.add_ons.into_iter().map(|add_on| add_on.id).collect();
-    Ok(node.services().clear_others(wanted).await?)
+    for view in gone {
+        node.services().put_away(view.add_on.id).await?;
+    }
+    Ok(())
 }

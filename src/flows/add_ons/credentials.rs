@@ -14,6 +14,8 @@ use crate::wire::release_text;
 
 /// How long a service that was given another password is waited for before its apps are told of it, seconds.
 const READY_WAIT_S: u64 = 60;
+/// Between two tries to take from apps what they could not be told of.
+const SEE_OFF_PAUSE: Duration = Duration::from_secs(60);
 
 /// Gives an add-on another password: recorded first, then the service is started anew with it, which ends all connections, then a release
 /// tells each app. What is cut off in between, or fails for an app, goes on at the next start of the node.
@@ -65,7 +67,25 @@ pub(in crate::flows) async fn settle(node: Node) {
     }
 }
 
-/// Logs that an app does not know what has changed; the next start of the node tells it.
+/// Takes from apps what they could not be told of, again and again for as long as the node serves. An attachment that is being taken away
+/// at the moment is so once: the second one finds nothing left to tell.
+pub async fn keep_seeing_off(node: Node) {
+    see_off_again(&node, SEE_OFF_PAUSE).await;
+}
+
+/// The same, with this pause.
+pub(in crate::flows) async fn see_off_again(node: &Node, pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        let actor = Actor(node.settings().owner.to_string());
+        if let Err(error) = config::see_off(node, &actor).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "what apps were to lose cannot be looked up");
+        }
+    }
+}
+
+/// Logs that an app does not know what has changed; it is told later, at the next start of the node at the latest.
 pub(super) fn untold(app: &App, error: &FlowError) {
     let error = error as &dyn std::error::Error;
     tracing::error!(app = %app.name, error, "an app is not told what has changed of its add-ons");

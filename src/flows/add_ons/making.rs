@@ -7,17 +7,18 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use uuid::Uuid;
 
-use crate::domain::{AddOn, AddOnName, App, AttachmentName, Bytes, Plan, Secret, Service};
+use crate::domain::{AddOn, AddOnName, App, AttachmentName, Bytes, Plan, Secret, Service, TransferState};
 use crate::flows::Node;
 use crate::flows::access::Actor;
-use crate::flows::add_ons::{AddOnView, Inventory, app_attachments, config};
+use crate::flows::add_ons::{AddOnView, Inventory, app_attachments, backups, config};
 use crate::flows::error::FlowError;
 use crate::flows::haiku;
 use crate::flows::ports::RemovedData;
 use crate::stack;
 use crate::store::{AddOnChange, NewAddOn, StoreError};
 use crate::wire::api_errors::{AddOnRefusal, Missing, Refusal};
-use crate::wire::release_text;
+use crate::wire::logline::ApiLine;
+use crate::wire::{release_text, transfer_text};
 
 /// Characters of a password, each of 62: more than anybody tries.
 const PASSWORD_CHARS: usize = 40;
@@ -25,6 +26,10 @@ const PASSWORD_CHARS: usize = 40;
 const NAME_ATTEMPTS_MAX: u32 = 5;
 /// Between two tries to have a service run, seconds: its packages may be out of reach for a while.
 const PROVISION_PAUSE_S: u64 = 60;
+/// Between two tries to give an add-on the contents of another, seconds.
+const FORK_PAUSE_S: u64 = 10;
+/// Between two looks at whether it has them.
+const FORK_POLL: Duration = Duration::from_millis(100);
 /// How long the start of a node waits for services before it starts the apps, seconds.
 const READY_WAIT_S: u64 = 20;
 /// What distinguishes attachments that are given no name, after the first of an app.
@@ -43,6 +48,8 @@ pub struct AddOnRequest {
     pub name: Option<String>,
     /// The name the app has it under.
     pub attachment: Option<String>,
+    /// Whose contents it is given.
+    pub fork: Option<AddOnView>,
 }
 
 /// Makes an add-on for an app, and attaches it. It is provisioned after this returns.
@@ -56,6 +63,7 @@ pub async fn create_add_on(
     actor: &Actor,
 ) -> Result<AddOnView, FlowError> {
     let (service, plan) = find_plan(&request.plan)?;
+    let fork_of = request.fork.map(|from| backups::forkable(&from, service)).transpose()?;
     let name = request.name.map(|name| name.parse().map_err(AddOnRefusal::AddOnName)).transpose()?;
     let changing = node.locks().change(app.id).await;
     let attachment = name_in(node, app, service, request.attachment.as_deref()).await?;
@@ -63,7 +71,7 @@ pub async fn create_add_on(
     check_room(node, app, plan).await?;
     let slot = node.services().reserve().ok_or(AddOnRefusal::NoSlot)?;
     let id = Uuid::new_v4();
-    let made = record(node, app, (service, plan), (id, name, attachment, slot)).await;
+    let made = record(node, app, (service, plan, fork_of), (id, name, attachment, slot)).await;
     let made = made.inspect_err(|_| node.services().give_back(slot))?;
     drop(changing);
     let id = made.id;
@@ -140,7 +148,7 @@ pub async fn bring_back_add_on(
     let id = Uuid::new_v4();
     // The data first: a record without it would begin an empty one, and data without a record is put away again.
     let made = match node.services().bring_back(removed, id).await {
-        Ok(true) => record(node, app, (service, plan), (id, name, attachment, slot)).await,
+        Ok(true) => record(node, app, (service, plan, None), (id, name, attachment, slot)).await,
         Ok(false) => Err(none().into()),
         Err(error) => Err(error.into()),
     };
@@ -217,7 +225,7 @@ pub(super) fn password() -> Result<Secret, FlowError> {
 async fn record(
     node: &Node,
     app: &App,
-    (service, plan): (&Service, &Plan),
+    (service, plan, fork_of): (&Service, &Plan, Option<Uuid>),
     (id, name, attachment, slot): (Uuid, Option<AddOnName>, AttachmentName, u32),
 ) -> Result<AddOn, FlowError> {
     let password = password()?;
@@ -231,6 +239,7 @@ async fn record(
             password: password.clone(),
             slot,
             attachment: attachment.clone(),
+            fork_of,
         })
     };
     if let Some(name) = name {
@@ -254,19 +263,67 @@ async fn provision(node: Node, add_on: AddOn, actor: Actor) {
     while let Err(error) = node.services().keep(add_on.clone()).await {
         tracing::error!(add_on = %name, %error, "an add-on is not provisioned; it is tried again");
         tokio::time::sleep(Duration::from_secs(PROVISION_PAUSE_S)).await;
-        if !is_there(&node, add_on.id).await {
+        if is_gone(&node, add_on.id).await {
             return;
         }
     }
-    if node.services().until_ready(add_on.id).await
-        && let Err(error) = tell_apps(&node, &add_on, &actor).await
+    // It may have been destroyed while its packages were laid.
+    if is_gone(&node, add_on.id).await {
+        if let Err(error) = node.services().put_away(add_on.id).await {
+            tracing::error!(add_on = %name, %error, "the data of an add-on that is no more is put away at the next start");
+        }
+        return;
+    }
+    if !node.services().until_ready(add_on.id).await {
+        return;
+    }
+    if let Some(from) = add_on.fork_of
+        && !fill(&node, &add_on, from).await
     {
+        return;
+    }
+    if let Err(error) = tell_apps(&node, &add_on, &actor).await {
         tracing::error!(add_on = %name, %error, "the apps of an add-on are not told where it is");
     }
 }
 
-async fn is_there(node: &Node, id: Uuid) -> bool {
-    node.store().add_ons().await.is_ok_and(|all| all.iter().any(|add_on| add_on.id == id))
+/// Gives an add-on the contents of another, before any app knows of it; tried until it is done. `false` where it is not wanted any more.
+async fn fill(node: &Node, add_on: &AddOn, from: Uuid) -> bool {
+    let mut is_told = false;
+    loop {
+        let why = match filled(node, add_on, from).await {
+            Ok(None) => return true,
+            Ok(Some(why)) => why,
+            Err(error) => error.to_string(),
+        };
+        if is_gone(node, add_on.id).await {
+            return false;
+        }
+        tracing::warn!(add_on = %add_on.name, why, "an add-on is not given the contents of another; it is tried again");
+        // Who has the app can mend it, or destroy the add-on.
+        if !std::mem::replace(&mut is_told, true) {
+            node.tell(add_on.app, &ApiLine::ForkWaits { add_on: add_on.name.to_string(), why });
+        }
+        tokio::time::sleep(Duration::from_secs(FORK_PAUSE_S)).await;
+    }
+}
+
+/// One try; why it has failed.
+async fn filled(node: &Node, add_on: &AddOn, from: Uuid) -> Result<Option<String>, FlowError> {
+    let (from, into) = (view(node, from).await?, view(node, add_on.id).await?);
+    let mut transfer = backups::copy_add_on(node, (&from, &into), &into.app).await?;
+    while transfer.state == TransferState::Running {
+        tokio::time::sleep(FORK_POLL).await;
+        let now = node.store().transfer(transfer.id).await?;
+        transfer = now.ok_or(Refusal::NotFound(Missing::Transfer))?;
+    }
+    let is_done = transfer.state == TransferState::Succeeded;
+    Ok((!is_done).then(|| transfer.message.unwrap_or_else(|| transfer_text::CUT_OFF.to_owned())))
+}
+
+/// Whether it is known that there is no such add-on any more.
+async fn is_gone(node: &Node, id: Uuid) -> bool {
+    node.store().add_ons().await.is_ok_and(|all| all.iter().all(|add_on| add_on.id != id))
 }
 
 /// The ways first, then the record, then a release for each app: at no moment does an app know of what it does not reach.

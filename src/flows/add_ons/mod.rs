@@ -39,11 +39,13 @@ pub use backups::{
 #[cfg(test)]
 pub(super) use backups::{look, verify_newest};
 pub use changes::{AddOnUpdate, Others, change_add_on, destroy_add_on};
-pub(super) use changes::{clear, let_go};
+pub(super) use changes::{clear, let_go, own};
 pub use config::{add_on_key, add_on_url};
 pub(super) use config::{as_of_now, refuse_owned};
-pub use credentials::rotate_password;
+#[cfg(test)]
+pub(super) use credentials::see_off_again;
 pub(super) use credentials::settle;
+pub use credentials::{keep_seeing_off, rotate_password};
 pub(super) use making::take_up;
 pub use making::{AddOnRequest, bring_back_add_on, create_add_on, removed_data};
 #[cfg(test)]

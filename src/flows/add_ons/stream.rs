@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
@@ -15,6 +15,7 @@ use crate::domain::Bytes;
 use crate::flows::add_ons::acts::said;
 use crate::flows::ports::{Control, Work};
 use crate::sys::fs;
+use crate::wire::transfer_text::{self, Attempt};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -28,9 +29,26 @@ pub(super) struct Progress {
     pub(super) bytes: Arc<AtomicU64>,
     /// Somebody does not want it any more.
     pub(super) cancel: CancellationToken,
+    /// Whether it is at something that has an end of its own, which is waited for.
+    is_held: Arc<AtomicBool>,
 }
 
 impl Progress {
+    /// Has it go on to its end from now on, whether or not anybody wants it.
+    pub(super) fn hold(&self) {
+        self.is_held.store(true, Ordering::Relaxed);
+    }
+
+    /// Undoes that.
+    pub(super) fn release(&self) {
+        self.is_held.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it goes on to its end.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
     /// The status of a command. It is told to go once nobody wants what it does, and what counts is how it ended nevertheless: by
     /// then it may have done all.
     async fn end(&self, mut exit: BoxFuture<'static, u8>, control: &mpsc::Sender<Control>) -> u8 {
@@ -46,7 +64,11 @@ impl Progress {
 
     /// Why a command has not succeeded, with what it said.
     fn broken(&self, said: &str) -> Broken {
-        if self.cancel.is_cancelled() { Broken::Cancelled } else { Broken::Failed(complaint(said)) }
+        if self.cancel.is_cancelled() {
+            Broken::Cancelled
+        } else {
+            Broken::Failed(transfer_text::complaint(said))
+        }
     }
 }
 
@@ -55,8 +77,8 @@ impl Progress {
 pub(super) struct Moved {
     /// How much.
     pub(super) bytes: u64,
-    /// SHA-256 of it, in hexadecimal.
-    pub(super) digest: String,
+    /// SHA-256 of it, in hexadecimal, where it was read.
+    pub(super) digest: Option<String>,
 }
 
 /// Why not all has come through.
@@ -68,8 +90,8 @@ pub(super) enum Broken {
     Failed(String),
 }
 
-fn failed(attempt: &str) -> impl FnOnce(std::io::Error) -> Broken {
-    move |error| Broken::Failed(format!("cannot {attempt}: {error}"))
+fn failed(attempt: Attempt) -> impl FnOnce(std::io::Error) -> Broken {
+    move |error| Broken::Failed(transfer_text::cannot(attempt, &error))
 }
 
 /// Whether so many bytes more leave enough free of the disk that a file is on. Where that cannot be told they do.
@@ -83,18 +105,18 @@ pub(super) async fn into_file(work: Work, path: &Path, progress: &Progress) -> R
     drop(input);
     let aside = path.with_extension("new");
     if let Some(dir) = path.parent() {
-        tokio::fs::create_dir_all(dir).await.map_err(failed("make the folder of backups"))?;
+        tokio::fs::create_dir_all(dir).await.map_err(failed(Attempt::MakeFolder))?;
     }
     let mut options = tokio::fs::OpenOptions::new();
     let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&aside).await;
-    let mut file = opened.map_err(failed("make the file of a backup"))?;
+    let mut file = opened.map_err(failed(Attempt::MakeFile))?;
     let moving = async {
         let mut output = output;
         let moved = copy(&mut output, &mut file, (&progress.bytes, Some(aside.as_path()))).await;
         // One whose output nobody reads any more ends.
         drop(output);
         let moved = moved?;
-        file.sync_all().await.map_err(failed("sync the file of a backup"))?;
+        file.sync_all().await.map_err(failed(Attempt::SyncFile))?;
         Ok::<_, Broken>(moved)
     };
     let (moved, said, status) = tokio::join!(moving, said(errors), progress.end(exit, &control));
@@ -107,8 +129,8 @@ pub(super) async fn into_file(work: Work, path: &Path, progress: &Progress) -> R
         std::fs::rename(&from, &to)?;
         to.parent().map_or(Ok(()), fs::sync_dir)
     });
-    let named = named.await.map_err(|_| Broken::Failed("the node is shutting down".to_owned()))?;
-    named.map_err(failed("name the file of a backup"))?;
+    let named = named.await.map_err(|_| Broken::Failed(transfer_text::SHUTTING_DOWN.to_owned()))?;
+    named.map_err(failed(Attempt::NameFile))?;
     Ok(moved)
 }
 
@@ -119,27 +141,24 @@ pub(super) async fn from_file(
     work: Work,
     progress: &Progress,
 ) -> Result<Moved, Broken> {
-    let mut file = tokio::fs::File::open(path).await.map_err(failed("read the backup"))?;
+    let mut file = tokio::fs::File::open(path).await.map_err(failed(Attempt::ReadFile))?;
     into_work(&mut file, work, progress).await.and_then(|moved| {
-        if moved.digest == digest {
+        if moved.digest.as_deref() == Some(digest) {
             Ok(moved)
         } else {
-            Err(Broken::Failed(
-                "the backup changed while it was read, and what was read is in place: restore another one"
-                    .to_owned(),
-            ))
+            Err(Broken::Failed(transfer_text::CHANGED_MEANWHILE.to_owned()))
         }
     })
 }
 
 /// Whether a file is what it was when it was written.
 pub(super) async fn check(path: &Path, digest: &str) -> Result<(), Broken> {
-    let mut file = tokio::fs::File::open(path).await.map_err(failed("read the backup"))?;
+    let mut file = tokio::fs::File::open(path).await.map_err(failed(Attempt::ReadFile))?;
     let moved = copy(&mut file, &mut tokio::io::sink(), (&AtomicU64::new(0), None)).await?;
-    if moved.digest == digest {
+    if moved.digest.as_deref() == Some(digest) {
         Ok(())
     } else {
-        Err(Broken::Failed("the file of the backup is not what was written; take another backup".to_owned()))
+        Err(Broken::Failed(transfer_text::NOT_AS_WRITTEN.to_owned()))
     }
 }
 
@@ -187,37 +206,27 @@ async fn copy(
 ) -> Result<Moved, Broken> {
     let (mut hasher, mut bytes, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK_BYTES]);
     loop {
-        let length = from.read(&mut chunk).await.map_err(failed("read what is transferred"))?;
+        let length = from.read(&mut chunk).await.map_err(failed(Attempt::Read))?;
         if length == 0 {
             break;
         }
         if let Some(disk) = disk
             && fs::free_bytes(disk).is_ok_and(|free| free < DISK_RESERVE.0)
         {
-            let reserve = DISK_RESERVE;
-            return Err(Broken::Failed(format!(
-                "less than {reserve} of the node's disk are free: make room first"
-            )));
+            return Err(Broken::Failed(transfer_text::disk_nearly_full(DISK_RESERVE)));
         }
-        to.write_all(&chunk[..length]).await.map_err(failed("write what is transferred"))?;
+        to.write_all(&chunk[..length]).await.map_err(failed(Attempt::Write))?;
         hasher.update(&chunk[..length]);
         bytes += length as u64;
         count.store(bytes, Ordering::Relaxed);
     }
-    to.flush().await.map_err(failed("write what is transferred"))?;
+    to.flush().await.map_err(failed(Attempt::Write))?;
     let digest = hasher.finalize().iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     });
-    Ok(Moved { bytes, digest })
-}
-
-fn complaint(said: &str) -> String {
-    match said.trim() {
-        "" => "its command did not say why".to_owned(),
-        said => said.to_owned(),
-    }
+    Ok(Moved { bytes, digest: Some(digest) })
 }
 
 #[cfg(test)]
@@ -245,9 +254,10 @@ mod test {
         let moved = into_file(work(b"whole", 0, b""), &path, &progress).await.unwrap();
         assert_eq!((moved.bytes, progress.bytes.load(Ordering::Relaxed)), (5, 5));
         assert_eq!(std::fs::read(&path).unwrap(), b"whole");
-        check(&path, &moved.digest).await.unwrap();
+        let digest = moved.digest.unwrap();
+        check(&path, &digest).await.unwrap();
         std::fs::write(&path, b"whOle").unwrap();
-        assert!(matches!(check(&path, &moved.digest).await, Err(Broken::Failed(_))));
+        assert!(matches!(check(&path, &digest).await, Err(Broken::Failed(_))));
     }
 
     /// A command that ends when it is told to go, and not before.
@@ -272,8 +282,9 @@ mod test {
         assert!(matches!(cancelled, Err(Broken::Cancelled)) && !path.exists());
         let moved = into_file(patient(0), &path, &progress).await.unwrap();
         assert!(path.exists());
+        let digest = moved.digest.unwrap();
         for status in [0, 129] {
-            let restored = from_file(&path, &moved.digest, patient(status), &progress).await;
+            let restored = from_file(&path, &digest, patient(status), &progress).await;
             assert_eq!(restored.is_ok(), status == 0, "{restored:?}");
         }
     }

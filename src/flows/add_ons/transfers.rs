@@ -125,7 +125,7 @@ where
         let bytes = place.progress.bytes.load(Ordering::Relaxed);
         let end = match outcome {
             Ok(stream::Moved { bytes, digest }) => {
-                TransferEnd { state: TransferState::Succeeded, bytes, digest: Some(digest), message: None }
+                TransferEnd { state: TransferState::Succeeded, bytes, digest, message: None }
             }
             Err(stream::Broken::Cancelled) => {
                 TransferEnd { state: TransferState::Cancelled, bytes, digest: None, message: None }
@@ -151,6 +151,9 @@ where
 async fn given_up(progress: &Progress) {
     progress.cancel.cancelled().await;
     tokio::time::sleep(GONE_WAIT).await;
+    while progress.is_held() {
+        tokio::time::sleep(GONE_WAIT).await;
+    }
 }
 
 /// The transfers of an app, newest first.
@@ -158,8 +161,7 @@ async fn given_up(progress: &Progress) {
 /// # Errors
 /// The node fails.
 pub async fn data_transfers(node: &Node, app: &App) -> Result<Vec<Transfer>, FlowError> {
-    let mut all = node.store().transfers().await?;
-    all.retain(|transfer| transfer.app == app.id);
+    let mut all = node.store().transfers_of_app(app.id).await?;
     let running = |id: &Uuid| {
         node.transfers().with(|all| all.get(id).map(|running| running.progress.bytes.load(Ordering::Relaxed)))
     };
@@ -183,8 +185,8 @@ pub async fn data_transfer(node: &Node, app: &App, key: &str) -> Result<Transfer
 /// # Errors
 /// The node fails.
 pub async fn backup_of_id(node: &Node, id: &str) -> Result<Option<(App, Transfer)>, FlowError> {
-    let found = node.store().transfers().await?.into_iter().find(|transfer| transfer.id.to_string() == id);
-    let Some(found) = found else { return Ok(None) };
+    let Ok(id) = id.parse() else { return Ok(None) };
+    let Some(found) = node.store().transfer(id).await? else { return Ok(None) };
     Ok(node.store().app_by_id(found.app).await?.map(|app| (app, found)))
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::domain::{AddOn, BackupSchedule, BackupsKept, NodeMemory, Transfer, TransferState};
-use crate::flows::add_ons::{begin_trial, look, settle, verify_newest};
+use crate::flows::add_ons::{begin_trial, look, see_off_again, settle, verify_newest};
 use crate::flows::{
     AddOnRequest, AddOnUpdate, AddOnView, AttachRequest, Others, add_on_services, app_add_ons,
     app_attachments, attach_add_on, backup_link, bring_back_add_on, change_add_on, create_add_on,
@@ -288,6 +288,7 @@ async fn what_is_brought_back_has_its_names_where_they_are_free() {
         plan: "redis".to_owned(),
         name: Some(name.to_string()),
         attachment: Some("main".to_owned()),
+        fork: None,
     };
     create_add_on(&stage.node, &app, request, &me()).await.unwrap();
     let back = bring_back_add_on(&stage.node, &app, (removed, None), &me()).await.unwrap();
@@ -476,4 +477,82 @@ async fn a_backup_is_tried_once_at_a_time_and_stays_meanwhile() {
     assert!(linked_backup(&stage.node, name).await.unwrap().is_none());
     delete_transfer(&stage.node, &backup).await.unwrap();
     assert!(linked_transfer(&stage.node, name).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_number_of_a_backup_never_comes_back() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    for name in ["b001", "b002", "b003"] {
+        let cause = crate::domain::TransferCause::Asked;
+        crate::flows::capture_backup(&stage.node, (&view, &app), cause).await.unwrap();
+        let backup = ended(&stage, &app).await.remove(0);
+        assert_eq!(backup.name().to_string(), name);
+        delete_transfer(&stage.node, &backup).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_an_app_could_not_be_told_of_is_tried_again() {
+    let stage = Stage::open();
+    let (app, other) = (stage.app().await, another(&stage).await);
+    let view = made(&stage, &app).await;
+    let request = AttachRequest { name: Some("shared".to_owned()), confirm: None };
+    let has = attach_add_on(&stage.node, &view, &other, request, &me()).await.unwrap();
+    // The first step of detaching, after which a release could not be made.
+    stage.node.store().leave(has.attachment.id).await.unwrap();
+    let node = stage.node.clone();
+    let again = tokio::spawn(async move { see_off_again(&node, Duration::from_millis(10)).await });
+    for _ in 0..500 {
+        if stage.node.store().leaving_attachments().await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    again.abort();
+    assert!(stage.node.store().leaving_attachments().await.unwrap().is_empty());
+    assert!(config(&stage.node, &other).await.unwrap().get("SHARED_URL").is_none());
+}
+
+#[tokio::test]
+async fn an_app_that_goes_takes_no_add_on_along_that_is_made_meanwhile() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let view = made(&stage, &app).await;
+    // Of another app: it runs, and whoever looks has not seen its record yet.
+    let late = AddOn { id: uuid::Uuid::new_v4(), ..view.add_on.clone() };
+    crate::flows::ports::DataServices::keep(&*stage.services, late.clone()).await.unwrap();
+    destroy(&stage.node, &app).await.unwrap();
+    assert_eq!(stage.services.kept(), [late.id].into());
+}
+
+#[tokio::test]
+async fn an_add_on_has_the_contents_of_another_before_its_app_knows_of_it() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let first = made(&stage, &app).await;
+    let forked = |plan: &str| AddOnRequest {
+        plan: plan.to_owned(),
+        fork: Some(first.clone()),
+        ..AddOnRequest::default()
+    };
+    let refused = create_add_on(&stage.node, &app, forked("redis"), &me()).await;
+    assert!(
+        matches!(refused, Err(FlowError::Refused(Refusal::AddOn(AddOnRefusal::CopyBetween { .. })))),
+        "{refused:?}"
+    );
+    let made = create_add_on(&stage.node, &app, forked("postgresql"), &me()).await.unwrap();
+    for _ in 0..500 {
+        let all = data_transfers(&stage.node, &app).await.unwrap();
+        let is_known = config(&stage.node, &app).await.unwrap().get("HEROKU_POSTGRESQL_AMBER_URL").is_some();
+        let is_done = all.first().is_some_and(|one| one.state == TransferState::Succeeded);
+        assert!(is_done || !is_known, "the app knows of what it is not given yet");
+        if is_known {
+            assert_eq!((all.len(), all[0].add_on), (1, made.add_on.id));
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("it is not provisioned");
 }

@@ -151,6 +151,14 @@ impl ContainerCgroup {
         self.unified.as_ref().map_or(Ok(()), |groups| groups.freeze("0"))
     }
 
+    /// Whether every process of the application stands still. Never on legacy hosts.
+    ///
+    /// # Errors
+    /// The group is gone.
+    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
+        self.unified.as_ref().map_or(Ok(false), UnifiedGroups::is_frozen)
+    }
+
     /// What it uses now. Figures whose controller the host lacks are 0.
     ///
     /// # Errors

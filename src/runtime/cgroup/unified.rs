@@ -118,6 +118,12 @@ impl UnifiedGroups {
         self.app.write("cgroup.freeze", value).map_err(access("freeze or thaw", &self.path))
     }
 
+    /// `freeze` is an order: it has been carried out once this is told (cgroup-v2.rst, cgroup.freeze).
+    pub(super) fn is_frozen(&self) -> Result<bool, CgroupError> {
+        let events = self.app.read("cgroup.events").map_err(access("look at", &self.path))?;
+        Ok(keyed(&events, "frozen") == 1)
+    }
+
     pub(super) fn is_populated(&self) -> Result<bool, CgroupError> {
         let events = self.whole.read("cgroup.events").map_err(access("look at", &self.path))?;
         Ok(keyed(&events, "populated") == 1)

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::runtime::{
-    Access, ContainerId, Entry, Exec, IdMapped, Limits, Network, Process, Sandbox, SandboxMount, StdioKind,
+    Access, Container, ContainerId, Entry, Exec, IdMapped, Limits, Network, Process, Sandbox, SandboxMount,
+    StdioKind,
 };
 use crate::supervisor::engine::{STORE_ID, ids};
 use crate::supervisor::service::{Act, ServiceSpec};
@@ -27,15 +28,20 @@ const TMP_BYTES: u64 = 16 << 20;
 const WEIGHT: u64 = 200;
 /// Where its data is, inside.
 const DATA: &str = "/srv";
+/// The label that tells the slot.
+const SLOT: &str = "slot";
 /// Stands there while the server answers, and holds what it was started with.
 pub(super) const READY: &str = ".ready";
 
+/// Stands there in a copy of another service's data that is not made its own yet.
+pub(super) const FORKED: &str = ".forked";
+
 /// Runs the service's own commands, which come as arguments so that nothing in them is read twice. An unfilled directory is emptied
-/// first: it is what a filling that was cut off has left. A password other than that of the last start is set, and remembered as a
+/// first: it is what a filling that was cut off has left. A copy of another's data is made its own. A password other than that of the last start is set, and remembered as a
 /// digest when it is. The shell waits for the server, and tells when it answers: where the disk
 /// has no room for that, as soon as it has.
 const WRAPPER: &str = r#"set -u
-init=$1 start=$2 check=$3 nonce=$4 password=$5
+init=$1 start=$2 check=$3 nonce=$4 password=$5 fork=$6
 cd /srv
 rm -f .ready
 if [ ! -e .filled ]; then
@@ -44,6 +50,11 @@ if [ ! -e .filled ]; then
   sync .
   : >.filled
   sync .filled .
+fi
+if [ -e .forked ]; then
+  bash -euc "$fork" || exit 73
+  rm .forked
+  sync .
 fi
 digest=$(printf %s "$PASSWORD" | sha256sum)
 if [ -n "$password" ] && [ "$(cat .password 2>/dev/null)" != "$digest" ]; then
@@ -88,8 +99,9 @@ pub(super) fn id(service: uuid::Uuid) -> Option<ContainerId> {
 pub(super) fn sandbox(spec: &ServiceSpec, loan: &Loan, id: ContainerId) -> Sandbox {
     let commands = &spec.service.commands;
     let password = commands.password.as_deref().unwrap_or_default();
+    let fork = commands.fork.as_deref().unwrap_or_default();
     let script =
-        [WRAPPER, "service", &commands.init, &commands.start, &commands.check, &loan.nonce, password];
+        [WRAPPER, "service", &commands.init, &commands.start, &commands.check, &loan.nonce, password, fork];
     let argv = ["/bin/bash", "-c"].into_iter().chain(script).map(str::to_owned).collect();
     Sandbox {
         id,
@@ -116,8 +128,18 @@ pub(super) fn sandbox(spec: &ServiceSpec, loan: &Loan, id: ContainerId) -> Sandb
         },
         network: Network::Joined(loan.netns.clone()),
         stdio: StdioKind::Log,
-        labels: [("kind".to_owned(), "service".to_owned()), generation(spec)].into(),
+        labels: [
+            ("kind".to_owned(), "service".to_owned()),
+            (SLOT.to_owned(), spec.slot.to_string()),
+            generation(spec),
+        ]
+        .into(),
     }
+}
+
+/// The slot of a container that an earlier process left; nothing where that did not write it down yet.
+pub(super) fn slot(container: &Container) -> Option<u32> {
+    container.labels().get(SLOT)?.parse().ok()
 }
 
 /// What tells a container that was started under what the service is now from an earlier one.

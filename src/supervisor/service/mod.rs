@@ -10,6 +10,7 @@
 //! A service's address follows from its slot, which its record keeps: it is the same after every start.
 
 mod container;
+mod copy;
 mod disk;
 mod gate;
 mod keeper;
@@ -32,6 +33,7 @@ use crate::runtime::{Adopted, Container, EnterError, Runtime, RuntimeError, Stdi
 use crate::supervisor::engine::Visiting;
 
 pub use container::{CLIENT, CONTAINER_PREFIX};
+pub use copy::NoCopy;
 pub use gate::{Attached, Attachments, Gate};
 use keeper::Keeper;
 
@@ -150,8 +152,14 @@ impl Services {
             let service = id.as_str().strip_prefix(CONTAINER_PREFIX)?.parse().ok()?;
             Some((service, container))
         });
+        let found: BTreeMap<Uuid, Container> = found.collect();
         let ground = Ground { runtime, network, logs, index, dir };
-        let found = Mutex::new(found.collect());
+        for container in found.values().filter(|container| container.is_running()) {
+            // Whether it is taken up or ended, until then it begins no connection.
+            ground.shut_off(container).await;
+            copy::thaw(container);
+        }
+        let found = Mutex::new(found);
         Ok(Self { shared: Arc::new(Shared { ground, slots, gate, kept: Mutex::default(), found }) })
     }
 
@@ -196,6 +204,12 @@ impl Services {
     #[must_use]
     pub fn standing(&self, id: Uuid) -> Option<Standing> {
         lock(&self.shared.kept).get(&id).map(|kept| *kept.standing.borrow())
+    }
+
+    /// What a service runs under; `None` of one that is not kept.
+    #[must_use]
+    pub fn spec(&self, id: Uuid) -> Option<ServiceSpec> {
+        lock(&self.shared.kept).get(&id).map(|kept| kept.spec.clone())
     }
 
     /// Waits until a service answers; `false` where it is not kept, or not any more.
@@ -259,10 +273,7 @@ impl Services {
         });
         for (id, container) in left {
             tracing::info!(service = %id, "ending a data service that nobody has");
-            keeper::end(&container, Duration::from_secs(STOP_GRACE_S)).await;
-            if let Err(error) = container.remove().await {
-                tracing::warn!(service = %id, %error, "a data service was not cleared away");
-            }
+            self.shared.ground.end_left(id, &container).await;
         }
     }
 
@@ -270,6 +281,31 @@ impl Services {
     #[must_use]
     pub fn volume(&self, id: Uuid) -> PathBuf {
         self.shared.ground.dir.join(id.to_string())
+    }
+}
+
+// === impl Ground ===
+
+impl Ground {
+    /// Shuts a container off that an earlier process left.
+    async fn shut_off(&self, container: &Container) {
+        let Some(slot) = container::slot(container) else { return };
+        if let Err(error) = self.network.seal(self.network.address(slot)).await {
+            tracing::error!(container = %container.id(), %error, "a data service is not shut off until it is taken up");
+        }
+    }
+
+    /// Ends a container that an earlier process left, and gives its address free.
+    async fn end_left(&self, id: Uuid, container: &Container) {
+        keeper::end(container, Duration::from_secs(STOP_GRACE_S)).await;
+        if let Some(slot) = container::slot(container)
+            && let Err(error) = self.network.unseal(self.network.address(slot)).await
+        {
+            tracing::error!(service = %id, %error, "who has its address next is shut off");
+        }
+        if let Err(error) = container.remove().await {
+            tracing::warn!(service = %id, %error, "a data service was not cleared away");
+        }
     }
 }
 

@@ -313,7 +313,7 @@ pub struct CreateAddOn {
     /// How the app is to have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachment: Option<AttachmentRequest>,
-    /// Options of the service, of which no service here has any.
+    /// Options of the service: `fork`, the add-on whose contents it is given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub config: BTreeMap<String, serde_json::Value>,
     /// Its name; none has one made up.

@@ -20,7 +20,7 @@ pub enum AddOnRefusal {
     },
     /// An option of a service, such as a database that is to be followed.
     #[error(
-        "The option {0} is not known: an add-on has a plan, a name and an attachment. Databases are not followed; `dyno pg:copy` fills one from another."
+        "The option {0} is not known: an add-on has a plan, a name and an attachment, and `fork` gives it the contents of another. Databases are not followed; `dyno pg:copy` fills one from another."
     )]
     Option(String),
     /// A plan of another service.

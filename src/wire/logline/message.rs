@@ -176,6 +176,13 @@ pub enum ApiLine {
         /// The refusal.
         why: String,
     },
+    /// An add-on is to be given the contents of another and cannot be now.
+    ForkWaits {
+        /// Which add-on.
+        add_on: String,
+        /// What hinders.
+        why: String,
+    },
     /// A command was asked for in a dyno that runs.
     Visit {
         /// The command as typed.
@@ -208,6 +215,7 @@ impl ApiLine {
             | Self::Scaled { .. }
             | Self::Scheduled { .. }
             | Self::BackupWaits { .. }
+            | Self::ForkWaits { .. }
             | Self::Visit { .. }
             | Self::OneOff { .. } => false,
         }
@@ -242,6 +250,12 @@ impl fmt::Display for ApiLine {
             }
             Self::BackupWaits { add_on, why } => {
                 write!(f, "The scheduled backup of {add_on} waits, and is tried again: {why}")
+            }
+            Self::ForkWaits { add_on, why } => {
+                write!(
+                    f,
+                    "{add_on} is not given the contents of the other add-on yet; it is tried again: {why}"
+                )
             }
             Self::Visit { command, dyno, user } => {
                 write!(f, "Starting process with command `{command}` in {dyno} by user {user}")
@@ -487,6 +501,7 @@ mod test {
             ApiLine::Scaled { formation, user: user() },
             ApiLine::Scheduled { command: "rake mails".to_owned() },
             ApiLine::BackupWaits { add_on: "books".to_owned(), why: "Delete one first.".to_owned() },
+            ApiLine::ForkWaits { add_on: "books".to_owned(), why: "the disk is full".to_owned() },
             ApiLine::OneOff { command: "bash".to_owned(), user: user() },
             ApiLine::Visit { command: "ls".to_owned(), dyno: "web.1".parse().unwrap(), user: user() },
         ];
@@ -504,6 +519,7 @@ mod test {
         Scaled to web@2:Standard-1X worker@0:Basic by user me@example.com
         Starting process with command `rake mails` by user scheduler@addons.heroku.com
         The scheduled backup of books waits, and is tried again: Delete one first.
+        books is not given the contents of the other add-on yet; it is tried again: the disk is full
         Starting process with command `bash` by user me@example.com
         Starting process with command `ls` in web.1 by user me@example.com
         ");
