@@ -16,6 +16,9 @@ pub(super) fn start(format: LogFormat, usual: &str) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Otherwise a line that cannot be written, to a file on a full disk, is complained of on standard error by a macro that panics
+        // where it cannot write either.
+        .log_internal_errors(false)
         .with_ansi(tty::stderr_is_terminal());
     let started = match format {
         LogFormat::Text => builder.try_init(),

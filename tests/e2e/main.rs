@@ -6,6 +6,7 @@ mod support;
 mod acme;
 mod addons;
 mod addons_crash;
+mod addons_disk;
 mod addons_fork;
 mod addons_transfers;
 mod app_setups;
