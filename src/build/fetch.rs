@@ -7,6 +7,7 @@ use crate::build::buildpack::Pack;
 use crate::build::compile::pack_dir;
 use crate::build::origin::{Origin, Place};
 use crate::build::sandbox::{Input, Reach, SIDE_DIR, Step, Workshop, first};
+use crate::domain::shell_quoted;
 use crate::runtime::{Access, Exec, IdMapped, SandboxMount};
 use crate::wire::push_text;
 
@@ -89,13 +90,13 @@ async fn one(
 
 /// A branch or tag is fetched alone; a commit needs the history it is in.
 fn clone(url: &str, reference: Option<&str>) -> String {
-    let url = quoted(url);
+    let url = shell_quoted(url);
     let limit = format!("timeout -k 1 {FETCH_TIMEOUT_S}");
     let parts = "--quiet --recurse-submodules --shallow-submodules --depth 1";
     match reference {
         None => format!("{limit} git clone {parts} -- {url} ."),
         Some(reference) => {
-            let name = quoted(reference);
+            let name = shell_quoted(reference);
             format!(
                 "{limit} git clone {parts} --branch {name} -- {url} . 2>/dev/null || {{
 find . -mindepth 1 -delete
@@ -110,7 +111,7 @@ git submodule --quiet update --init --recursive
 
 fn download(url: &str) -> String {
     let limits = format!("--retry 2 --max-time {FETCH_TIMEOUT_S}");
-    let fetch = format!("curl --fail --silent --show-error --location {limits} {}", quoted(url));
+    let fetch = format!("curl --fail --silent --show-error --location {limits} {}", shell_quoted(url));
     unpack(&fetch, url.split('?').next().unwrap_or(url))
 }
 
@@ -120,18 +121,12 @@ fn unpack(source: &str, name: &str) -> String {
     format!("set -o pipefail; {source} | tar -x{flag} --no-same-owner -f -")
 }
 
-/// As one word of a shell.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod test {
     use super::*;
 
     #[test]
     fn nothing_in_an_address_is_a_command() {
-        assert_eq!(quoted("a'; rm -rf /'"), r"'a'\''; rm -rf /'\'''");
         assert!(clone("https://x.example/$(id)", Some("v1")).contains("-- 'https://x.example/$(id)' ."));
     }
 

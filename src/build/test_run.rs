@@ -8,13 +8,12 @@ use futures_util::future::BoxFuture;
 
 use crate::build::buildpack::Chosen;
 use crate::build::compile::{self, pack_dir};
-use crate::build::fetch::quoted;
 use crate::build::sandbox::{APP_DIR, Input, Reach, Step, Workshop, show};
 use crate::build::source::{self, own};
 use crate::build::stopwatch::Stopwatch;
 use crate::build::transcript::Transcript;
 use crate::build::{BuildRequest, Layers, Stop, choose, layers, prepared};
-use crate::domain::BuildPhase;
+use crate::domain::{BuildPhase, shell_quoted};
 use crate::wire::app_json::{APP_JSON_BYTES_MAX, APP_JSON_NAME};
 use crate::wire::push_text;
 
@@ -59,7 +58,7 @@ async fn run(
     let commands = request.tests.clone().unwrap_or_default();
     if let Some(setup) = &commands.setup {
         transcript.say(&push_text::running_tests("test-setup", setup));
-        let status = command(workshop, &format!("exec bash -c {}", quoted(setup)), transcript).await?;
+        let status = command(workshop, &format!("exec bash -c {}", shell_quoted(setup)), transcript).await?;
         if status != 0 {
             return Ok(status);
         }
@@ -68,7 +67,7 @@ async fn run(
         (Some(test), _) => {
             transcript.tests_begin();
             transcript.say(&push_text::running_tests("test", test));
-            command(workshop, &format!("exec bash -c {}", quoted(test)), transcript).await
+            command(workshop, &format!("exec bash -c {}", shell_quoted(test)), transcript).await
         }
         (None, Some(last)) => of_buildpack(workshop, last, transcript).await,
         (None, None) => Err(Stop::Source(push_text::no_tests(""))),

@@ -9,6 +9,7 @@ mod archive;
 mod attached;
 mod client;
 mod command;
+mod confirm;
 mod download;
 mod failure;
 mod help;

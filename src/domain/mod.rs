@@ -52,7 +52,7 @@ pub use app_setup::{AppSetup, Postdeploy, SetupStatus};
 pub use build::{Build, BuildPhase, BuildSource, BuildStatus, PhaseTime, Slug};
 pub use bytes::Bytes;
 pub use certificate::{Certificate, Certificates, ChallengeAnswer, SecretKey};
-pub use command_line::command_line;
+pub use command_line::{command_line, shell_quoted, shell_word};
 pub use config_vars::{ConfigVars, ConfigVarsError};
 pub use cron::{CronError, CronExpression};
 pub use custom_domain::{CustomDomain, CustomDomainError, EndpointRef, is_given};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
-use crate::domain::AppId;
+use crate::domain::{AppId, shell_quoted};
 use crate::flows::git_command;
 
 /// Nothing of the host's or a user's configuration reaches these repositories. Old projects hold objects with harmless
@@ -103,7 +103,7 @@ impl Repositories {
         if !path.join("HEAD").exists() {
             self.init(&path).await?;
         }
-        let hook = format!("#!/bin/sh\nexec {} git:hook\n", shell_quoted(&self.binary));
+        let hook = format!("#!/bin/sh\nexec {} git:hook\n", shell_quoted(&self.binary.to_string_lossy()));
         for (name, text) in
             [("config", CONFIG), ("info/attributes", ATTRIBUTES), ("hooks/pre-receive", &hook)]
         {
@@ -180,18 +180,9 @@ fn make_executable(path: &Path) -> Result<(), RepositoryError> {
         .map_err(|source| RepositoryError::File { path: path.to_owned(), source })
 }
 
-fn shell_quoted(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod test {
     use super::*;
-
-    #[test]
-    fn a_path_stays_one_word_of_the_shell() {
-        assert_eq!(shell_quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
-    }
 
     #[tokio::test]
     async fn a_repository_is_made_once_and_repaired_after() {

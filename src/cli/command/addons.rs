@@ -1,7 +1,6 @@
 //! `dyno addons`, `addons:services`, `plans`, `create`, `info`, `attach`, `detach`, `upgrade`, `rename`, `destroy`, `run` and `wait`
 
 use std::collections::BTreeMap;
-use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,9 +9,9 @@ use hyper::Method;
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::command::data_service::{self, encoded};
+use crate::cli::confirm::confirmed;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, megabytes, pairs, ruled, shown_app};
-use crate::sys::tty;
 use crate::wire::api::{
     AddOn, AddOnService, Attachment, AttachmentRequest, ByName, CreateAddOn, CreateAttachment, DestroyAddOn,
     Plan, ResolveAddOn, ResolveAttachment, UpdateAddOn,
@@ -329,13 +328,8 @@ impl DestroyArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let addon = resolved(context, &self.app, &self.addon).await?;
         let app = addon.app.name.clone();
-        let typed = match self.confirm {
-            Some(confirm) => confirm,
-            None => ask(&addon)?,
-        };
-        if typed != app {
-            return Err(Failure::NotConfirmed { typed, app });
-        }
+        let warning = format!("This will destroy {}; its data is kept for seven days.", addon.name);
+        confirmed(&app, self.confirm, &warning)?;
         let text = format!("Destroying {} on {}", addon.name, shown_app(&app));
         let path = format!("/apps/{app}/addons/{}", addon.id);
         let body = DestroyAddOn { force: Some(self.force) };
@@ -407,21 +401,6 @@ fn is_created(addon: &AddOn) -> bool {
 /// The state in the words of the stock command.
 fn state(addon: &AddOn) -> &'static str {
     if is_created(addon) { "created" } else { "creating" }
-}
-
-fn ask(addon: &AddOn) -> Result<String, Failure> {
-    let app = &addon.app.name;
-    if !tty::stdin_is_terminal() {
-        return Err(Failure::Usage(format!("Nobody can be asked here: confirm with --confirm {app}.")));
-    }
-    output::note(&format!(
-        " \u{203a}   Warning: This will destroy {}; its data is kept for seven days.\n \
-         \u{203a}   To proceed, type {app} or re-run this command with --confirm {app}\n\n> ",
-        addon.name
-    ));
-    let mut typed = String::new();
-    std::io::stdin().lock().read_line(&mut typed).map_err(Failure::local("read what you type"))?;
-    Ok(typed.trim().to_owned())
 }
 
 /// The table, each add-on with its attachments under it.

@@ -6,7 +6,7 @@ use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::command::data_service::confirmed;
+use crate::cli::confirm::confirmed;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, Now, heading, ruled, shown_app};
 use crate::domain::Switch;

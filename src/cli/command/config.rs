@@ -10,6 +10,7 @@ use crate::cli::command::releases::newest;
 use crate::cli::command::releases_output::follow;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, pairs, shown_app};
+use crate::domain::shell_word;
 use crate::wire::api::Release;
 
 /// Config vars as the API sends them.
@@ -65,16 +66,7 @@ fn is_shell_name(name: &str) -> bool {
 
 /// `NAME=value` lines for a shell.
 pub(super) fn shell_lines(vars: &Vars) -> String {
-    vars.iter().map(|(name, value)| format!("{name}={}\n", shell_quoted(value))).collect()
-}
-
-fn shell_quoted(value: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&b);
-    if !value.is_empty() && value.bytes().all(plain) {
-        value.to_owned()
-    } else {
-        format!("'{}'", value.replace('\'', r"'\''"))
-    }
+    vars.iter().map(|(name, value)| format!("{name}={}\n", shell_word(value))).collect()
 }
 
 /// A change of config vars as its answer shows it.

@@ -1,6 +1,5 @@
 //! What the commands of data services have in common: which add-on is meant, acts inside of it, and asking once more.
 
-use std::io::BufRead as _;
 use std::process::ExitCode;
 
 use hyper::Method;
@@ -215,25 +214,6 @@ pub(super) async fn rotate(context: &Context, of: &Attachment) -> Result<(), Fai
     let path = own_path(of, "actions/rotate-password");
     let rotated = context.client.call::<AddOn>(Method::POST, &path);
     output::action(&text, rotated, |_| None).await.map(drop)
-}
-
-/// Goes on when the name of the app was given, or is typed.
-pub(super) fn confirmed(app: &str, given: Option<String>, warning: &str) -> Result<(), Failure> {
-    let typed = match given {
-        Some(given) => given,
-        None if tty::stdin_is_terminal() => {
-            output::note(&format!(
-                " \u{203a}   Warning: {warning}\n \u{203a}   To proceed, type {app} or re-run this command with --confirm {app}\n\n> "
-            ));
-            let mut typed = String::new();
-            std::io::stdin().lock().read_line(&mut typed).map_err(Failure::local("read what you type"))?;
-            typed.trim().to_owned()
-        }
-        None => {
-            return Err(Failure::Usage(format!("Nobody can be asked here: confirm with --confirm {app}.")));
-        }
-    };
-    if typed == app { Ok(()) } else { Err(Failure::NotConfirmed { typed, app: app.to_owned() }) }
 }
 
 /// A part of a path.

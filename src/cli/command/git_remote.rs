@@ -8,6 +8,7 @@ use crate::cli::app::{self, AppArgs, git};
 use crate::cli::failure::Failure;
 use crate::cli::node::NodeArgs;
 use crate::cli::output;
+use crate::domain::shell_quoted;
 use crate::wire::api::App;
 
 /// Make a git remote for an app in the repository around the current directory
@@ -168,9 +169,8 @@ fn origin(url: &str) -> Option<&str> {
 
 /// A credential helper that git runs through a shell (gitcredentials(7): a leading `!`).
 fn helper(program: &str, flags: &[String]) -> String {
-    let quoted = |word: &str| format!("'{}'", word.replace('\'', r"'\''"));
     let words: Vec<_> =
-        std::iter::once(program).chain(flags.iter().map(String::as_str)).map(quoted).collect();
+        std::iter::once(program).chain(flags.iter().map(String::as_str)).map(shell_quoted).collect();
     format!("!{} git:credentials", words.join(" "))
 }
 

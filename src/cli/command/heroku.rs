@@ -17,6 +17,7 @@ use crate::cli::command::{auth, git_remote};
 use crate::cli::failure::Failure;
 use crate::cli::host::data_dir;
 use crate::cli::output;
+use crate::domain::shell_quoted;
 use crate::sys::fs::write_atomically;
 
 /// The stock command.
@@ -73,7 +74,7 @@ impl Args {
         let token = if logs_in { None } else { Some(auth::token(context)?) };
         let mut environment = environment(&place, token.as_deref());
         if self.env {
-            let line = |(name, value): &(&str, String)| format!("export {name}={}\n", quoted(value));
+            let line = |(name, value): &(&str, String)| format!("export {name}={}\n", shell_quoted(value));
             output::data(&environment.iter().map(line).collect::<String>())?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -193,11 +194,6 @@ pub(super) fn exit_code(status: ExitStatus) -> ExitCode {
     ExitCode::from(number.and_then(|number| u8::try_from(number).ok()).unwrap_or(1))
 }
 
-/// For a shell, whatever the text holds.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 #[cfg(test)]
 mod test {
     use super::*;
@@ -213,6 +209,5 @@ mod test {
         assert_eq!(value("GIT_CONFIG_KEY_0"), "http.https://localhost:5080.sslCAInfo");
         assert_eq!(value("DISABLE_TELEMETRY"), "true");
         assert!(environment(&place, None).iter().all(|(name, _)| *name != "HEROKU_API_KEY"));
-        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::cli::Context;
 use crate::cli::command::data_service::{self, Near};
 use crate::cli::failure::Failure;
+use crate::domain::shell_quoted;
 use crate::wire::api::Attachment;
 
 /// The client that is stood in for.
@@ -74,8 +75,7 @@ impl StandIn {
         let program = std::env::current_exe().map_err(Failure::local("find this program"))?;
         let flags = context.node.flags()?;
         let words = std::iter::once(program.to_string_lossy().into_owned()).chain(flags);
-        let words =
-            words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ");
+        let words = words.map(|word| shell_quoted(&word)).collect::<Vec<_>>().join(" ");
         let dir = std::env::temp_dir().join(format!("dyno-{}", Uuid::new_v4()));
         std::fs::DirBuilder::new().mode(0o700).create(&dir).map_err(failed(&dir))?;
         let stand_in = Self { dir };

@@ -9,6 +9,7 @@ use hyper::Method;
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
 use crate::cli::command::data_service::{self, Kind};
+use crate::cli::confirm::confirmed;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, ruled, shown_app};
 use crate::wire::api::{AddOn, Attachment, Credential};
@@ -222,7 +223,7 @@ impl ResetArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let found = self.database.find(context).await?;
         let warning = format!("This will delete all data in {}.", found.addon.name);
-        data_service::confirmed(&found.app.name, self.confirm, &warning)?;
+        confirmed(&found.app.name, self.confirm, &warning)?;
         let text = format!("Resetting {}", found.addon.name);
         let path = data_service::own_path(&found, "actions/reset");
         let reset = context.client.call::<AddOn>(Method::POST, &path);
@@ -260,7 +261,7 @@ impl CredentialsRotateArgs {
         only_default(&self.name)?;
         let found = self.database.find(context).await?;
         let warning = format!("This will end all connections to {}, and restart its apps.", found.addon.name);
-        data_service::confirmed(&found.app.name, self.confirm, &warning)?;
+        confirmed(&found.app.name, self.confirm, &warning)?;
         data_service::rotate(context, &found).await
     }
 }

@@ -7,6 +7,7 @@ use crate::cli::app::AppArgs;
 use crate::cli::command::data_service;
 use crate::cli::command::pg::POSTGRES;
 use crate::cli::command::pg_backups::{database_path, finish, newest};
+use crate::cli::confirm::confirmed;
 use crate::cli::failure::Failure;
 use crate::cli::output;
 use crate::wire::api::{CopyDatabase, DataTransfer, RestoreBackup};
@@ -53,7 +54,7 @@ impl RestoreArgs {
             None => format!("{app}::{}", newest(context, &app).await?.name),
         };
         let warning = format!("This will replace all data in {} by that of {backup}.", found.addon.name);
-        data_service::confirmed(&app, self.confirm, &warning)?;
+        confirmed(&app, self.confirm, &warning)?;
         let text = format!("Restoring {backup} to {}", found.name);
         let body = RestoreBackup { backup: Some(backup), backup_url: None };
         let path = database_path(&found, "restores");
@@ -76,7 +77,7 @@ impl CopyArgs {
         };
         let warning =
             format!("This will replace all data in {} by that of {}.", target.addon.name, source.addon.name);
-        data_service::confirmed(&app, self.confirm, &warning)?;
+        confirmed(&app, self.confirm, &warning)?;
         let body = CopyDatabase {
             from_url: Some(source.addon.id.to_string()),
             from_name: Some(source.name.clone()),

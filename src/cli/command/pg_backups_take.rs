@@ -4,9 +4,9 @@ use hyper::Method;
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
-use crate::cli::command::data_service;
 use crate::cli::command::pg::DatabaseArgs;
 use crate::cli::command::pg_backups::{BackupArgs, all, database_path, finish, transfer_path};
+use crate::cli::confirm::confirmed;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, shown_app};
 use crate::wire::api::DataTransfer;
@@ -99,7 +99,7 @@ impl DeleteArgs {
     pub(in crate::cli) async fn run(self, context: &Context) -> Result<(), Failure> {
         let app = self.app.name()?;
         let found: DataTransfer = context.client.get(&transfer_path(&app, &self.backup, "")).await?;
-        data_service::confirmed(&app, self.confirm, &format!("This will delete {}.", found.name))?;
+        confirmed(&app, self.confirm, &format!("This will delete {}.", found.name))?;
         let text = format!("Deleting backup {} on {}", found.name, shown_app(&app));
         let path = transfer_path(&app, &found.name, "");
         let gone = context.client.call::<DataTransfer>(Method::DELETE, &path);

@@ -1,15 +1,13 @@
 //! `dyno pipelines`, `pipelines:create`, `info`, `add`, `update`, `remove`, `rename`, `destroy` and `transfer`
 
-use std::io::BufRead as _;
-
 use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::cli::Context;
 use crate::cli::app::AppArgs;
+use crate::cli::confirm::confirmed;
 use crate::cli::failure::Failure;
 use crate::cli::output::{self, heading, ruled, shown_app};
-use crate::sys::tty;
 use crate::wire::api::{
     ById, CreateCoupling, Pipeline, PipelineCoupling, PipelineOwner, PipelineTransfer, SetPipeline,
     TransferPipeline, UpdateCoupling, UserRef,
@@ -230,13 +228,11 @@ impl TransferArgs {
         let pipeline: Pipeline = context.client.get(&path(&self.pipeline)).await?;
         let name = utf8_percent_encode(&self.owner, NON_ALPHANUMERIC);
         let user: UserRef = context.client.get(&format!("/users/{name}")).await?;
-        let typed = match self.confirm {
-            Some(confirm) => confirm,
-            None => ask(&pipeline.name, &user.email)?,
-        };
-        if typed != pipeline.name {
-            return Err(Failure::NotConfirmed { typed, app: pipeline.name });
-        }
+        let warning = format!(
+            "This will transfer {} and those of its apps that are its owner's to {}.",
+            pipeline.name, user.email
+        );
+        confirmed(&pipeline.name, self.confirm, &warning)?;
         let text = format!("Transferring {} pipeline to the {} account", pipeline.name, user.email);
         let body = TransferPipeline {
             pipeline: ById { id: pipeline.id },
@@ -252,19 +248,6 @@ impl StageArgs {
     fn of(&self, app: &str) -> String {
         self.stage.clone().unwrap_or_else(|| guessed(app).to_owned())
     }
-}
-
-fn ask(pipeline: &str, owner: &str) -> Result<String, Failure> {
-    if !tty::stdin_is_terminal() {
-        return Err(Failure::Usage(format!("Nobody can be asked here: confirm with --confirm {pipeline}.")));
-    }
-    output::note(&format!(
-        " \u{203a}   Warning: This will transfer {pipeline} and those of its apps that are its owner's to {owner}.\n \
-         \u{203a}   To proceed, type {pipeline} or re-run this command with --confirm {pipeline}\n\n> "
-    ));
-    let mut typed = String::new();
-    std::io::stdin().lock().read_line(&mut typed).map_err(Failure::local("read what you type"))?;
-    Ok(typed.trim().to_owned())
 }
 
 fn guessed(app: &str) -> &'static str {
