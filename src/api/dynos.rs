@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::api::asked::Asked;
 use crate::api::body::Input;
 use crate::api::error::ApiError;
-use crate::api::rendezvous::{Ends, Guest};
+use crate::api::rendezvous::{Client, Ends};
 use crate::api::state::Api;
 use crate::api::view;
 use crate::domain::{App, DynoSize, Version};
@@ -69,7 +69,7 @@ pub(super) async fn create(
         shown.attach_url = Some(attach_url(
             &api,
             &asked,
-            Guest { user: caller.user().clone(), app, dyno: dyno.id, ends, wants_status },
+            Client { user: caller.user().clone(), app, dyno: dyno.id, ends, wants_status },
         ));
     }
     Ok((StatusCode::CREATED, Json(shown)))
@@ -90,15 +90,15 @@ pub(super) async fn visit(
     let (dyno, id) = flows::visit(&api.node, &app, &name, request, &caller.actor()).await?;
     let shown = view::dyno(&app, &dyno, &release_ids(&api, &app).await?);
     let attach_url = ends.map(|ends| {
-        attach_url(&api, &asked, Guest { user: caller.user().clone(), app, dyno: id, ends, wants_status })
+        attach_url(&api, &asked, Client { user: caller.user().clone(), app, dyno: id, ends, wants_status })
     });
     Ok((StatusCode::CREATED, Json(Dyno { attach_url, command, ..shown })))
 }
 
 /// Where a client attaches: of the stock protocol where it came over TCP, else of our own.
-fn attach_url(api: &Api, asked: &Asked, guest: Guest) -> String {
-    let own = format!("/apps/{}/dynos/{}/attach", guest.app.id, guest.dyno);
-    asked.rendezvous_url(api.node.settings(), || api.guests.expect(guest)).unwrap_or(own)
+fn attach_url(api: &Api, asked: &Asked, client: Client) -> String {
+    let own = format!("/apps/{}/dynos/{}/attach", client.app.id, client.dyno);
+    asked.rendezvous_url(api.node.settings(), || api.expected.expect(client)).unwrap_or(own)
 }
 
 /// How a client of the stock protocol holds its end; none when nobody attaches.

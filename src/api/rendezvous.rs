@@ -46,7 +46,7 @@ pub(super) enum Ends {
 
 /// A client that is to come.
 #[derive(Clone, Debug)]
-pub(super) struct Guest {
+pub(super) struct Client {
     /// Who asked for the dyno.
     pub(super) user: Email,
     pub(super) app: App,
@@ -58,16 +58,16 @@ pub(super) struct Guest {
 
 /// Clients that are to come, by their secrets, as many as [`displaced`] lets stay.
 #[derive(Default)]
-pub(super) struct Guests(Mutex<HashMap<String, (Guest, Instant)>>);
+pub(super) struct Expected(Mutex<HashMap<String, (Client, Instant)>>);
 
-impl Guests {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, (Guest, Instant)>) -> T) -> T {
+impl Expected {
+    fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, (Client, Instant)>) -> T) -> T {
         // A map cannot be left half changed by a panic.
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Expects a client, and tells its secret.
-    pub(super) fn expect(&self, guest: Guest) -> String {
+    pub(super) fn expect(&self, client: Client) -> String {
         let mut bytes = [0; SECRET_BYTES];
         rand::rng().fill_bytes(&mut bytes);
         let secret = hex::encode(bytes);
@@ -75,10 +75,10 @@ impl Guests {
             all.retain(|_, (_, since)| since.elapsed() < SECRET_TIMEOUT);
             let seen =
                 all.iter().map(|(secret, (other, since))| (secret.clone(), &other.user, *since)).collect();
-            if let Some(gone) = displaced(seen, &guest.user) {
+            if let Some(gone) = displaced(seen, &client.user) {
                 all.remove(&gone);
             }
-            all.insert(secret.clone(), (guest, Instant::now()));
+            all.insert(secret.clone(), (client, Instant::now()));
         });
         secret
     }
@@ -87,9 +87,9 @@ impl Guests {
         self.with(|all| all.contains_key(secret))
     }
 
-    fn take(&self, secret: &str) -> Option<Guest> {
-        let (guest, since) = self.with(|all| all.remove(secret))?;
-        (since.elapsed() < SECRET_TIMEOUT).then_some(guest)
+    fn take(&self, secret: &str) -> Option<Client> {
+        let (client, since) = self.with(|all| all.remove(secret))?;
+        (since.elapsed() < SECRET_TIMEOUT).then_some(client)
     }
 }
 
@@ -102,13 +102,13 @@ where
     else {
         return;
     };
-    let guest = api.guests.take(&secret);
-    if guest.is_some() {
+    let client = api.expected.take(&secret);
+    if client.is_some() {
         stranger.becomes_known();
     }
-    let attached = match guest {
-        Some(guest) => match flows::attach(&api.node, &guest.app, guest.dyno).await {
-            Ok(streams) => Ok((guest, streams)),
+    let attached = match client {
+        Some(client) => match flows::attach(&api.node, &client.app, client.dyno).await {
+            Ok(streams) => Ok((client, streams)),
             Err(FlowError::Refused(refusal)) => Err(refusal.to_string()),
             Err(error) => {
                 tracing::error!(%error, "a one-off dyno could not be attached to");
@@ -125,7 +125,7 @@ where
         return;
     }
     match attached {
-        Ok((guest, streams)) => bridge(stream, streams, &guest, early).await,
+        Ok((client, streams)) => bridge(stream, streams, &client, early).await,
         Err(text) => {
             let _gone = stream.write_all(format!("{text}\r\n").as_bytes()).await;
             part(stream).await;
@@ -152,7 +152,7 @@ async fn first_line<S: AsyncRead + Unpin>(api: &Api, stream: &mut S) -> Option<(
             return Some((secret, early));
         }
         if let Ok(text) = std::str::from_utf8(&line)
-            && api.guests.is_expected(text)
+            && api.expected.is_expected(text)
         {
             return Some((text.to_owned(), Vec::new()));
         }
@@ -168,7 +168,7 @@ async fn hang_up(control: &mpsc::Sender<Control>) {
 }
 
 /// Carries bytes both ways, the dyno's output to its end; the client's end hangs up.
-async fn bridge<S>(stream: S, streams: Streams, guest: &Guest, early: Vec<u8>)
+async fn bridge<S>(stream: S, streams: Streams, client: &Client, early: Vec<u8>)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -177,7 +177,7 @@ where
     let has_ended = Arc::new(Notify::new());
     let sender = Sender {
         input: Some(input),
-        ends: guest.ends,
+        ends: client.ends,
         at_line_start: true,
         has_ended: Arc::clone(&has_ended),
     };
@@ -190,7 +190,7 @@ where
         return;
     };
     let mut last = pieces.rest();
-    if guest.wants_status && !pieces.has_seen_status() {
+    if client.wants_status && !pieces.has_seen_status() {
         last.extend(status_line(status));
     }
     let _gone = writer.write_all(&last).await;

@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::exec::ExecDoor;
 use crate::api::log_sessions::Sessions;
 use crate::api::rate::Buckets;
-use crate::api::rendezvous::Guests;
+use crate::api::rendezvous::Expected;
 use crate::api::repositories::Hearing;
 use crate::domain::App;
 use crate::flows::{self, Node};
@@ -30,7 +30,7 @@ pub struct Api {
     /// The node.
     pub node: Node,
     pub(super) sessions: Arc<Sessions>,
-    pub(super) guests: Arc<Guests>,
+    pub(super) expected: Arc<Expected>,
     pub(super) buckets: Arc<Buckets>,
     pub(super) hearing: Arc<Hearing>,
     /// The way in for visits of the stock command; none where nobody has told an address for it.
@@ -50,7 +50,7 @@ impl Api {
         Self {
             node,
             sessions: Arc::default(),
-            guests: Arc::default(),
+            expected: Arc::default(),
             buckets: Arc::default(),
             hearing: Arc::default(),
             exec: None,

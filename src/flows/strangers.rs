@@ -18,10 +18,10 @@ pub struct Strangers(Mutex<HashMap<IpAddr, usize>>);
 
 /// One connection. Clones are the same.
 #[derive(Clone)]
-pub struct Stranger(Arc<Mutex<Option<Place>>>);
+pub struct Stranger(Arc<Mutex<Option<Counted>>>);
 
 /// What a stranger takes of the places of an address; given back at its end.
-struct Place {
+struct Counted {
     strangers: Arc<Strangers>,
     address: IpAddr,
 }
@@ -47,7 +47,7 @@ impl Strangers {
             *count += usize::from(is_let_in);
             is_let_in
         });
-        let place = || Place { strangers: Arc::clone(self), address };
+        let place = || Counted { strangers: Arc::clone(self), address };
         is_let_in.then(|| Stranger(Arc::new(Mutex::new(Some(place())))))
     }
 }
@@ -78,7 +78,7 @@ impl Stranger {
     }
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.strangers.with(|all| {
             if let Some(count) = all.get_mut(&self.address) {
