@@ -96,6 +96,12 @@ fn all_stacks(api: &Api) -> Vec<Stack> {
     names.iter().map(stack).collect()
 }
 
+/// The name of the stack that is `named` by its identity; any other word is left as it is.
+pub(super) fn stack_name(api: &Api, named: String) -> String {
+    let found = all_stacks(api).into_iter().find(|stack| stack.id.to_string().eq_ignore_ascii_case(&named));
+    found.map_or(named, |stack| stack.name)
+}
+
 pub(super) async fn stacks(State(api): State<Api>) -> Json<Vec<Stack>> {
     Json(all_stacks(&api))
 }

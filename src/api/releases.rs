@@ -62,7 +62,7 @@ pub(super) async fn output(State(api): State<Api>, Path(id): Path<String>) -> Re
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::from_stream(output)).into_response())
 }
 
-/// Releases a slug once more, or rolls back; without a release to the one before the current.
+/// Releases a slug that was sent, or one once more, or rolls back; without a release to the one before the current.
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -75,9 +75,13 @@ pub(super) async fn create(
         if release.is_some() {
             return Err(Refusal::ReleaseSource.into());
         }
-        let target = slugs::release_with(&api, &app, &slug).await?;
-        let made =
-            flows::release_again(&api.node, &app, target.version, description, &caller.actor()).await?;
+        let actor = caller.actor();
+        let made = if let Ok((sent, _)) = flows::sent_slug(&api.node, &app, &slug) {
+            flows::release_sent_slug(&api.node, &app, sent, (description, &actor)).await?
+        } else {
+            let target = slugs::release_with(&api, &app, &slug).await?;
+            flows::release_again(&api.node, &app, target.version, description, &actor).await?
+        };
         return Ok((StatusCode::CREATED, Json(view::release(&api.node, &app, &made))));
     }
     let target = match release {

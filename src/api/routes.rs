@@ -186,6 +186,7 @@ fn of_apps() -> Vec<Route> {
         row(Method::GET, "/apps/{app}/domains/{domain}", App(View), domains::show),
         row(Method::DELETE, "/apps/{app}/domains/{domain}", App(Operate), domains::destroy),
         row(Method::GET, "/apps/{app}/pipeline-couplings", App(View), pipelines::coupling_of_app),
+        row(Method::POST, "/apps/{app}/slugs", App(Deploy), slugs::create),
         row(Method::GET, "/apps/{app}/slugs/{slug}", App(View), slugs::show),
         row(Method::GET, "/slug-blobs/{app}/{slug}", Nothing, slugs::blob),
         row(Method::PATCH, "/apps/{app}/domains/{domain}", App(Operate), domains::update),

@@ -271,24 +271,6 @@ pub(super) fn release(node: &Node, app: &App, view: &ReleaseView) -> api::Releas
     }
 }
 
-/// A slug, as a release has it.
-pub(super) fn slug(release: &domain::Release, slug: &domain::Slug, url: String) -> api::Slug {
-    let types = release.process_types.iter().map(|(name, command)| (name.to_string(), command.clone()));
-    api::Slug {
-        blob: api::SlugBlob { method: "get".to_owned(), url },
-        buildpack_provided_description: slug.buildpack_description.clone(),
-        checksum: Some(format!("SHA256:{}", slug.digest)),
-        commit: release.commit.clone(),
-        commit_description: None,
-        created_at: timestamp(slug.created_at_s),
-        id: slug_id(&slug.digest),
-        process_types: types.collect(),
-        size: Some(slug.size.0),
-        stack: Named::stable("stack", release.stack.as_str()),
-        updated_at: timestamp(slug.created_at_s),
-    }
-}
-
 /// A pipeline.
 pub(super) fn pipeline(node: &Node, found: &domain::Pipeline, asked: &Asked) -> api::Pipeline {
     api::Pipeline {

@@ -29,6 +29,7 @@ mod project;
 mod release;
 mod request;
 mod sandbox;
+mod sent;
 mod slug;
 mod source;
 mod stopwatch;
@@ -41,7 +42,7 @@ pub use mirror::{Mirror, MirrorError};
 pub use origin::{check as check_buildpack, is_of_the_host, shown as buildpack_shown};
 pub use request::{
     BuildFailure, BuildLimits, BuildRequest, BuiltSlug, Chooser, Ground, Layers, LayersFailure, NodeFailure,
-    Sandboxes, Sink, TestCommands,
+    PackedSlug, Sandboxes, Sink, TestCommands,
 };
 pub use slug::ARCHIVE as SLUG_ARCHIVE;
 pub use stopwatch::Laps;
@@ -137,6 +138,20 @@ pub async fn manifest(
     within(&request, sandboxes, (layers, &mut transcript), test_run::manifest).await
 }
 
+/// Packs a slug again that was packed elsewhere, its source, and puts it in its place as a build does: what is in its `./app` alone.
+///
+/// # Errors
+/// As [`build`].
+pub async fn pack_again(
+    request: BuildRequest,
+    sandboxes: &Sandboxes,
+    layers: &dyn Layers,
+    sink: &mut dyn Sink,
+) -> Result<PackedSlug, BuildFailure> {
+    let mut transcript = Transcript::new(sink);
+    within(&request, sandboxes, (layers, &mut transcript), sent::steps).await
+}
+
 /// What is done in the place of a build.
 type Work<T> = for<'a> fn(
     &'a BuildRequest,
@@ -155,7 +170,7 @@ async fn within<T>(
     let held_max = Duration::from_secs(request.limits.held_max_s);
     let pressure = &sandboxes.memory_pressure;
     if let Err(lines) = patience::admission(pressure, held_max, transcript).await {
-        transcript.say_all(lines);
+        transcript.say_all(request.deed.told(lines));
         return Err(BuildFailure::Source);
     }
     let stopped = match Workshop::open(request, sandboxes).await {
@@ -179,11 +194,11 @@ async fn within<T>(
     match stopped {
         Ok(made) => Ok(made),
         Err(Stop::Source(lines)) => {
-            transcript.say_all(lines);
+            transcript.say_all(request.deed.told(lines));
             Err(BuildFailure::Source)
         }
         Err(Stop::Node(failure)) => {
-            transcript.say_all(push_text::node_failed(&failure.to_string()));
+            transcript.say_all(request.deed.told(push_text::node_failed(&failure.to_string())));
             Err(BuildFailure::Node(failure))
         }
     }

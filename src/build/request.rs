@@ -15,12 +15,15 @@ use crate::domain::{ArchiveRoot, Bytes, ConfigVars, ProcessType, SlugDigest, Sta
 use crate::runtime::network::{NetworkError, NodeNetwork};
 use crate::runtime::slots::Slots;
 use crate::runtime::{ContainerError, Runtime, StartError};
+use crate::wire::push_text::Deed;
 
 /// A source on its way to a slug.
 #[derive(Clone, Debug)]
 pub struct BuildRequest {
     /// The build's identity; scripts see it as `REQUEST_ID`.
     pub id: Uuid,
+    /// What was done, for the words of a failure.
+    pub deed: Deed,
     /// The source as a tar archive, plain or with gzip. It is untrusted.
     pub source: PathBuf,
     /// Where in it the app's root is.
@@ -162,6 +165,17 @@ pub struct BuiltSlug {
     pub stack_version: String,
 }
 
+/// A slug that was packed elsewhere, in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedSlug {
+    /// Its address.
+    pub digest: SlugDigest,
+    /// Size of its compressed archive.
+    pub size: Bytes,
+    /// The content version of the stack that it was packed on.
+    pub stack_version: String,
+}
+
 /// Who chose the buildpacks of a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chooser {
@@ -196,7 +210,7 @@ pub enum BuildFailure {
 #[derive(Debug, Error)]
 pub enum NodeFailure {
     /// All slots are held.
-    #[error("all container slots of this node are taken; stop some dynos and push again")]
+    #[error("all container slots of this node are taken; stop some dynos and try again")]
     NoSlot,
     /// No network.
     #[error("no network could be made for it")]
@@ -223,9 +237,7 @@ pub enum NodeFailure {
         said: String,
     },
     /// Nobody saw the end of a step.
-    #[error(
-        "nobody saw how a step ended; the process that makes containers was killed meanwhile; push again"
-    )]
+    #[error("nobody saw how a step ended; the process that makes containers was killed meanwhile; try again")]
     Lost,
     /// The mirror of the build cannot be served.
     #[error("its mirror cannot be served: {0}")]

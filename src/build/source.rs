@@ -139,7 +139,7 @@ fn give_tree(path: &Path) -> Result<(), NodeFailure> {
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The options by which tar unpacks the archive: through a pipe it cannot look for itself.
-fn tar_options(archive: &Path) -> Result<&'static str, NodeFailure> {
+pub(super) fn tar_options(archive: &Path) -> Result<&'static str, NodeFailure> {
     let mut head = [0; GZIP.len()];
     let open = fs::File::open(archive);
     match open.and_then(|mut file| file.read_exact(&mut head)) {

@@ -12,7 +12,7 @@ use crate::build::{self, BuildLimits, BuildRequest, Ground, Sandboxes, Sink, Tes
 use crate::daemon::Config;
 use crate::daemon::layers::StackLayers;
 use crate::domain::{Slug, StackName, StackVersion};
-use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built, TestLines};
+use crate::flows::ports::{BuildFailure, BuildOrder, Builder, Built, PackedSlug, TestLines};
 use crate::runtime::Runtime;
 use crate::runtime::network::NodeNetwork;
 use crate::runtime::slots::Slots;
@@ -72,9 +72,10 @@ impl SandboxedBuilder {
     }
 
     /// The stack of an order, or a failure that is told.
-    fn stack(&self, name: &StackName, lines: &mut Lines) -> Result<Stack, BuildFailure> {
-        Stack::current(&self.lib_dir, name).map_err(|error| {
-            push_text::node_failed(&error.to_string()).iter().for_each(|line| lines.line(line));
+    fn stack(&self, order: &BuildOrder, lines: &mut Lines) -> Result<Stack, BuildFailure> {
+        Stack::current(&self.lib_dir, &order.app.build_stack).map_err(|error| {
+            let told = order.deed.told(push_text::node_failed(&error.to_string()));
+            told.iter().for_each(|line| lines.line(line));
             BuildFailure::Node(error.to_string())
         })
     }
@@ -83,6 +84,7 @@ impl SandboxedBuilder {
         BuildRequest {
             tests,
             id: order.id,
+            deed: order.deed,
             source: order.source,
             root: order.root,
             source_version: order.commit,
@@ -148,7 +150,7 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<Built, BuildFailure>> {
         Box::pin(async move {
             let mut lines = Lines(lines);
-            let stack = self.stack(&order.app.build_stack, &mut lines)?;
+            let stack = self.stack(&order, &mut lines)?;
             let request = self.request(order, &stack, None);
             let layers = StackLayers { stack };
             let built = build::build(request, &self.sandboxes, &layers, &mut lines).await;
@@ -177,10 +179,24 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>> {
         Box::pin(async move {
             let mut lines = Lines(lines);
-            let stack = self.stack(&order.app.build_stack, &mut lines)?;
+            let stack = self.stack(&order, &mut lines)?;
             let request = self.request(order, &stack, None);
             let layers = StackLayers { stack };
             build::manifest(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
+        })
+    }
+
+    fn pack(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<PackedSlug, BuildFailure>> {
+        Box::pin(async move {
+            let mut lines = Lines(lines);
+            let stack = self.stack(&order, &mut lines)?;
+            let request = self.request(order, &stack, None);
+            let layers = StackLayers { stack };
+            build::pack_again(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
         })
     }
 
@@ -192,7 +208,7 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
         Box::pin(async move {
             let mut setup = Lines(lines.setup.clone());
-            let stack = self.stack(&order.app.build_stack, &mut setup)?;
+            let stack = self.stack(&order, &mut setup)?;
             let request = self.request(order, &stack, Some(commands));
             let layers = StackLayers { stack };
             let mut lines = LinesOfTests { lines, has_begun: false };

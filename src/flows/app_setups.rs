@@ -40,6 +40,7 @@ use crate::wire::api::PushStatus;
 use crate::wire::api_errors::{Missing, Refusal};
 use crate::wire::app_json::{self, POSTDEPLOY};
 use crate::wire::logline::ApiLine;
+use crate::wire::push_text::Deed;
 use crate::wire::setup_text;
 
 /// How long add-ons may take to answer, seconds: their packages may have to be fetched first.
@@ -233,6 +234,7 @@ impl Story {
     async fn manifest(&self, source: &Path) -> Result<Manifest, Stopped> {
         let order = BuildOrder {
             id: Uuid::new_v4(),
+            deed: Deed::Build,
             app: self.app.clone(),
             source: source.to_owned(),
             root: ArchiveRoot::TopOrOnlyDirectory,

@@ -53,6 +53,7 @@ mod routing;
 mod run;
 mod scale;
 mod schedule;
+mod sent_slugs;
 mod sharing;
 mod slug_archive;
 mod sni_endpoints;
@@ -127,6 +128,7 @@ pub use routing::{change_routing, routing};
 pub use run::{RunRequest, deaths, dyno, dynos, restart, run_one_off, stop};
 pub use scale::{ScaleUpdate, formation, scale};
 pub use schedule::{JobRequest, JobView, add_job, job_runs, jobs, keep_schedule, remove_job, run_job};
+pub use sent_slugs::{SentSlug, SlugBlob, SlugRequest, new_slug, release_sent_slug, sent_slug};
 pub use sharing::{
     add_collaborator, apps_for, change_collaborator, collaborator, collaborators, owner, remove_collaborator,
     transfer,

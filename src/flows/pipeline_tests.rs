@@ -31,7 +31,7 @@ use crate::flows::test_run::{Removed, Says, TestSource, tested};
 use crate::logs::{Keeping, KeptOutput, OutputStream, read_kept};
 use crate::store::{NewTestRun, TestProgress};
 use crate::wire::api_errors::{Missing, Refusal};
-use crate::wire::push_text;
+use crate::wire::push_text::{self, Deed};
 
 /// How long whoever cancels a run waits for its end, seconds.
 const CANCEL_TIMEOUT_S: u64 = 30;
@@ -271,7 +271,7 @@ impl Story {
         let source = self.node.settings().sources_dir().join(format!("{}.tests", self.run.id));
         let _source = Removed(source.clone());
         if let Err(error) = bring(&self.node, origin, &source, None).await {
-            setup.lines(push_text::source_not_fetched(&error.to_string()));
+            setup.lines(Deed::Build.told(push_text::source_not_fetched(&error.to_string())));
             return errored(push_text::TESTS_WITHOUT_SOURCE.to_owned());
         }
         self.node.locks().turn(&mut permit, |running| setup.line(push_text::waits_for_builds(running))).await;

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+pub use crate::build::PackedSlug;
 use crate::build::{Chooser, Laps, TestCommands};
 use crate::domain::{
     AddOn, App, AppId, ArchiveRoot, AttachmentName, Bytes, ConfigVars, DynoId, DynoName, DynoSize, DynoState,
@@ -18,6 +19,7 @@ use crate::domain::{
 };
 
 pub use crate::supervisor::postmortem::Death;
+use crate::wire::push_text::Deed;
 
 /// What should run of one app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -486,6 +488,8 @@ pub struct BuildOrder {
     pub id: Uuid,
     /// The app.
     pub app: App,
+    /// What was done, for the words of a failure.
+    pub deed: Deed,
     /// The source as a tar archive, plain or with gzip; it is untrusted.
     pub source: PathBuf,
     /// Where in it the app's root is.
@@ -550,6 +554,13 @@ pub trait Builder: Send + Sync {
         order: BuildOrder,
         lines: mpsc::UnboundedSender<String>,
     ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>>;
+    /// Packs a slug that was packed elsewhere, which is the order's source, as builds pack theirs, and puts it in its place. Lines
+    /// for whoever waits, those of a failure, go to `lines`.
+    fn pack(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<PackedSlug, BuildFailure>>;
     /// Compiles a source and runs its tests: their exit status. Ends when the future is dropped.
     fn test(
         &self,

@@ -27,7 +27,7 @@ use crate::wire::api::PushStatus;
 use crate::wire::api_errors::Refusal;
 use crate::wire::hook_text;
 use crate::wire::logline::ApiLine;
-use crate::wire::push_text;
+use crate::wire::push_text::{self, Deed};
 use crate::wire::release_text;
 
 /// A source that was pushed.
@@ -115,7 +115,7 @@ pub async fn push(node: &Node, push: Push, transcript: &Transcript, permit: Buil
     let pushed = match Building::begin(node, order, permit).await {
         Ok(building) => run(node, building, &Arrival::Here(source.clone()), transcript).await,
         Err(error) => {
-            rejected(&app, Stopped::Flow(error), transcript);
+            rejected(Deed::Push, (&app, Stopped::Flow(error)), transcript);
             Pushed { status: PushStatus::Failed, phase: None }
         }
     };
@@ -131,6 +131,18 @@ pub(super) enum Arrival {
     Packed(PathBuf),
     /// To be brought into this file first.
     Brought(Origin, PathBuf),
+}
+
+// === impl Arrival ===
+
+impl Arrival {
+    /// What was done so that it is here.
+    fn deed(&self) -> Deed {
+        match self {
+            Self::Here(_) => Deed::Push,
+            Self::Packed(_) | Self::Brought(..) => Deed::Build,
+        }
+    }
 }
 
 /// Where a source is brought from.
@@ -162,7 +174,7 @@ pub(super) async fn run(
             Pushed { status: PushStatus::Succeeded, phase }
         }
         Err(stopped) => {
-            rejected(&app, stopped, &transcript);
+            rejected(arrival.deed(), (&app, stopped), &transcript);
             Pushed { status: PushStatus::Failed, phase: None }
         }
     }
@@ -178,7 +190,7 @@ pub(super) fn remove_source(source: &Path) {
     }
 }
 
-fn rejected(app: &App, stopped: Stopped, transcript: &Transcript) {
+fn rejected(deed: Deed, (app, stopped): (&App, Stopped), transcript: &Transcript) {
     match stopped {
         Stopped::Build(BuildFailure::Source) => {}
         Stopped::Build(BuildFailure::Node(reason)) => {
@@ -188,16 +200,16 @@ fn rejected(app: &App, stopped: Stopped, transcript: &Transcript) {
             if let FetchError::Disk(source) = &error {
                 tracing::error!(app = %app.name, %source, "a source cannot be kept");
             }
-            transcript.lines(push_text::source_not_fetched(&error.to_string()));
+            transcript.lines(deed.told(push_text::source_not_fetched(&error.to_string())));
         }
-        Stopped::Cancelled(user) => transcript.lines(push_text::cancelled(&user)),
+        Stopped::Cancelled(user) => transcript.lines(deed.told(push_text::cancelled(&user))),
         Stopped::Flow(FlowError::Refused(refusal)) => transcript.line(hook_text::refused(&refusal.body())),
         Stopped::Flow(FlowError::Fault { attempt, source }) => {
             tracing::error!(app = %app.name, attempt, error = &*source, "a push failed");
-            transcript.line(hook_text::hook_failed(&format!("it cannot {attempt}")));
+            transcript.lines(deed.told(push_text::node_failed(&format!("it cannot {attempt}"))));
         }
     }
-    transcript.lines(push_text::rejected(&app.name));
+    transcript.lines(push_text::rejected(deed, &app.name));
 }
 
 enum Stopped {
@@ -304,6 +316,7 @@ async fn build(
     building.laps.add(BuildPhase::Source, began.elapsed());
     let order = BuildOrder {
         id: building.record.id,
+        deed: arrival.deed(),
         app: app.clone(),
         source: source.clone(),
         root,

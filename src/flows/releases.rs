@@ -177,14 +177,17 @@ pub async fn release_again(
         return Err(Refusal::NotFound(Missing::Slug).into());
     }
     let newest = all.first().ok_or_else(Refusal::no_app)?;
-    let told: Option<String> = description
-        .map(|told| told.chars().filter(|c| !c.is_control()).take(DESCRIPTION_CHARS_MAX).collect());
-    let description = told.unwrap_or_else(|| target.description.clone());
+    let description = description_of(description).unwrap_or_else(|| target.description.clone());
     let mut new = NewRelease::from_release(app.id, target, description, actor.0.clone());
     new.config = newest.release.config.clone();
     let formation = node.store().formation(app.id).await?;
     new.formation = Some(formation.deployed(target.process_types.keys()));
     made(node, app, new, actor).await
+}
+
+/// What a client says a release is, as far as it is kept.
+pub(super) fn description_of(told: Option<String>) -> Option<String> {
+    told.map(|told| told.chars().filter(|c| !c.is_control()).take(DESCRIPTION_CHARS_MAX).collect())
 }
 
 async fn made(node: &Node, app: &App, new: NewRelease, actor: &Actor) -> Result<ReleaseView, FlowError> {

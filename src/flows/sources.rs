@@ -15,6 +15,7 @@ use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
 use crate::flows::presigned::AGE_MAX_S;
+use crate::flows::sent_slugs::SentSlug;
 use crate::sys::clock;
 use crate::wire::api_errors::{Missing, Refusal};
 
@@ -38,6 +39,8 @@ struct Entry {
     user: String,
     since: Instant,
     stage: Stage,
+    /// What else it is.
+    slug: Option<SentSlug>,
 }
 
 /// How far a source has come.
@@ -57,7 +60,7 @@ impl Sources {
     }
 
     /// Takes a name in, and tells which others are to go for it; `None` when as many of the user's arrive as one may have.
-    fn add(&self, id: Uuid, user: &str) -> Option<Vec<Uuid>> {
+    fn add(&self, id: Uuid, user: &str, slug: Option<SentSlug>) -> Option<Vec<Uuid>> {
         self.with(|all| {
             let own: Vec<_> = all.iter().filter(|(_, entry)| entry.user == user).collect();
             let excess = (own.len() + 1).saturating_sub(PER_USER_MAX);
@@ -74,7 +77,7 @@ impl Sources {
             for id in &gone {
                 all.remove(id);
             }
-            all.insert(id, Entry { user: user.to_owned(), since: Instant::now(), stage: Stage::Named });
+            all.insert(id, Entry { user: user.to_owned(), since: Instant::now(), stage: Stage::Named, slug });
             Some(gone)
         })
     }
@@ -121,13 +124,20 @@ fn allows(node: &Node, method: &Method, id: Uuid, query: &str) -> bool {
 /// # Errors
 /// As many sources of the user are on their way as one may have.
 pub fn new_source(node: &Node, actor: &Actor) -> Result<SourceLinks, FlowError> {
-    let id = Uuid::new_v4();
-    let gone = node.sources().add(id, &actor.0).ok_or(Refusal::TooManySources { max: PER_USER_MAX })?;
+    place(node, (Uuid::new_v4(), None), actor)
+}
+
+/// The same of a source that is a slug, and has its identity.
+pub(super) fn new_slug_source(node: &Node, slug: SentSlug, actor: &Actor) -> Result<SourceLinks, FlowError> {
+    place(node, (slug.id, Some(slug)), actor)
+}
+
+fn place(node: &Node, (id, slug): (Uuid, Option<SentSlug>), actor: &Actor) -> Result<SourceLinks, FlowError> {
+    let gone = node.sources().add(id, &actor.0, slug).ok_or(Refusal::TooManySources { max: PER_USER_MAX })?;
     for gone in gone {
         forget(node, gone);
     }
-    let link = |method| node.presigner().link(&method, &path(id), clock::unix_s());
-    let links = SourceLinks { get: link(Method::GET), put: link(Method::PUT) };
+    let links = links(node, id);
     let node = node.clone();
     // It ends with the process, and so do its sources.
     tokio::spawn(async move {
@@ -135,6 +145,22 @@ pub fn new_source(node: &Node, actor: &Actor) -> Result<SourceLinks, FlowError> 
         forget(&node, id);
     });
     Ok(links)
+}
+
+fn links(node: &Node, id: Uuid) -> SourceLinks {
+    let link = |method| node.presigner().link(&method, &path(id), clock::unix_s());
+    SourceLinks { get: link(Method::GET), put: link(Method::PUT) }
+}
+
+/// The slug of this identity, if its source is one, and fresh links.
+pub(super) fn slug(node: &Node, id: Uuid) -> Option<(SentSlug, SourceLinks)> {
+    let slug = node.sources().with(|all| all.get(&id).and_then(|entry| entry.slug.clone()))?;
+    Some((slug, links(node, id)))
+}
+
+/// Whether a source has arrived.
+pub(super) fn is_here(node: &Node, id: Uuid) -> bool {
+    node.sources().is_here(id)
 }
 
 /// A source that arrives; one that is not told to be whole is forgotten.
@@ -224,7 +250,7 @@ mod test {
             let mut last = None;
             for user in &users {
                 let id = Uuid::new_v4();
-                for gone in sources.add(id, &user.to_string()).unwrap() {
+                for gone in sources.add(id, &user.to_string(), None).unwrap() {
                     prop_assert!(gone != id);
                 }
                 last = Some(id);
@@ -238,7 +264,7 @@ mod test {
             let arrive = |entry: &mut Entry| entry.stage = Stage::Arriving;
             sources.with(|all| all.values_mut().filter(|entry| entry.user == "0").for_each(arrive));
             let arriving = users.iter().filter(|user| **user == 0).count();
-            prop_assert_eq!(sources.add(Uuid::new_v4(), "0").is_none(), arriving >= PER_USER_MAX);
+            prop_assert_eq!(sources.add(Uuid::new_v4(), "0", None).is_none(), arriving >= PER_USER_MAX);
             prop_assert!(last.is_none_or(|last| sources.with(|all| all.contains_key(&last))));
         }
     }

@@ -146,6 +146,14 @@ impl Builder for PretendedBuilder {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    fn pack(
+        &self,
+        _: BuildOrder,
+        _: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<crate::flows::ports::PackedSlug, BuildFailure>> {
+        Box::pin(async { Err(BuildFailure::Node("nothing is packed here".to_owned())) })
+    }
+
     fn test(
         &self,
         _: BuildOrder,

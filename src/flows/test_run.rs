@@ -19,7 +19,7 @@ use crate::flows::push::{Transcript, remove_source};
 use crate::wire::api_errors::Refusal;
 use crate::wire::app_json::{self, TEST_ENVIRONMENT};
 use crate::wire::hook_text;
-use crate::wire::push_text;
+use crate::wire::push_text::{self, Deed};
 
 /// Bytes of a random config var; it is written with two digits each.
 const SECRET_BYTES: usize = 32;
@@ -146,6 +146,7 @@ pub(super) async fn tested(
     let (setup, test) = app_json::test_commands(&manifest.scripts);
     let order = BuildOrder {
         id: Uuid::new_v4(),
+        deed: Deed::Build,
         buildpacks: buildpacks(node, &app, &manifest, caller).await?,
         config: ConfigVars::new(config).map_err(Refusal::ConfigVars)?,
         app,
@@ -184,6 +185,7 @@ async fn run_builder(
 fn order(source: &TestSource) -> BuildOrder {
     BuildOrder {
         id: Uuid::new_v4(),
+        deed: Deed::Build,
         app: source.app.clone(),
         source: source.source.clone(),
         root: source.root,

@@ -301,6 +301,35 @@ pub enum Refusal {
     /// Two things to make a release of.
     #[error("A release is made of a slug, or of a release to roll back to: name one of them.")]
     ReleaseSource,
+    /// A slug whose archive has not come.
+    #[error(
+        "The archive of this slug has not been sent yet: PUT it to the slug's blob.url, then release the slug."
+    )]
+    SlugNotSent,
+    /// Another archive than the one that was meant.
+    #[error(
+        "The archive of this slug is not the one that its checksum names: make another slug, and send that."
+    )]
+    SlugChecksum,
+    /// A slug that no dyno could run; the text is one clause.
+    #[error("The slug cannot be released: {0}.")]
+    SlugUnfit(String),
+    /// Process types of a slug beyond a Procfile's bounds.
+    #[error(
+        "A slug has at most {types} process types, each with a command of at most {bytes} bytes that is not empty."
+    )]
+    SlugTypes {
+        /// The most types.
+        types: usize,
+        /// The most bytes of a command.
+        bytes: usize,
+    },
+    /// What is said of a slug is too long.
+    #[error("What is said of a slug has at most {limit} characters each, none of them NUL.")]
+    SlugSaid {
+        /// The most characters.
+        limit: usize,
+    },
     /// A time zone that this machine does not know.
     #[error("Time zone {0} is not known on this node: name it as in Europe/Berlin.")]
     TimeZone(String),
@@ -613,6 +642,11 @@ impl Refusal {
             | Self::TooManyBuildpacks { .. }
             | Self::Buildpack { .. }
             | Self::TooManySources { .. }
+            | Self::SlugNotSent
+            | Self::SlugChecksum
+            | Self::SlugUnfit(_)
+            | Self::SlugTypes { .. }
+            | Self::SlugSaid { .. }
             | Self::ReleaseSource => ErrorId::InvalidParams,
             Self::BuildRunning(_)
             | Self::BuildOver(_)

@@ -5,6 +5,24 @@
 
 use crate::domain::{AppName, Bytes, ProcessType, StackName, Version};
 
+/// What was done that may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Somebody has pushed.
+    Push,
+    /// A build was asked for otherwise, and nothing was pushed.
+    Build,
+}
+
+/// What marks an error or a warning.
+const ERROR: &str = " !     ";
+/// What most reasons begin with.
+const PUSH_REJECTED: &str = "Push rejected, ";
+/// What every failure ends with.
+const PUSH_FAILED: &str = "Push failed";
+/// What stands in their places where nobody has pushed.
+const BUILD_FAILED: &str = "Build failed";
+
 /// A header: `-----> text`.
 #[must_use]
 pub fn header(text: &str) -> String {
@@ -20,7 +38,7 @@ pub fn detail(text: &str) -> String {
 /// An error or a warning.
 #[must_use]
 pub fn error(text: &str) -> String {
-    format!(" !     {text}")
+    format!("{ERROR}{text}")
 }
 
 // === Before and during the build ===
@@ -231,15 +249,14 @@ pub fn tag_stored() -> String {
     "Pushed a tag, skipping build.".to_owned()
 }
 
-/// The last lines of a push that failed.
+/// The last lines of a push, or of a build that was asked for otherwise, that failed.
 #[must_use]
-pub fn rejected(app: &AppName) -> Vec<String> {
-    vec![
-        "Verifying deploy...".to_owned(),
-        String::new(),
-        format!("!\tPush rejected to {app}."),
-        String::new(),
-    ]
+pub fn rejected(deed: Deed, app: &AppName) -> Vec<String> {
+    let told = match deed {
+        Deed::Push => format!("!\tPush rejected to {app}."),
+        Deed::Build => format!("!\tBuild of {app} failed."),
+    };
+    vec!["Verifying deploy...".to_owned(), String::new(), told, String::new()]
 }
 
 // === Failures of a build: each ends with the line that the push failed ===
@@ -346,6 +363,26 @@ pub fn bad_source() -> Vec<String> {
     refused("Push rejected, Failed decompressing source code.")
 }
 
+/// A slug that was packed elsewhere holds nothing that a dyno would find.
+#[must_use]
+pub fn nothing_in_app() -> Vec<String> {
+    refused("Push rejected, there is nothing in ./app of the archive, which is where a slug's files are.")
+}
+
+/// The errors and warnings among lines, without what marks them.
+pub fn errors(lines: &[String]) -> impl Iterator<Item = &str> {
+    let texts = lines.iter().filter_map(|line| line.strip_prefix(ERROR));
+    texts.filter(|text| ![PUSH_FAILED, BUILD_FAILED].contains(text))
+}
+
+/// What the lines of a failure give as its reason, as one clause, for whoever has pushed nothing.
+#[must_use]
+pub fn reason<'a>(lines: &'a [String]) -> String {
+    let unheaded = |text: &'a str| text.strip_prefix(BUILD_FAILED).and_then(|text| text.strip_prefix(": "));
+    let texts: Vec<&str> = errors(lines).map(|text| unheaded(text).unwrap_or(text)).collect();
+    texts.join(" ").trim_end_matches('.').to_owned()
+}
+
 /// The source that was named is not here; `reason` is one clause.
 #[must_use]
 pub fn source_not_fetched(reason: &str) -> Vec<String> {
@@ -419,7 +456,7 @@ pub fn held_too_long(limit_s: u64) -> Vec<String> {
     let text = format!("Push rejected, this node was short of memory for more than {limit_s} seconds.");
     vec![
         error(&text),
-        error("Scale something down (`dyno ps:scale`), or wait until it is less busy, and push again."),
+        error("Scale something down (`dyno ps:scale`), or wait until it is less busy, and try again."),
         String::new(),
         push_failed(),
     ]
@@ -459,12 +496,31 @@ pub fn node_failed(reason: &str) -> Vec<String> {
     refused(&format!("Push rejected, the node could not build the app: {reason}."))
 }
 
+impl Deed {
+    /// The lines of a failure, each of which is one of this module's, in the words for what was done.
+    #[must_use]
+    pub fn told(self, lines: Vec<String>) -> Vec<String> {
+        let of_a_build = |line: String| match line.strip_prefix(ERROR) {
+            Some(text) if text == PUSH_FAILED => error(BUILD_FAILED),
+            Some(text) => match text.strip_prefix(PUSH_REJECTED) {
+                Some(reason) => error(&format!("{BUILD_FAILED}: {reason}")),
+                None => line,
+            },
+            None => line,
+        };
+        match self {
+            Self::Push => lines,
+            Self::Build => lines.into_iter().map(of_a_build).collect(),
+        }
+    }
+}
+
 fn refused(text: &str) -> Vec<String> {
     vec![error(text), String::new(), push_failed()]
 }
 
 fn push_failed() -> String {
-    error("Push failed")
+    error(PUSH_FAILED)
 }
 
 // === Spelling ===
@@ -514,6 +570,28 @@ mod test {
             "
 "
         ));
+    }
+
+    #[test]
+    fn a_failure_is_told_by_what_was_done() {
+        let lines = || [bad_source(), vec!["Push failed".to_owned(), error("Push gently.")]].concat();
+        assert_eq!(Deed::Push.told(lines()), lines());
+        let told = Deed::Build.told(lines());
+        let expected = [
+            " !     Build failed: Failed decompressing source code.",
+            "",
+            " !     Build failed",
+            "Push failed",
+            " !     Push gently.",
+        ];
+        assert_eq!(told, expected, "what a buildpack says is left alone");
+        assert_eq!(
+            reason(&Deed::Build.told(nothing_in_app())),
+            "there is nothing in ./app of the archive, which is where a slug's files are"
+        );
+        let app = "hello".parse().unwrap();
+        assert_eq!(rejected(Deed::Build, &app)[2], "!\tBuild of hello failed.");
+        assert_eq!(rejected(Deed::Push, &app)[2], "!\tPush rejected to hello.");
     }
 
     #[test]
@@ -602,6 +680,9 @@ mod test {
     #[test]
     fn the_rejection_names_the_app() {
         let app: AppName = "example-app".parse().unwrap();
-        assert_eq!(rejected(&app).join("\n"), "Verifying deploy...\n\n!\tPush rejected to example-app.\n");
+        assert_eq!(
+            rejected(Deed::Push, &app).join("\n"),
+            "Verifying deploy...\n\n!\tPush rejected to example-app.\n"
+        );
     }
 }

@@ -30,6 +30,7 @@ mod reproducible;
 mod router;
 mod scheduler;
 mod scripts;
+mod slugs;
 mod ssh;
 mod stock_cli;
 mod switches;

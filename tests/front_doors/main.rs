@@ -9,6 +9,10 @@ mod ci;
 mod elsewhere;
 mod packs;
 mod repositories;
+#[path = "../support/skip.rs"]
+#[allow(dead_code, reason = "each kind of tests uses a part of it")]
+mod skip;
+mod slugs;
 mod ssh;
 mod visits;
 
@@ -157,6 +161,23 @@ impl Builder for FakeBuilder {
         _: mpsc::UnboundedSender<String>,
     ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>> {
         Box::pin(async move { Ok(member(&order.source, "app.json").unwrap_or_default()) })
+    }
+
+    fn pack(
+        &self,
+        order: BuildOrder,
+        lines: mpsc::UnboundedSender<String>,
+    ) -> BoxFuture<'_, Result<dyno::build::PackedSlug, BuildFailure>> {
+        Box::pin(async move {
+            if member(&order.source, "app/serve").is_none() {
+                let told = order.deed.told(dyno::wire::push_text::nothing_in_app());
+                told.into_iter().for_each(|line| lines.send(line).unwrap());
+                return Err(BuildFailure::Source);
+            }
+            lines.send(dyno::wire::push_text::slug_large(Bytes::mib(301), Bytes::mib(300))).unwrap();
+            let digest = hex::encode([9; 32]).parse().unwrap();
+            Ok(dyno::build::PackedSlug { digest, size: Bytes(43), stack_version: "1".to_owned() })
+        })
     }
 
     fn test(

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 
-use dyno::flows::{self, Actor, Caller, NewAppRequest};
+use dyno::flows::{self, Actor, Caller, NewAppRequest, Token};
+use dyno::git::{GitState, HostKey, Repositories, SshDoor};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Stage, err, out};
+use crate::{Stage, TOKEN, err, out};
 
 /// A key of its own for each person of a test, in `name` and `name.pub`.
 async fn make_key(stage: &Stage, name: &str, kind: &[&str]) {
@@ -294,4 +296,54 @@ async fn what_speaks_no_ssh_is_no_matter() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert!(works, "strangers keep users out");
+}
+
+/// An address of this machine that is not loopback's; none where it has no network.
+fn outward() -> Option<std::net::IpAddr> {
+    // Nothing is sent: the kernel looks which address it would send from.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().unwrap().ip()).filter(|address| !address.is_loopback())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_cannot_hold_every_place_of_the_door() {
+    let Some(from) = outward() else {
+        return crate::skip::skip(
+            "one_address_cannot_hold_every_place_of_the_door",
+            "no address but loopback's",
+        );
+    };
+    let stage = stage().await;
+    let lib = stage.dir.path().join("lib");
+    let door = SshDoor::new(
+        GitState {
+            node: stage.node.clone(),
+            token: Token::new(TOKEN),
+            repositories: Arc::new(Repositories::new(lib.join("repos"), env!("CARGO_BIN_EXE_dyno").into())),
+            socket: stage.dir.path().join("api.sock"),
+        },
+        HostKey::load(&lib).unwrap(),
+    );
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(dyno::git::serve_ssh(listener, door, std::future::pending()));
+    // Each has gone before the next comes; the door itself, which has room for some at once, notices that a little later.
+    let greeted = async |address: std::net::IpAddr| {
+        for _ in 0..20 {
+            let mut stream = TcpStream::connect((address, port)).await.unwrap();
+            if stream.read_exact(&mut [0; 14]).await.is_ok() {
+                return true;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        }
+        false
+    };
+    let mut held = 0;
+    while greeted(from).await {
+        held += 1;
+        assert!(held <= 64, "one address has no bound");
+    }
+    assert_eq!(held, 64, "and has these");
+    assert!(greeted(std::net::Ipv4Addr::LOCALHOST.into()).await, "others are let in");
 }

@@ -83,6 +83,7 @@ impl Bench {
         let vars = BTreeMap::from([("SECRET".to_owned(), "hunter2\n".to_owned())]);
         let request = BuildRequest {
             id: Uuid::new_v4(),
+            deed: dyno::wire::push_text::Deed::Push,
             source: tar,
             root: ArchiveRoot::Top,
             source_version: "0123abcd".into(),

@@ -21,6 +21,7 @@ use crate::local::{self, LocalError, Owner, Screen, Source};
 use crate::stack::Stack;
 use crate::sys::{clock, fs, lock};
 use crate::wire::local_text::{self, Note};
+use crate::wire::push_text::Deed;
 
 /// File of what is known of the newest build.
 const RECORD: &str = "built.json";
@@ -178,6 +179,7 @@ fn request(node: &Config, place: &Place, stack: &Stack, build: &Build<'_>) -> Bu
     let state = &place.config.lib_dir;
     BuildRequest {
         id: Uuid::new_v4(),
+        deed: Deed::Build,
         source: state.join(ARCHIVE),
         root: ArchiveRoot::Top,
         source_version: SOURCE_VERSION.to_owned(),

@@ -70,7 +70,7 @@ pub use repository::{
 };
 pub use routing::RoutingSetting;
 pub use scheduler::{CreateJob, Job, JobRun};
-pub use slug::{Slug, SlugBlob};
+pub use slug::{CreateSlug, Slug, SlugBlob};
 pub use sni_endpoint::{CreateSniEndpoint, SniEndpoint, SslCert, UpdateDomain};
 pub use source::{SOURCE_USER_AGENT, Source, SourcePlace};
 pub use stack::Stack;

@@ -71,10 +71,10 @@ pub struct CreateRelease {
     /// Roll back to this release, by identity or version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseName>,
-    /// Release this slug of the app's once more, by identity.
+    /// Release this slug of the app's, by identity: one that was sent, or one that a release has, once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
-    /// What the release of a slug says it is; what the slug's deploy said when left out.
+    /// What the release of a slug says it is; what its deploy said when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }

@@ -150,6 +150,11 @@ pub enum ApiLine {
     BuildSucceeded,
     /// A build has failed; nothing changed.
     BuildFailed,
+    /// Something about a slug that was packed elsewhere.
+    SlugWarned {
+        /// The warning.
+        warning: String,
+    },
     /// What a release is: `Deploy 1a2b3c4d`, `Set FOO config vars`, `Rollback to v3`.
     Described {
         /// The release's description.
@@ -211,6 +216,7 @@ impl ApiLine {
             | Self::ReleaseCreated { .. }
             | Self::ReleaseCommandRuns { .. }
             | Self::ReleaseCommandFailed { .. }
+            | Self::SlugWarned { .. }
             | Self::Described { .. }
             | Self::Scaled { .. }
             | Self::Scheduled { .. }
@@ -237,6 +243,7 @@ impl fmt::Display for ApiLine {
             Self::BuildStarted { user } => write!(f, "Build started by user {user}"),
             Self::BuildSucceeded => f.write_str("Build succeeded"),
             Self::BuildFailed => f.write_str("Build failed"),
+            Self::SlugWarned { warning } => f.write_str(warning),
             Self::Described { description, user } => write!(f, "{description} by user {user}"),
             Self::Scaled { formation, user } => {
                 f.write_str("Scaled to")?;
@@ -497,6 +504,7 @@ mod test {
             ApiLine::BuildStarted { user: user() },
             ApiLine::BuildSucceeded,
             ApiLine::BuildFailed,
+            ApiLine::SlugWarned { warning: "Warning: Your slug size (301 MB) is large.".to_owned() },
             ApiLine::Described { description: "Set FOO, BAR config vars".to_owned(), user: user() },
             ApiLine::Scaled { formation, user: user() },
             ApiLine::Scheduled { command: "rake mails".to_owned() },
@@ -515,6 +523,7 @@ mod test {
         Build started by user me@example.com
         Build succeeded
         Build failed
+        Warning: Your slug size (301 MB) is large.
         Set FOO, BAR config vars by user me@example.com
         Scaled to web@2:Standard-1X worker@0:Basic by user me@example.com
         Starting process with command `rake mails` by user scheduler@addons.heroku.com
