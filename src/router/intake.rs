@@ -7,6 +7,7 @@
 //! connection ends with it.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use memchr::{memchr, memchr2};
 
 /// A line longer than this is not kept: it is over the limit of a header line, so the request is refused.
 const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -153,6 +154,17 @@ impl Intake {
 
     /// The rest of a line of the head, or as much of it as there is.
     fn line(&mut self, rest: &[u8]) -> Result<usize, Refused> {
+        match whole_line(rest) {
+            Some(line) if self.previous == b'\n' => {
+                self.ends_line(line);
+                Ok(line.len())
+            }
+            _ => self.part_of_line(rest),
+        }
+    }
+
+    /// As [`Self::line`], byte by byte: a line that comes in parts, is refused, or says nothing that can be known.
+    fn part_of_line(&mut self, rest: &[u8]) -> Result<usize, Refused> {
         let mut length = rest.len();
         for (at, byte) in rest.iter().enumerate() {
             let is_refused = match byte {
@@ -172,27 +184,28 @@ impl Intake {
                 break;
             }
         }
-        let part = &rest[..length];
-        if self.line.len() + length <= LINE_BYTES_MAX {
-            self.line.extend_from_slice(part);
-        } else {
+        let kept = length.min(LINE_BYTES_MAX - self.line.len());
+        self.line.extend_from_slice(&rest[..kept]);
+        if kept < length {
             // What it would say cannot be known any more.
             self.head.body = Body::Unclear;
         }
         if self.previous == b'\n' {
-            self.ends_line();
+            let mut line = std::mem::take(&mut self.line);
+            self.ends_line(&line);
+            line.clear();
+            self.line = line;
         }
         Ok(length)
     }
 
-    fn ends_line(&mut self) {
-        let line = self.line.trim_ascii();
+    fn ends_line(&mut self, line: &[u8]) {
+        let line = line.trim_ascii();
         if !line.is_empty() {
             self.head.read(line);
         } else if self.head.line_count > 0 {
             self.state = std::mem::take(&mut self.head).body_state();
         }
-        self.line.clear();
     }
 
     fn sized(&mut self, left: u64, rest: &[u8]) -> usize {
@@ -251,7 +264,7 @@ impl Head {
             }
             return;
         }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return };
+        let Some(colon) = memchr(b':', line) else { return };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         let is = |header: &http::HeaderName| name.eq_ignore_ascii_case(header.as_str().as_bytes());
         if is(&CONTENT_LENGTH) {
@@ -316,6 +329,18 @@ impl Upgrade {
             Self::Asked | Self::AskedAndNamed => Self::AskedAndNamed,
         }
     }
+}
+
+/// The first line of `rest` with its end, where it is all there and nothing about it asks for a closer look. Nearly all lines are like
+/// that, and are found without a step for each byte.
+fn whole_line(rest: &[u8]) -> Option<&[u8]> {
+    let line = &rest[..=memchr(b'\n', rest)?];
+    let text = line.strip_suffix(b"\r\n")?;
+    let is_plain = line.len() <= LINE_BYTES_MAX
+        && !text.starts_with(b" ")
+        && !text.starts_with(b"\t")
+        && memchr2(b'\r', b'\0', text).is_none();
+    is_plain.then_some(line)
 }
 
 /// How many of `left` bytes are here.
@@ -398,7 +423,37 @@ mod test {
         assert_eq!(intake.inspect(b"\n"), Err(Refused { at: 0 }));
     }
 
+    /// Each byte by itself, so that no line is ever whole.
+    fn inspect_byte_by_byte(text: &str) -> (Result<usize, Refused>, State) {
+        let mut intake = Intake::new();
+        for (at, byte) in text.bytes().enumerate() {
+            match intake.inspect(&[byte]) {
+                Ok(1) => {}
+                Ok(_) => return (Ok(at), intake.state),
+                Err(_) => return (Err(Refused { at }), intake.state),
+            }
+        }
+        (Ok(text.len()), intake.state)
+    }
+
     proptest! {
+        #[test]
+        fn a_line_that_is_all_there_is_understood_as_one_that_comes_in_parts(
+            words in prop::collection::vec(prop::sample::select(vec![
+                GET, UPGRADE, "POST / HTTP/1.1\r\n", "GET / HTTP/1.0\r\n", "Content-Length: 3\r\n", "Content-Length: 4\r\n",
+                "content-length:3 \r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: gzip\r\n",
+                "Connection: a,Upgrade\r\n", "Upgrade: x\r\n", "A: \r\n", "A\r\n", "\r\n", "\r\r\n", " \r\n", "\tA: b\r\n",
+                "A: \0\r\n", "A: b\n", "A: b\rc\r\n", "abc", "0\r\n\r\n",
+            ]), 0..10),
+            long in prop::option::of(LINE_BYTES_MAX - 20..LINE_BYTES_MAX + 20),
+        ) {
+            let long = long.map(|bytes| format!("GET / HTTP/1.1\r\nA: {}\r\n", "a".repeat(bytes)));
+            let text = format!("{}{}", long.unwrap_or_default(), words.concat());
+            let mut intake = Intake::new();
+            let whole = intake.inspect(text.as_bytes());
+            prop_assert_eq!((whole, intake.state), inspect_byte_by_byte(&text));
+        }
+
         #[test]
         fn how_the_bytes_are_cut_changes_nothing(
             words in prop::collection::vec(prop::sample::select(vec![

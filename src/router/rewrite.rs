@@ -4,8 +4,7 @@
 use std::time::SystemTime;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SERVER, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
@@ -22,8 +21,6 @@ static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static(headers::X_FORWAR
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static(headers::X_FORWARDED_PORT);
 static X_REQUEST_START: HeaderName = HeaderName::from_static(headers::X_REQUEST_START);
 static X_REQUEST_ID: HeaderName = HeaderName::from_static(headers::X_REQUEST_ID);
-static KEEP_ALIVE: HeaderName = HeaderName::from_static(headers::KEEP_ALIVE);
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static(headers::PROXY_CONNECTION);
 
 /// The request's identity: the client's own where it is well formed, else a new one.
 pub(super) fn request_id(given: &HeaderMap) -> HeaderValue {
@@ -187,22 +184,19 @@ fn remove_hops(headers: &mut HeaderMap) {
     for named in named_by_connection(headers) {
         headers.remove(named);
     }
-    for name in [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION]
-    {
-        headers.remove(name);
-    }
-    headers.remove(&KEEP_ALIVE);
-    headers.remove(&PROXY_CONNECTION);
+    remove_all(headers, headers::is_hop);
 }
 
 /// Takes out names that many a server takes for one of ours, since a CGI variable has an underscore for every dash.
 fn remove_look_alikes(headers: &mut HeaderMap) {
-    let look_alikes: Vec<_> = headers
-        .keys()
-        .filter(|name| name.as_str().contains('_') && headers::is_trusted(&name.as_str().replace('_', "-")))
-        .cloned()
-        .collect();
-    for name in look_alikes {
+    remove_all(headers, |name| name.contains('_') && headers::is_trusted(&name.replace('_', "-")));
+}
+
+/// Takes out what has such a name. Most heads have nothing of the kind: to look at the few names that are there costs less than to
+/// look for each that could be.
+fn remove_all(headers: &mut HeaderMap, is_such: impl Fn(&str) -> bool) {
+    let such: Vec<_> = headers.keys().filter(|name| is_such(name.as_str())).cloned().collect();
+    for name in such {
         headers.remove(name);
     }
 }

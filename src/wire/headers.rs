@@ -61,6 +61,23 @@ pub fn is_trusted(name: &str) -> bool {
         || FRAMING.contains(&name)
 }
 
+/// Whether a header of this name (in lower case) lives for one hop only (RFC 9110 section 7.6.1).
+#[must_use]
+pub fn is_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | KEEP_ALIVE
+            | PROXY_CONNECTION
+    )
+}
+
 /// Whether a client's request identity is kept: 20 to 200 of `[A-Za-z0-9+/=-]`.
 #[must_use]
 pub fn is_request_id(text: &[u8]) -> bool {

@@ -115,14 +115,14 @@ pub struct RouterLine<'a> {
 impl fmt::Display for RouterLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.trouble {
-            None => write!(f, "at={}", At::Info.as_str())?,
+            None => write_all(f, &["at=", At::Info.as_str()])?,
             Some(trouble) => write_trouble(f, trouble)?,
         }
-        write!(f, " method={} path=\"", self.method)?;
+        write_all(f, &[" method=", self.method, " path=\""])?;
         write_quoted(f, cut(self.path))?;
         f.write_str("\" host=")?;
         write_bare(f, &self.host)?;
-        write!(f, " request_id={} fwd=\"", self.request_id)?;
+        write_all(f, &[" request_id=", &self.request_id, " fwd=\""])?;
         write_quoted(f, &self.fwd)?;
         f.write_str("\" dyno=")?;
         if let Some(dyno) = &self.dyno {
@@ -141,7 +141,7 @@ impl fmt::Display for RouterLine<'_> {
             Protocol::Http11 => "http1.1",
             Protocol::Http2 => "http2.0",
         };
-        write!(f, " protocol={protocol} {}", self.encryption.fields())?;
+        write_all(f, &[" protocol=", protocol, " ", self.encryption.fields()])?;
         if let Some(agent) = &self.agent {
             f.write_str(" agent=\"")?;
             write_quoted(f, cut(agent))?;
@@ -149,6 +149,11 @@ impl fmt::Display for RouterLine<'_> {
         }
         Ok(())
     }
+}
+
+/// Texts one after another: a line is made for every request, and what is text already needs no formatting.
+fn write_all(f: &mut fmt::Formatter<'_>, texts: &[&str]) -> fmt::Result {
+    texts.iter().try_for_each(|text| f.write_str(text))
 }
 
 fn write_trouble(f: &mut fmt::Formatter<'_>, trouble: &Trouble) -> fmt::Result {
@@ -176,6 +181,9 @@ fn write_ms(f: &mut fmt::Formatter<'_>, ms: Option<u64>) -> fmt::Result {
 
 /// Quotes and control characters would let a client write fields or lines of its own.
 fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    if text.bytes().all(|byte| is_plain(byte) || byte == b' ') {
+        return f.write_str(text);
+    }
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c.is_control()) {
         f.write_str(&rest[..at])?;
@@ -190,6 +198,9 @@ fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 /// As [`write_quoted`], for a field that stands without quotes: a space would end it.
 fn write_bare(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    if text.bytes().all(|byte| is_plain(byte) && byte != b'=') {
+        return f.write_str(text);
+    }
     if text.contains([' ', '"', '=']) {
         f.write_str("\"")?;
         write_quoted(f, text)?;
@@ -197,6 +208,11 @@ fn write_bare(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     } else {
         write_quoted(f, text)
     }
+}
+
+/// Whether a byte stands for itself in any field: nearly all do, and need no closer look.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'
 }
 
 fn cut(path: &str) -> &str {
