@@ -28,10 +28,12 @@ use crate::router::serve::{Shared, serve};
 use crate::router::socket::{Socket, Transport};
 use crate::router::stray::turn_away;
 use crate::router::tls::{Shaken, Spoken};
-use crate::sys::socket::send_at_once;
+use crate::sys::socket::{send_at_once, tell_of_who_speaks};
 
 /// Between two looks for connections to dynos that were not used for long.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a client may be silent before its connection is taken all the same, with what limits there are for silent ones.
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// A pause after a failure to accept: descriptors have run out, and come back as connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -263,6 +265,10 @@ async fn sweep(shared: Arc<Shared>) {
 async fn accept(shared: Arc<Shared>, listener: TcpListener, door: Door) {
     if let Err(error) = send_at_once(&listener) {
         tracing::warn!(%error, "answers may wait for a moment in the kernel");
+    }
+    // Who comes is read from at once, and nearly all have spoken by then.
+    if let Err(error) = tell_of_who_speaks(&listener, SILENCE_MAX) {
+        tracing::warn!(%error, "connections are taken before there is anything to read");
     }
     let port = listener.local_addr().map_or(0, |address| address.port());
     loop {

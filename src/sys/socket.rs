@@ -38,10 +38,34 @@ pub fn send_at_once(listener: &impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)
 }
 
+/// Has `listener` tell of a connection when its client has sent something, rather than when it has come (tcp(7), `TCP_DEFER_ACCEPT`),
+/// for as long as `wait`: of one that is silent it tells after that. The kernel rounds up to the times at which it would greet again.
+///
+/// # Errors
+/// The kernel's errno; what is no TCP socket has no such option.
+pub fn tell_of_who_speaks(listener: &impl AsFd, wait: std::time::Duration) -> io::Result<()> {
+    let seconds = libc::c_int::try_from(wait.as_secs()).unwrap_or(libc::c_int::MAX);
+    let size = libc::socklen_t::try_from(size_of_val(&seconds)).unwrap_or(0);
+    let descriptor = listener.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open while `listener` is borrowed, and for TCP_DEFER_ACCEPT the kernel reads one int of `size` bytes
+    // from the address, which is that of `seconds` and outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            descriptor,
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 #[cfg(test)]
 mod test {
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -55,6 +79,21 @@ mod test {
         assert!(!taken());
         send_at_once(&listener).unwrap();
         assert!(taken());
+    }
+
+    #[test]
+    fn a_client_that_speaks_is_told_of_when_it_does_and_a_silent_one_after_a_while() {
+        let wait = Duration::from_secs(1);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        tell_of_who_speaks(&listener, wait).unwrap();
+        let begun = Instant::now();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut speaker = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        speaker.write_all(b"hello").unwrap();
+        let first = listener.accept().unwrap().1;
+        assert_eq!(first, speaker.local_addr().unwrap(), "the silent one came before it");
+        listener.accept().unwrap();
+        assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -80,7 +80,10 @@ async fn connections_over_the_cap_wait_for_a_slot() {
     let mut config = quick();
     config.limits.connections = 1;
     let bench = Bench::with(config, WebState::Crashed).await;
-    let first = bench.client().await;
+    let mut first = bench.client().await;
+    // One that says nothing is in nobody's way for a while.
+    first.send("GET").await;
+    sleep(Duration::from_millis(50)).await;
     let mut second = bench.client().await;
     second.send("GET / HTTP/1.1\r\nHost: example.localhost\r\nConnection: close\r\n\r\n").await;
     sleep(Duration::from_millis(100)).await;
