@@ -10,7 +10,7 @@ mod elsewhere;
 mod packs;
 mod repositories;
 #[path = "../support/skip.rs"]
-#[allow(dead_code, reason = "each kind of tests uses a part of it")]
+#[expect(dead_code, unreachable_pub, reason = "the other binaries that include it use more of it")]
 mod skip;
 mod slugs;
 mod ssh;
