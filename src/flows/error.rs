@@ -52,6 +52,9 @@ impl From<StoreError> for FlowError {
             StoreError::CollaboratorExists(user) => Refusal::CollaboratorExists(user).into(),
             StoreError::DomainThere(hostname) => Refusal::DomainThere(hostname).into(),
             StoreError::DomainTaken(hostname) => Refusal::DomainTaken(hostname).into(),
+            StoreError::DomainOverlaps { hostname, other } => {
+                Refusal::DomainOverlaps { hostname, other }.into()
+            }
             StoreError::TooManyDomains => Refusal::TooManyDomains.into(),
             StoreError::TooManySniEndpoints => Refusal::TooManyCertificates.into(),
             StoreError::KeyTaken => Refusal::KeyTaken.into(),

@@ -7,7 +7,7 @@ use crate::domain::{AppId, CustomDomain, EndpointRef, HostPattern};
 use crate::store::apps::require;
 use crate::store::certificate_orders::settle_orders;
 use crate::store::error::{Attempt, StoreError};
-use crate::store::record::all;
+use crate::store::record::{all, first};
 use crate::store::{Store, now_s};
 
 // === impl Store ===
@@ -16,7 +16,8 @@ impl Store {
     /// Adds a domain.
     ///
     /// # Errors
-    /// [`StoreError::DomainTaken`], [`StoreError::DomainThere`], [`StoreError::TooManyDomains`], [`StoreError::NoSuchApp`], or the database fails.
+    /// [`StoreError::DomainTaken`], [`StoreError::DomainOverlaps`], [`StoreError::DomainThere`], [`StoreError::TooManyDomains`],
+    /// [`StoreError::NoSuchApp`], or the database fails.
     pub async fn add_domain(
         &self,
         app: AppId,
@@ -38,6 +39,9 @@ impl Store {
             let values = params![id, app.to_string(), hostname, added.created_at_s, endpoint];
             if domains(&transaction, app)?.iter().any(|own| own.hostname == added.hostname) {
                 return Err(StoreError::DomainThere(added.hostname));
+            }
+            if let Some(other) = overlapping(&transaction, app, &added.hostname)? {
+                return Err(StoreError::DomainOverlaps { hostname: added.hostname, other });
             }
             match transaction.execute(sql, values) {
                 Err(failed) if failed.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -95,6 +99,29 @@ impl Store {
         })
         .await
     }
+}
+
+/// A domain of another owner's app that a wildcard has in common with `hostname`. Whoever has `*.example.com` shows one certificate for
+/// all below it, and its apps' cookies are good for all of them, so a stranger's app must not stand among those.
+fn overlapping(
+    connection: &Connection,
+    app: AppId,
+    hostname: &HostPattern,
+) -> Result<Option<HostPattern>, StoreError> {
+    let (sql, name) = match hostname {
+        HostPattern::Exact(name) => {
+            let Some((_, rest)) = name.as_str().split_once('.') else { return Ok(None) };
+            ("hostname = '*.' || ?2", rest)
+        }
+        HostPattern::Wildcard(name) => {
+            ("hostname NOT LIKE '*.%' AND substr(hostname, instr(hostname, '.') + 1) = ?2", name.as_str())
+        }
+    };
+    let sql = format!(
+        "SELECT hostname FROM domains JOIN apps ON apps.id = domains.app_id \
+         WHERE {sql} AND apps.owner IS NOT (SELECT owner FROM apps WHERE id = ?1) LIMIT 1"
+    );
+    first(connection, "domains", (&sql, &[&app.to_string(), &name]), |record| record.parse("hostname"))
 }
 
 fn domains(connection: &Connection, app: AppId) -> Result<Vec<CustomDomain>, StoreError> {

@@ -59,6 +59,14 @@ pub enum StoreError {
     /// Another app, or the same, has the domain.
     #[error("the domain {0} is taken")]
     DomainTaken(HostPattern),
+    /// A wildcard and a name below it would belong to apps of different owners.
+    #[error("the domain {hostname} overlaps with {other} of another owner")]
+    DomainOverlaps {
+        /// What was to be added.
+        hostname: HostPattern,
+        /// What is there.
+        other: HostPattern,
+    },
     /// The app answers to the name already.
     #[error("the app has the domain {0} already")]
     DomainThere(HostPattern),

@@ -501,3 +501,28 @@ async fn restores_and_copies_that_have_ended_go_with_their_age_and_backups_stay(
     assert_eq!(store.transfer(made[3].id).await.unwrap().unwrap().number, 4);
     assert!(store.transfer(made[1].id).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_wildcard_and_what_it_covers_belong_to_one_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir);
+    let owner = |name: &str| Some(format!("{name}@example.com").parse().unwrap());
+    let mut apps = Vec::new();
+    for (name, owner) in [("one", owner("a")), ("two", owner("a")), ("other", owner("b")), ("node", None)] {
+        apps.push(store.create_app(NewApp { owner, ..new_app(name) }).await.unwrap().id);
+    }
+    let [one, two, other, node] = apps[..] else { panic!() };
+    let add = async |app: AppId, name: &str| store.add_domain(app, name.parse().unwrap(), None).await;
+    add(one, "*.example.com").await.unwrap();
+    add(two, "www.example.com").await.unwrap();
+    for app in [other, node] {
+        let refused = add(app, "login.example.com").await;
+        assert!(matches!(refused, Err(StoreError::DomainOverlaps { .. })), "{refused:?}");
+    }
+    for name in ["example.com", "a.b.example.com", "*.b.example.com", "shop.example.net"] {
+        add(other, name).await.unwrap();
+    }
+    let refused = add(one, "*.example.net").await;
+    assert!(matches!(refused, Err(StoreError::DomainOverlaps { .. })), "{refused:?}");
+    add(other, "*.example.net").await.unwrap();
+}

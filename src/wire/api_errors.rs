@@ -118,6 +118,17 @@ pub enum Refusal {
     /// Another app answers to the name.
     #[error("{0} is currently in use by another app.")]
     DomainTaken(HostPattern),
+    /// A wildcard and a name below it would belong to apps of different owners.
+    #[error(
+        "{hostname} is currently in use by another app: {other} belongs to another owner, and so does what a wildcard covers. \
+         Ask them to add it, or use a name that the wildcard does not cover."
+    )]
+    DomainOverlaps {
+        /// What was to be added.
+        hostname: HostPattern,
+        /// What is there.
+        other: HostPattern,
+    },
     /// The app has the name already.
     #[error("{0} is a domain of this app already: `dyno domains` lists them.")]
     DomainThere(HostPattern),
@@ -564,6 +575,7 @@ impl Refusal {
             | Self::Domain(_)
             | Self::Routing(_)
             | Self::DomainTaken(_)
+            | Self::DomainOverlaps { .. }
             | Self::DomainThere(_)
             | Self::TooManyDomains
             | Self::NoClients
