@@ -9,15 +9,8 @@ use futures_util::StreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::api::error::ApiError;
-use crate::flows::{RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
-use crate::sys::fs;
+use crate::flows::{DiskRoom, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
 use crate::wire::api_errors::Refusal;
-
-/// What a source leaves free on the disk that takes it, bytes: everything else of the node writes there, too.
-const LEFT_FREE_BYTES: u64 = 1 << 30;
-
-/// How much is written between two looks at what is free, bytes.
-const LOOK_BYTES: u64 = 64 << 20;
 
 /// How much is read of a body that nobody waits for, bytes.
 const STRANGE_BYTES_MAX: u64 = 4 << 20;
@@ -36,15 +29,12 @@ async fn copy(path: &Path, body: &mut BodyDataStream) -> Result<(), ApiError> {
         tokio::fs::create_dir_all(dir).await.map_err(ApiError::fault("make the folder of sources"))?;
     }
     let mut file = tokio::fs::File::create(path).await.map_err(ApiError::fault("keep the source"))?;
-    let (mut bytes, mut looked_at) = (0, None);
+    let (mut bytes, mut room) = (0, DiskRoom::beside(path));
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|_| Refusal::BadRequest("The source ended early.".to_owned()))?;
         bytes += chunk.len() as u64;
-        if looked_at.is_none_or(|at| bytes >= at + LOOK_BYTES) {
-            looked_at = Some(bytes);
-            if fs::free_bytes(path.parent().unwrap_or(path)).is_ok_and(|free| free < LEFT_FREE_BYTES) {
-                return Err(Refusal::DiskFull.into());
-            }
+        if !room.is_left(bytes) {
+            return Err(Refusal::DiskFull.into());
         }
         if bytes > SOURCE_BYTES_MAX {
             return Err(Refusal::SourceTooLarge.into());

@@ -17,7 +17,7 @@ use tokio::process::Command;
 use crate::domain::{Branch, Reach, RepositoryUrl};
 use crate::flows::git_command::{GIT_MEMORY_MAX_BYTES, git_command};
 use crate::flows::outbound::{ConnectError, addresses};
-use crate::flows::sources::{RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
+use crate::flows::sources::{DiskRoom, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
 
 /// What git says that is given no more memory.
 const OUT_OF_MEMORY: &str = "Out of memory";
@@ -37,6 +37,8 @@ pub(super) enum CloneError {
     Memory,
     #[error("it took longer than {RECEIVE_TIMEOUT_S} s")]
     Late,
+    #[error("the node's disk has no room left for it: its administrator can make some")]
+    NoRoom,
     #[error("the node cannot keep it")]
     Disk(#[source] io::Error),
 }
@@ -58,6 +60,9 @@ pub(super) async fn clone(
     let limit = Duration::from_secs(RECEIVE_TIMEOUT_S);
     let whole = async {
         let pinned = pinned(url, reach).await?;
+        if !DiskRoom::beside(dir).is_left(0) {
+            return Err(CloneError::NoRoom);
+        }
         tokio::fs::create_dir(dir).await.map_err(CloneError::Disk)?;
         let repository = dir.join("repo.git");
         let mut fetch = git(dir, &[]);

@@ -22,7 +22,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::domain::{Checksum, Reach, SourceUrl};
 use crate::flows::outbound::{ConnectError, connect, host};
-use crate::flows::sources::{RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
+use crate::flows::sources::{DiskRoom, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX};
 use crate::logs::Tls;
 use crate::wire::api::SOURCE_USER_AGENT;
 
@@ -48,6 +48,8 @@ pub(super) enum FetchError {
     TooLarge,
     #[error("it took longer than {RECEIVE_TIMEOUT_S} s")]
     Late,
+    #[error("the node's disk has no room left for it: its administrator can make some")]
+    NoRoom,
     #[error("the node cannot keep it")]
     Disk(#[source] io::Error),
     #[error("it does not have the checksum that was named")]
@@ -103,10 +105,13 @@ async fn ask(url: &SourceUrl, (tls, reach): (&Arc<Tls>, Reach)) -> Result<Respon
 
 async fn keep(mut body: Incoming, to: &Path) -> Result<(), FetchError> {
     let mut file = tokio::fs::File::create_new(to).await.map_err(FetchError::Disk)?;
-    let mut bytes = 0;
+    let (mut bytes, mut room) = (0, DiskRoom::beside(to));
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| FetchError::Broken)?.into_data() else { continue };
         bytes += data.len() as u64;
+        if !room.is_left(bytes) {
+            return Err(FetchError::NoRoom);
+        }
         if bytes > SOURCE_BYTES_MAX {
             return Err(FetchError::TooLarge);
         }

@@ -16,7 +16,7 @@ use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
 use crate::flows::presigned::AGE_MAX_S;
 use crate::flows::sent_slugs::SentSlug;
-use crate::sys::clock;
+use crate::sys::{clock, fs};
 use crate::wire::api_errors::{Missing, Refusal};
 
 /// The largest source, unpacked, bytes (platform reference 3.2); an archive is never larger than what it holds by much.
@@ -25,11 +25,42 @@ pub const SOURCE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How long a source may take to arrive, seconds.
 pub const RECEIVE_TIMEOUT_S: u64 = 600;
 
+/// What a source leaves free on the disk that takes it, bytes: everything else of the node writes there, too.
+const LEFT_FREE_BYTES: u64 = 1 << 30;
+
+/// How much is written between two looks at what is free, bytes.
+const LOOK_BYTES: u64 = 64 << 20;
+
 /// The most sources of one user, those that arrive among them; a further one takes the place of the oldest that does not.
 const PER_USER_MAX: usize = 8;
 
 /// What is before the name of a source in the paths of its URLs.
 const PATH: &str = "/sources/";
+
+/// An eye on the disk while a source is written to it.
+pub struct DiskRoom {
+    dir: PathBuf,
+    looked_at: Option<u64>,
+}
+
+// === impl DiskRoom ===
+
+impl DiskRoom {
+    /// On the disk of the directory that `path` is in.
+    #[must_use]
+    pub fn beside(path: &Path) -> Self {
+        Self { dir: path.parent().unwrap_or(path).to_owned(), looked_at: None }
+    }
+
+    /// Whether there is room for more, once a source has come to `bytes`. A disk that cannot be asked tells by itself when it is full.
+    pub fn is_left(&mut self, bytes: u64) -> bool {
+        if self.looked_at.is_some_and(|at| bytes < at + LOOK_BYTES) {
+            return true;
+        }
+        self.looked_at = Some(bytes);
+        !fs::free_bytes(&self.dir).is_ok_and(|free| free < LEFT_FREE_BYTES)
+    }
+}
 
 /// The sources of this process.
 #[derive(Default)]
