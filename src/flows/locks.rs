@@ -1,16 +1,12 @@
-//! The two locks of an app, the node's bound on builds, and what keeps builds and the sweep of slugs apart.
+//! The two locks of an app, and what keeps builds and the sweep of slugs apart.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{
-    OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore,
-};
+use tokio::sync::{OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-use crate::domain::AppId;
-
-/// The most builds that may wait for their turn; each keeps its source on the node's disk.
-const WAITING_MAX: usize = 32;
+use crate::domain::{AppId, Email};
+use crate::flows::build_queue::{BuildQueue, Place};
 
 type AppLock = Arc<tokio::sync::Mutex<()>>;
 
@@ -18,18 +14,15 @@ type AppLock = Arc<tokio::sync::Mutex<()>>;
 pub(super) struct Locks {
     build: Mutex<HashMap<AppId, AppLock>>,
     change: Mutex<HashMap<AppId, AppLock>>,
-    builds: Arc<Semaphore>,
-    at_once: usize,
-    admitted: Arc<Semaphore>,
+    builds: Arc<BuildQueue>,
     slugs: Arc<RwLock<()>>,
     memory: tokio::sync::Mutex<()>,
 }
 
-/// Held while an app builds.
+/// Held while an app builds, or a source is tested.
 pub struct BuildPermit {
-    _app: OwnedMutexGuard<()>,
-    _admitted: OwnedSemaphorePermit,
-    turn: Option<OwnedSemaphorePermit>,
+    _app: Option<OwnedMutexGuard<()>>,
+    place: Place,
 }
 
 /// Why an app may not build now.
@@ -45,33 +38,29 @@ impl Locks {
         Self {
             build: Mutex::default(),
             change: Mutex::default(),
-            builds: Arc::new(Semaphore::new(at_once)),
-            at_once,
-            admitted: Arc::new(Semaphore::new(at_once.saturating_add(WAITING_MAX))),
+            builds: Arc::new(BuildQueue::new(at_once)),
             slugs: Arc::default(),
             memory: tokio::sync::Mutex::default(),
         }
     }
 
-    /// Takes the right to build when its turn comes, or tells at once why not.
-    pub(super) fn try_build(&self, app: AppId) -> Result<BuildPermit, BuildBlocked> {
+    /// Takes the right to build when its turn comes, or tells at once why not. `owner` is whose the app is, nobody where it is the
+    /// administrator's.
+    pub(super) fn try_build(&self, app: AppId, owner: Option<&Email>) -> Result<BuildPermit, BuildBlocked> {
         let guard = of(&self.build, app).try_lock_owned().map_err(|_| BuildBlocked::App)?;
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| BuildBlocked::Node)?;
-        Ok(BuildPermit { _app: guard, _admitted: admitted, turn: None })
+        let place = self.builds.enter(owner).ok_or(BuildBlocked::Node)?;
+        Ok(BuildPermit { _app: Some(guard), place })
     }
 
-    /// Waits for the turn of a build, in the order in which they ask. `waits` is told how many builds run, if it must wait.
+    /// As [`Self::try_build`], for tests: several of one pipeline go side by side, and none is in the way of an app's builds.
+    pub(super) fn try_test(&self, owner: Option<&Email>) -> Result<BuildPermit, BuildBlocked> {
+        let place = self.builds.enter(owner).ok_or(BuildBlocked::Node)?;
+        Ok(BuildPermit { _app: None, place })
+    }
+
+    /// Waits for the turn of a build. `waits` is told how many builds run, if it must wait.
     pub(super) async fn turn(&self, permit: &mut BuildPermit, waits: impl FnOnce(usize)) {
-        if permit.turn.is_none() {
-            permit.turn = match Arc::clone(&self.builds).try_acquire_owned() {
-                Ok(turn) => Some(turn),
-                Err(_) => {
-                    waits(self.at_once);
-                    // The semaphore is never closed.
-                    Arc::clone(&self.builds).acquire_owned().await.ok()
-                }
-            };
-        }
+        permit.place.turn(waits).await;
     }
 
     /// Keeps builds away from an app that is going, whatever the node's bound.
@@ -107,43 +96,18 @@ fn of(locks: &Mutex<HashMap<AppId, AppLock>>, app: AppId) -> AppLock {
 
 #[cfg(test)]
 mod test {
-    use futures_util::FutureExt as _;
     use uuid::Uuid;
 
     use super::*;
 
-    fn app() -> AppId {
-        AppId(Uuid::new_v4())
-    }
-
-    #[tokio::test]
-    async fn builds_over_the_bound_wait_for_their_turn_in_order() {
-        let locks = Locks::new(1);
-        let mut first = locks.try_build(app()).unwrap();
-        locks.turn(&mut first, |_| panic!("nothing runs")).await;
-        let (mut second, mut third) = (locks.try_build(app()).unwrap(), locks.try_build(app()).unwrap());
-        let mut told = None;
-        let mut next = Box::pin(locks.turn(&mut second, |running| told = Some(running)));
-        assert!(next.as_mut().now_or_never().is_none(), "one runs");
-        let mut last = Box::pin(locks.turn(&mut third, |_| ()));
-        assert!(last.as_mut().now_or_never().is_none(), "one runs, one waits");
-        drop(first);
-        assert!(last.as_mut().now_or_never().is_none(), "it is the turn of the other");
-        next.await;
-        assert_eq!(told, Some(1));
-        drop(second);
-        last.await;
-    }
-
     #[test]
-    fn an_app_builds_once_and_the_queue_has_an_end() {
+    fn an_app_builds_once_at_a_time() {
         let locks = Locks::new(2);
-        let busy = app();
-        let held = locks.try_build(busy).unwrap();
-        assert_eq!(locks.try_build(busy).err(), Some(BuildBlocked::App));
-        let others: Vec<_> = (1..2 + WAITING_MAX).map(|_| locks.try_build(app()).unwrap()).collect();
-        assert_eq!(locks.try_build(app()).err(), Some(BuildBlocked::Node));
-        drop((held, others));
-        assert!(locks.try_build(busy).is_ok());
+        let (busy, other) = (AppId(Uuid::new_v4()), AppId(Uuid::new_v4()));
+        let held = locks.try_build(busy, None).unwrap();
+        assert_eq!(locks.try_build(busy, None).err(), Some(BuildBlocked::App));
+        assert!(locks.try_build(other, None).is_ok() && locks.try_test(None).is_ok());
+        drop(held);
+        assert!(locks.try_build(busy, None).is_ok());
     }
 }

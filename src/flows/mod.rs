@@ -18,6 +18,7 @@ mod apps;
 mod attach;
 mod authority;
 mod build_list;
+mod build_queue;
 mod building;
 mod caller;
 mod certificate_orders;
@@ -142,7 +143,8 @@ pub use source_build::{
     SourceBuildRequest, build, build_output, cancel_build, end_builds, exit_code, purge_cache, start_build,
 };
 pub use sources::{
-    ArrivingSource, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, SourceLinks, begin_source, new_source, source_file,
+    ArrivingSource, DiskRoom, RECEIVE_TIMEOUT_S, SOURCE_BYTES_MAX, SourceLinks, begin_source, new_source,
+    source_file,
 };
 pub use ssh_keys::{add_ssh_key, remove_ssh_key, ssh_key, ssh_keys};
 pub use strangers::{Stranger, Strangers};

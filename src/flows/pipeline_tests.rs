@@ -145,8 +145,7 @@ pub async fn start_test_run(
         None => (Origin::Url(url.clone()), Some(url.without_secrets())),
     };
     let id = Uuid::new_v4();
-    // Runs of one pipeline do not wait for each other: each has a lock of its own, and counts among the node's builds.
-    let permit = node.locks().try_build(AppId(id)).map_err(|_| Refusal::TooManyBuilds)?;
+    let permit = node.locks().try_test(pipeline.owner.as_ref()).map_err(|_| Refusal::TooManyBuilds)?;
     let app = match apps.into_iter().next() {
         Some(app) => app,
         None => nobody(node, id)?,

@@ -88,7 +88,7 @@ impl Transcript {
 /// # Errors
 /// Another build of the app is running, or too many wait for their turn.
 pub fn begin_push(node: &Node, app: &App) -> Result<BuildPermit, FlowError> {
-    node.locks().try_build(app.id).map_err(|blocked| {
+    node.locks().try_build(app.id, app.owner.as_ref()).map_err(|blocked| {
         FlowError::from(match blocked {
             BuildBlocked::App => Refusal::BuildRunning(app.name.to_string()),
             BuildBlocked::Node => Refusal::TooManyBuilds,
