@@ -7,10 +7,10 @@
 //!               retrying ◀───┴──▶ failed: `notify` after one attempt, `sync` after ten
 //! ```
 //!
-//! Webhooks are tried side by side, the deliveries of one after another: a slow receiver holds up nobody else. An attempt that
+//! Webhooks are tried side by side, a few of one app, the deliveries of one after another: slow receivers hold up no other app's. An attempt that
 //! the end of the node cuts off is made again.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use thiserror::Error;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::domain::{Attempt, Reach, Secret, Webhook};
+use crate::domain::{AppId, Attempt, Reach, Secret, Webhook};
 use crate::flows::Node;
 use crate::flows::error::FlowError;
 use crate::flows::outbound::{ConnectError, connect, host};
@@ -40,6 +40,8 @@ use crate::wire::api::{
 
 /// Attempts at once; each holds a connection and one payload.
 const ATTEMPTS_AT_ONCE_MAX: usize = 8;
+/// Attempts at once for one app.
+const ATTEMPTS_PER_APP_MAX: usize = 2;
 /// How long an attempt may take, from the look at the name to the end of the answer, seconds.
 const ATTEMPT_TIMEOUT_S: u64 = 15;
 /// More of an answer than this is not read, bytes.
@@ -71,8 +73,8 @@ fn word(failed: &ConnectError) -> &'static str {
 /// Sends what is due, for as long as the node serves. What it has begun is recorded step by step, so that it may end anywhere.
 pub async fn deliver_webhooks(node: Node, tls: Arc<Tls>, reach: Reach) {
     let mut attempts = JoinSet::new();
-    // Webhooks that an attempt is made at.
-    let mut busy: HashSet<Uuid> = HashSet::new();
+    // Webhooks that an attempt is made at, with their apps.
+    let mut busy: HashMap<Uuid, AppId> = HashMap::new();
     loop {
         let pause = match begin_due(&node, (&tls, reach), (&mut attempts, &mut busy)).await {
             Ok(pause) => pause,
@@ -102,18 +104,20 @@ pub async fn deliver_webhooks(node: Node, tls: Arc<Tls>, reach: Reach) {
 async fn begin_due(
     node: &Node,
     (tls, reach): (&Arc<Tls>, Reach),
-    (attempts, busy): (&mut JoinSet<Uuid>, &mut HashSet<Uuid>),
+    (attempts, busy): (&mut JoinSet<Uuid>, &mut HashMap<Uuid, AppId>),
 ) -> Result<Duration, FlowError> {
     let now_s = clock::unix_s();
-    let room = ATTEMPTS_AT_ONCE_MAX.saturating_sub(busy.len());
     let longest = Duration::from_secs(LOOK_EVERY_S);
-    if room == 0 {
+    if busy.len() >= ATTEMPTS_AT_ONCE_MAX {
         return Ok(longest);
     }
-    let due = node.store().due_deliveries(now_s, ATTEMPTS_AT_ONCE_MAX + busy.len()).await?;
-    for due in due.into_iter().filter(|due| !busy.contains(&due.webhook.id)).take(room).collect::<Vec<_>>() {
-        busy.insert(due.webhook.id);
-        attempts.spawn(attempt(node.clone(), (Arc::clone(tls), reach), due));
+    // Those of busy webhooks are due until their attempts are recorded.
+    let count = ATTEMPTS_AT_ONCE_MAX + busy.len();
+    for due in node.store().due_deliveries(now_s, (count, ATTEMPTS_PER_APP_MAX)).await? {
+        if is_admitted(&due.webhook, busy) {
+            busy.insert(due.webhook.id, due.webhook.app);
+            attempts.spawn(attempt(node.clone(), (Arc::clone(tls), reach), due));
+        }
     }
     // What is due already waits for an end of what is under way.
     let next_s = node.store().next_delivery_s().await?;
@@ -122,6 +126,12 @@ async fn begin_due(
         Some(0) | None => longest,
         Some(seconds) => Duration::from_secs(seconds).min(longest),
     })
+}
+
+/// Whether there is room for an attempt at a webhook beside those that are `busy`, of all and of its app.
+fn is_admitted(webhook: &Webhook, busy: &HashMap<Uuid, AppId>) -> bool {
+    let of_app = busy.values().filter(|app| **app == webhook.app).count();
+    busy.len() < ATTEMPTS_AT_ONCE_MAX && of_app < ATTEMPTS_PER_APP_MAX && !busy.contains_key(&webhook.id)
 }
 
 /// Makes one attempt and records it; tells at which webhook.

@@ -161,19 +161,31 @@ impl Store {
         .await
     }
 
-    /// The oldest delivery of each webhook that is to be tried by `now_s`, `count` at most.
+    /// The oldest delivery of each webhook that is to be tried by `now_s`, `count` at most, of one app no more than `per_app`.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn due_deliveries(&self, now_s: i64, count: usize) -> Result<Vec<DueDelivery>, StoreError> {
+    pub async fn due_deliveries(
+        &self,
+        now_s: i64,
+        (count, per_app): (usize, usize),
+    ) -> Result<Vec<DueDelivery>, StoreError> {
         self.call(move |connection| {
             let sql = format!(
-                "{DELIVERIES} WHERE d.sequence IN (SELECT MIN(sequence) FROM webhook_deliveries \
-                 WHERE next_attempt_at_s <= ?1 GROUP BY webhook_id) ORDER BY d.next_attempt_at_s, d.sequence LIMIT ?2"
+                "WITH oldest AS (SELECT MIN(sequence) AS sequence FROM webhook_deliveries \
+                 WHERE next_attempt_at_s <= ?1 GROUP BY webhook_id), \
+                 ranked AS (SELECT sequence, ROW_NUMBER() OVER \
+                 (PARTITION BY app_id ORDER BY next_attempt_at_s, sequence) AS place \
+                 FROM webhook_deliveries WHERE sequence IN (SELECT sequence FROM oldest)) \
+                 {DELIVERIES} WHERE d.sequence IN (SELECT sequence FROM ranked WHERE place <= ?3) \
+                 ORDER BY d.next_attempt_at_s, d.sequence LIMIT ?2"
             );
-            let count = signed(u64::try_from(count).unwrap_or(u64::MAX));
+            let number = |count: usize| signed(u64::try_from(count).unwrap_or(u64::MAX));
+            let (count, per_app) = (number(count), number(per_app));
             let due: Vec<Delivery> =
-                all(connection, "webhook_deliveries", (&sql, &[&now_s, &count]), |record| record.delivery())?;
+                all(connection, "webhook_deliveries", (&sql, &[&now_s, &count, &per_app]), |record| {
+                    record.delivery()
+                })?;
             let mut found = Vec::with_capacity(due.len());
             for delivery in due {
                 let sql = "SELECT * FROM webhooks WHERE id = ?1";

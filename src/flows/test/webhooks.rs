@@ -155,3 +155,23 @@ async fn no_more_wait_than_may_and_what_waits_outlives_the_process() {
     let oldest_first: Vec<_> = all[1..].iter().rev().map(|delivery| delivery.event.to_string()).collect();
     assert_eq!(told, oldest_first);
 }
+
+#[tokio::test]
+async fn receivers_of_one_app_that_take_nothing_hold_up_no_other_apps() {
+    let stage = Stage::open();
+    let app = stage.app().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for _ in 0..10 {
+        add_webhook(&stage.node, &app, request(silent.local_addr().unwrap(), "sync")).await.unwrap();
+    }
+    stage.set(&app, "FOO").await.unwrap();
+    begin(&stage, Reach::Any);
+    let _held = silent.accept().await.unwrap();
+    let named = NewAppRequest { name: Some("other".to_owned()), stack: None, owner: None };
+    let other = create(&stage.node, named, &me()).await.unwrap().app;
+    let (address, mut received) = receiver("204 No Content").await;
+    add_webhook(&stage.node, &other, request(address, "notify")).await.unwrap();
+    stage.set(&other, "FOO").await.unwrap();
+    let patience = Duration::from_secs(10);
+    assert!(tokio::time::timeout(patience, received.recv()).await.is_ok(), "shorter than one silent attempt");
+}
