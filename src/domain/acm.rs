@@ -29,6 +29,9 @@ const RATE_LIMIT_PAUSE_S: i64 = 3600;
 const ASKED_PAUSE_MAX_S: i64 = 7 * 24 * 3600;
 /// Failures in a row after which an order is given up that has nothing in force.
 const FAILURES_MAX: u32 = 10;
+/// How far failures count that are not for the owner to mend: the authority's, or of the way to it. They end by themselves, so they lead
+/// to long waits, but to no end.
+const PASSING_FAILURES_MAX: u32 = 6;
 /// The longest time before its end at which a certificate is renewed, seconds: thirty days.
 const RENEWAL_MAX_S: i64 = 30 * 24 * 3600;
 /// What is left of a certificate's life when it is renewed, as a part of it.
@@ -207,9 +210,12 @@ impl CertificateOrder {
     }
 
     fn failed(self, fault: OrderFault, now_s: i64) -> Self {
-        let failures = self.failures.saturating_add(1);
+        let counted_max =
+            if fault.kind.is_passing() { self.failures.max(PASSING_FAILURES_MAX) } else { u32::MAX };
+        let failures = self.failures.saturating_add(1).min(counted_max);
         let has_certificate = self.expires_at_s.is_some_and(|end| end > now_s);
-        let is_over = !has_certificate && (fault.kind.is_final() || failures >= FAILURES_MAX);
+        let is_often = failures >= FAILURES_MAX && !fault.kind.is_passing();
+        let is_over = !has_certificate && (fault.kind.is_final() || is_often);
         let stage = if is_over { OrderStage::GivenUp } else { OrderStage::Waiting };
         let due_at_s = now_s.saturating_add(pause_s(&fault, failures, now_s));
         Self { stage, failures, due_at_s, fault: Some(fault), ..self }
@@ -298,6 +304,12 @@ impl FaultKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("authority", |(_, word)| word)
+    }
+
+    /// Whether it ends without anything that the domain's owner could do.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Account | Self::Authority)
     }
 
     /// Whether trying again changes nothing.

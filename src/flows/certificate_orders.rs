@@ -116,7 +116,7 @@ async fn begin_due(
 /// Pursues an order until its certificate is in force or it has failed; tells for which domain.
 async fn pursue(node: Node, acme: Arc<dyn Acme>, order: CertificateOrder) -> Uuid {
     let (domain, name) = (order.domain, order.hostname.clone());
-    let mut answers = Answers { node: node.clone(), names: Vec::new() };
+    let mut answers = Answers { node: node.clone(), given: Vec::new() };
     let pursued = obtain(&node, &*acme, order, &mut answers).await;
     drop(answers);
     let failed = match pursued {
@@ -158,6 +158,10 @@ async fn obtain(
     let placed = match &order.stage {
         OrderStage::Placed(placed) => placed.clone(),
         OrderStage::Waiting | OrderStage::InForce | OrderStage::GivenUp => {
+            // Authorities give few certificates for a name: none is ordered that could not be kept.
+            if !node.store().has_room_for_certificate(order.domain).await? {
+                return Err(OrderFault::new(FaultKind::Full, "").into());
+            }
             place(node, acme, &order, &name).await?
         }
     };
@@ -195,21 +199,18 @@ async fn follow(
     let deadline = Instant::now() + Duration::from_secs(PURSUIT_MAX_S);
     let (mut pause_ms, longest_ms) = POLL_PAUSES_MS;
     let mut has_asked = false;
+    let mut last_fault = None;
     while Instant::now() < deadline {
-        match acme.look(url.to_owned()).await? {
-            AcmeOrder::Challenged(challenges) => {
-                if answers.give(&challenges, acme.challenge())? {
-                    tokio::time::sleep(Duration::from_millis(ANSWERS_PAUSE_MS)).await;
-                    acme.begin(url.to_owned()).await?;
-                }
+        match step(acme, url, (name, key), (answers, &mut has_asked)).await {
+            Ok(Step::Issued(chain)) => return Ok(chain),
+            Ok(Step::Asked) => continue,
+            Ok(Step::Waits) => last_fault = None,
+            // The authority still has the order: another would be one more of the few that it takes.
+            Err(fault) if fault.kind.is_passing() => {
+                tracing::debug!(%name, kind = %fault.kind, detail = fault.detail, "an order is looked at again");
+                last_fault = Some(fault);
             }
-            AcmeOrder::Ready if !has_asked => {
-                has_asked = true;
-                acme.finalize(url.to_owned(), request(name, key)?).await?;
-                continue;
-            }
-            AcmeOrder::Ready | AcmeOrder::Processing => {}
-            AcmeOrder::Issued => return Ok(acme.certificate(url.to_owned()).await?),
+            Err(fault) => return Err(fault.into()),
         }
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         pause_ms = (pause_ms * 3 / 2).min(longest_ms);
@@ -217,8 +218,46 @@ async fn follow(
             return Err(Halt::Unwanted);
         }
     }
-    let detail = format!("the authority has not decided within {PURSUIT_MAX_S} s");
-    Err(OrderFault::new(FaultKind::Authority, &detail).into())
+    let undecided = || {
+        let detail = format!("the authority has not decided within {PURSUIT_MAX_S} s");
+        OrderFault::new(FaultKind::Authority, &detail)
+    };
+    Err(last_fault.unwrap_or_else(undecided).into())
+}
+
+/// What one look at an order has come to.
+enum Step {
+    /// The authority has something to do.
+    Waits,
+    /// The certificate was asked for.
+    Asked,
+    /// It is here.
+    Issued(String),
+}
+
+/// Looks at an order, and does what the authority waits for.
+async fn step(
+    acme: &dyn Acme,
+    url: &str,
+    (name, key): (&Hostname, &KeyPair),
+    (answers, has_asked): (&mut Answers, &mut bool),
+) -> Result<Step, OrderFault> {
+    match acme.look(url.to_owned()).await? {
+        AcmeOrder::Challenged(challenges) => {
+            if answers.give(&challenges, acme.challenge())? {
+                tokio::time::sleep(Duration::from_millis(ANSWERS_PAUSE_MS)).await;
+                acme.begin(url.to_owned()).await?;
+            }
+        }
+        AcmeOrder::Ready if !*has_asked => {
+            acme.finalize(url.to_owned(), request(name, key)?).await?;
+            *has_asked = true;
+            return Ok(Step::Asked);
+        }
+        AcmeOrder::Ready | AcmeOrder::Processing => {}
+        AcmeOrder::Issued => return acme.certificate(url.to_owned()).await.map(Step::Issued),
+    }
+    Ok(Step::Waits)
 }
 
 /// Keeps a certificate that was given, and has it shown.
@@ -287,7 +326,7 @@ fn unmade(error: &rcgen::Error) -> OrderFault {
 /// What one order has authorities answered; taken back when it is let go of.
 struct Answers {
     node: Node,
-    names: Vec<Hostname>,
+    given: Vec<(Hostname, ChallengeAnswer)>,
 }
 
 impl Answers {
@@ -295,7 +334,7 @@ impl Answers {
     fn give(&mut self, challenges: &[Challenge], kind: ChallengeKind) -> Result<bool, OrderFault> {
         let mut is_new = false;
         for challenge in challenges {
-            if self.names.contains(&challenge.name) {
+            if self.given.iter().any(|(name, _)| *name == challenge.name) {
                 continue;
             }
             let answer = match kind {
@@ -305,8 +344,8 @@ impl Answers {
                 },
                 ChallengeKind::Tls => ChallengeAnswer::Tls(Arc::new(proof(challenge)?)),
             };
-            self.node.showcase().answer(challenge.name.clone(), Some(answer));
-            self.names.push(challenge.name.clone());
+            self.node.showcase().answer(challenge.name.clone(), answer.clone());
+            self.given.push((challenge.name.clone(), answer));
             is_new = true;
         }
         if is_new {
@@ -318,11 +357,11 @@ impl Answers {
 
 impl Drop for Answers {
     fn drop(&mut self) {
-        if self.names.is_empty() {
+        if self.given.is_empty() {
             return;
         }
-        for name in self.names.drain(..) {
-            self.node.showcase().answer(name, None);
+        for (name, answer) in self.given.drain(..) {
+            self.node.showcase().take_back(&name, &answer);
         }
         self.node.showcase().publish();
     }

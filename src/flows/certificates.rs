@@ -53,13 +53,17 @@ impl Showcase {
         apps.insert(app.id, given.into_iter().chain(brought).collect());
     }
 
-    /// Notes what an authority is answered that asks about a name, or that it is answered nothing any more. [`Self::publish`] makes
-    /// it known.
-    pub(super) fn answer(&self, name: Hostname, answer: Option<ChallengeAnswer>) {
+    /// Notes what an authority is answered that asks about a name. [`Self::publish`] makes it known.
+    pub(super) fn answer(&self, name: Hostname, answer: ChallengeAnswer) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(name, answer);
+    }
+
+    /// Notes that an authority is not answered that any more; another answer for the name, of an order that came after, stays.
+    /// [`Self::publish`] makes it known.
+    pub(super) fn take_back(&self, name: &Hostname, answer: &ChallengeAnswer) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        match answer {
-            Some(answer) => drop(answers.insert(name, answer)),
-            None => drop(answers.remove(&name)),
+        if answers.get(name) == Some(answer) {
+            answers.remove(name);
         }
     }
 

@@ -120,6 +120,22 @@ impl Store {
         self.call(move |connection| order(connection, domain)).await
     }
 
+    /// Whether a certificate for a domain has a place: that of the domain's own, or one that the app may still have.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn has_room_for_certificate(&self, domain: Uuid) -> Result<bool, StoreError> {
+        self.call(move |connection| {
+            let sql = "SELECT sni_endpoint_id IS NOT NULL OR (SELECT count(*) FROM sni_endpoints \
+                       WHERE sni_endpoints.app_id = domains.app_id) < ?2 FROM domains WHERE id = ?1";
+            let values = params![domain.to_string(), SniEndpoint::PER_APP_MAX];
+            let found = connection.query_row(sql, values, |row| row.get(0)).optional();
+            // A domain that is gone needs none; whoever pursues its order sees so.
+            Ok(found.attempt("count an app's certificates")?.unwrap_or(true))
+        })
+        .await
+    }
+
     /// Keeps what an order has become, with a count of it where it was placed anew; `false` where nobody wants it any more.
     ///
     /// # Errors

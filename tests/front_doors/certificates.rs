@@ -28,6 +28,8 @@ struct Known {
     looks: usize,
     /// It does not decide.
     holds: bool,
+    /// As many looks as it fails at.
+    failing: usize,
     fault: Option<OrderFault>,
 }
 
@@ -78,6 +80,10 @@ impl Acme for PretendedAuthority {
     fn look(&self, url: String) -> BoxFuture<'_, Result<AcmeOrder, OrderFault>> {
         let mut known = self.known();
         known.looks += 1;
+        if known.failing > 0 {
+            known.failing -= 1;
+            return answered(Err(OrderFault::new(FaultKind::Authority, "out of order")));
+        }
         let challenge = Challenge {
             name: known.placed[&url].clone(),
             token: "token".to_owned(),
@@ -193,6 +199,17 @@ async fn a_domain_gets_a_certificate_which_goes_when_nobody_wants_it() {
     assert!(!shown.borrow().names.contains_key(&name));
     assert!(ok(&stage, &["certs"]).await.contains("no SSL certificates"));
     assert_eq!(domain(&stage).await["acm_status"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_fails_for_a_moment_is_asked_about_the_same_order() {
+    let authority = PretendedAuthority::new();
+    authority.known().failing = 2;
+    let (stage, _keeper) = stage(&authority).await;
+    ok(&stage, &["certs:auto:enable"]).await;
+    becomes(&stage, "cert issued").await;
+    let known = authority.known();
+    assert_eq!((known.failing, known.placed.len()), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
