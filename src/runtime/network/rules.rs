@@ -24,12 +24,13 @@ const NFT_PATHS: &[&str] = &["nft", "/usr/sbin/nft", "/sbin/nft"];
 const COMMENT: &str = "forwarding";
 
 /// Destinations no container reaches: this network, private, shared (CGNAT), loopback, link-local with the cloud's metadata
-/// service, protocol assignments, benchmarking, multicast, reserved and broadcast (RFC 6890).
+/// service, the one of Azure that has a public address, protocol assignments, benchmarking, multicast, reserved and broadcast (RFC 6890).
 const REFUSED: &[&str] = &[
     "0.0.0.0/8",
     "10.0.0.0/8",
     "100.64.0.0/10",
     "127.0.0.0/8",
+    "168.63.129.16/32",
     "169.254.0.0/16",
     "172.16.0.0/12",
     "192.0.0.0/24",
