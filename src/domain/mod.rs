@@ -69,7 +69,7 @@ pub use pipeline::{
     TargetOutcome, UnknownStage,
 };
 pub use process_type::{ProcessType, ProcessTypeError};
-pub use reachable::Reach;
+pub use reachable::{Reach, network};
 pub use release::{Release, ReleasePhase, ReleaseStatus, SlugDigest, SlugDigestError, Version, VersionError};
 pub use repository::{Branch, BranchError, Deploys, RepositoryLink, RepositoryUrl, RepositoryUrlError};
 pub use route_table::{

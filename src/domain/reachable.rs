@@ -40,7 +40,13 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Where Azure's machines find the service that gives out their own certificates and settings, though its address is a public one.
+const AZURE_WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
+    if address == AZURE_WIRE_SERVER {
+        return false;
+    }
     let [a, b, c, _] = address.octets();
     let is_special = match (a, b, c) {
         // This network; private; loopback.
@@ -88,6 +94,21 @@ fn carried(address: IpAddr) -> IpAddr {
 fn embedded(high: u16, low: u16) -> Ipv4Addr {
     let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
     Ipv4Addr::new(a, b, c, d)
+}
+
+/// The part of an address of version 6 that is one network's, bits: whoever has one address there has all.
+const NETWORK_BITS: u32 = 64;
+
+/// What counts as one address where strangers are counted.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let kept = u128::MAX << (Ipv6Addr::BITS - NETWORK_BITS);
+            Ipv6Addr::from_bits(address.to_bits() & kept).into()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,15 +2,14 @@
 //! cannot hold every place of a door.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::network;
 
 /// The most connections of one address whose client has not shown what it knows: a token, a password, a name that nobody can
 /// guess. Those that have are not counted; a crowd behind one address gets in one after another.
 const PER_ADDRESS_MAX: usize = 64;
-
-/// The part of an address of version 6 that is one network's, bits: whoever has one address there has all.
-const NETWORK_BITS: u32 = 64;
 
 /// The strangers of a node, by address. There are no more than connections.
 #[derive(Default)]
@@ -49,17 +48,6 @@ impl Strangers {
         });
         let place = || Counted { strangers: Arc::clone(self), address };
         is_let_in.then(|| Stranger(Arc::new(Mutex::new(Some(place())))))
-    }
-}
-
-/// What is counted as one address.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let kept = u128::MAX << (Ipv6Addr::BITS - NETWORK_BITS);
-            Ipv6Addr::from_bits(address.to_bits() & kept).into()
-        }
     }
 }
 

@@ -19,6 +19,7 @@ mod download;
 mod figures;
 mod forward;
 mod frames;
+mod handshakes;
 mod http2;
 mod intake;
 mod listener;

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::crypto::CryptoProvider;
@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::domain::{Certificate, Certificates, ChallengeAnswer, RouteTable};
 use crate::router::client::{Client, Secured};
+use crate::router::handshakes::Handshakes;
 use crate::router::lookup::speaks_http2;
 use crate::router::socket::Socket;
 use crate::router::stray::is_stray;
@@ -41,8 +42,7 @@ pub(super) struct Tls {
     /// For names that have HTTP/2, and for those that have not.
     http2: Arc<ServerConfig>,
     http1: Arc<ServerConfig>,
-    /// Handshakes that may begin.
-    free: Semaphore,
+    handshakes: Handshakes,
 }
 
 /// What a client speaks.
@@ -125,7 +125,7 @@ impl Tls {
         http1.alpn_protocols.retain(|protocol| protocol != HTTP2);
         let (http2, http1) = (Arc::new(config), Arc::new(http1));
         let proof = Arc::new(proof);
-        Ok(Self { table, proof, http2, http1, free: Semaphore::new(handshakes_max) })
+        Ok(Self { table, proof, http2, http1, handshakes: Handshakes::new(handshakes_max) })
     }
 
     /// Shakes hands with a client, and notes what came of it.
@@ -134,12 +134,12 @@ impl Tls {
     /// It took too long, or what the client sent is no handshake, or none that this side agrees to; the client has been told.
     pub(super) async fn shake(&self, socket: Socket, client: &Client, time: Duration) -> io::Result<Shaken> {
         let handshake = async {
-            // Whoever has sent nothing yet holds no place.
             if is_stray(socket.begun().await?) {
                 return Ok(Met::Stray(socket));
             }
-            let _place = self.free.acquire().await.map_err(io::Error::other)?;
             let begun = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+            // Whoever has not greeted in full holds no place: work begins here.
+            let _place = self.handshakes.begin(client.address).await?;
             if asks_for_proof(&begun.client_hello()) {
                 let mut shown = begun.into_stream(Arc::clone(&self.proof)).await?;
                 // Whether it has gone already is all the same.
