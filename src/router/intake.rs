@@ -283,7 +283,9 @@ impl Head {
 
     /// What follows the head.
     fn body_state(self) -> State {
-        if self.version == Version::Http11 && self.upgrade == Upgrade::AskedAndNamed {
+        // With a body the wish counts for nothing: the dyno is to have all of it, and may take its time to answer.
+        let has_body = !matches!(self.body, Body::None | Body::Sized(0));
+        if self.version == Version::Http11 && self.upgrade == Upgrade::AskedAndNamed && !has_body {
             return State::Undecided;
         }
         match self.body {
@@ -411,6 +413,19 @@ mod test {
         }
         let old = UPGRADE.replace("1.1", "1.0");
         assert_eq!(inspect(&format!("{old}\n")), Err(Refused { at: old.len() }));
+    }
+
+    #[test]
+    fn a_wish_for_another_protocol_with_a_body_holds_nothing_up() {
+        let wish = "POST / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: upgrade\r\n";
+        for body in
+            ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+        {
+            let text = format!("{wish}{body}{GET}");
+            assert_eq!(inspect(&text), Ok(text.len()), "{text:?}");
+        }
+        let empty = format!("{wish}Content-Length: 0\r\n\r\n");
+        assert_eq!(inspect(&format!("{empty}{GET}")), Ok(empty.len()));
     }
 
     #[test]

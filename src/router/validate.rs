@@ -2,7 +2,7 @@
 //!
 //! The parser below has refused what is not HTTP; here are the platform's own rules (platform reference 4.2).
 
-use http::header::{CONNECTION, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
@@ -127,16 +127,27 @@ fn host(parts: &Parts) -> Result<String, Failure> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// Upgrades belong to HTTP/1.1 (RFC 9110 section 7.8).
+/// Upgrades belong to HTTP/1.1, and a server may leave one be (RFC 9110 section 7.8): that of a request with a body, which would have to
+/// be through before anything is switched.
 fn wish(parts: &Parts) -> Result<Wish, Failure> {
     let tokens = parts.headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let asks =
         tokens.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
     match (asks && parts.version == Version::HTTP_11, parts.headers.contains_key(UPGRADE)) {
+        (true, true) if has_body(&parts.headers) => Ok(Wish::Answer),
         (true, true) => Ok(Wish::Upgrade),
         (true, false) => Err(Failure::Malformed(StatusCode::BAD_REQUEST)),
         (false, _) => Ok(Wish::Answer),
     }
+}
+
+/// Whether a body follows, as [`crate::router::intake`] sees it.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers
+            .get_all(CONTENT_LENGTH)
+            .iter()
+            .any(|value| value.as_bytes().iter().any(|digit| *digit != b'0'))
 }
 
 #[cfg(test)]

@@ -86,3 +86,16 @@ async fn a_dyno_may_decline() {
     assert_eq!(status(&client.read("no").await), 426);
     assert_eq!(field(&bench.line().await, "status"), "426");
 }
+
+#[tokio::test]
+async fn a_wish_with_a_body_is_a_plain_request() {
+    let dyno =
+        Dyno::play(1, vec![Read("abc"), Send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), Hold]).await;
+    let bench = Bench::of(&[&dyno]).await;
+    let mut client = bench.client().await;
+    let head = "POST / HTTP/1.1\r\nHost: example.localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n";
+    client.send(&format!("{head}Content-Length: 3\r\n\r\nabc")).await;
+    assert_eq!(status(&client.read("ok").await), 200);
+    assert!(!dyno.seen().to_lowercase().contains("upgrade"), "{}", dyno.seen());
+    assert_eq!(field(&bench.line().await, "status"), "200");
+}
