@@ -110,7 +110,7 @@ impl HandConnector {
         let (asked, questions) = mpsc::channel(ASKED_MAX);
         let (losing, lost) = oneshot::channel();
         std::thread::Builder::new().name("hand".to_owned()).spawn(move || {
-            if let Err(error) = ask(&channel, questions) {
+            if let Err(error) = ask(&channel, questions, ANSWER_TIMEOUT) {
                 tracing::error!(%error, "the hand that makes sockets is lost");
             }
             drop(losing);
@@ -134,22 +134,40 @@ impl HandConnector {
     }
 }
 
-fn ask(channel: &Channel, mut questions: mpsc::Receiver<Asked>) -> io::Result<()> {
+/// Asks one question after the other. An answer that takes longer than `limit` fails that question alone: it comes in its turn, and is
+/// let go of then.
+fn ask(channel: &Channel, mut questions: mpsc::Receiver<Asked>, limit: Duration) -> io::Result<()> {
+    // Answers that are still to come, the one to the last question among them.
+    let mut owed = 0_usize;
     while let Some((question, answer)) = questions.blocking_recv() {
         say(channel, &question, &[])?;
-        let Some((said, sockets)) = hear::<Answer>(channel, ANSWER_TIMEOUT)? else {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
-        let made = match (said, sockets.into_iter().next()) {
-            (Answer::Socket, Some(socket)) => Ok(socket),
-            (Answer::Socket, None) => Err(io::ErrorKind::InvalidData.into()),
-            (Answer::Refused(Some(errno), _), _) => Err(io::Error::from_raw_os_error(errno)),
-            (Answer::Refused(None, reason), _) => Err(io::Error::other(reason)),
+        owed += 1;
+        let made = loop {
+            match hear::<Answer>(channel, limit) {
+                Ok(Some(said)) => {
+                    owed -= 1;
+                    if owed == 0 {
+                        break made(said);
+                    }
+                }
+                Ok(None) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => break Err(error),
+                Err(error) => return Err(error),
+            }
         };
         // Who has given up meanwhile closes the socket by that.
         drop(answer.send(made));
     }
     Ok(())
+}
+
+fn made((said, sockets): (Answer, Vec<OwnedFd>)) -> io::Result<OwnedFd> {
+    match (said, sockets.into_iter().next()) {
+        (Answer::Socket, Some(socket)) => Ok(socket),
+        (Answer::Socket, None) => Err(io::ErrorKind::InvalidData.into()),
+        (Answer::Refused(Some(errno), _), _) => Err(io::Error::from_raw_os_error(errno)),
+        (Answer::Refused(None, reason), _) => Err(io::Error::other(reason)),
+    }
 }
 
 impl Connector for HandConnector {
@@ -168,6 +186,28 @@ impl Connector for HandConnector {
 #[cfg(test)]
 mod test {
     use super::*;
+
+    #[test]
+    fn an_answer_that_comes_late_fails_its_own_question_alone() {
+        let (near, far) = Channel::pair().unwrap();
+        let (asked, questions) = mpsc::channel(2);
+        let asking = std::thread::spawn(move || ask(&near, questions, Duration::from_millis(50)));
+        let question = || Question { path: PathBuf::from("/"), device: 0, inode: 0 };
+        let hear_one = || hear::<Question>(&far, ASKED_TIMEOUT).unwrap().unwrap();
+        let refuse = |reason: &str| say(&far, &Answer::Refused(None, reason.to_owned()), &[]).unwrap();
+        let (answer, first) = oneshot::channel();
+        asked.blocking_send((question(), answer)).unwrap();
+        hear_one();
+        assert_eq!(first.blocking_recv().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        refuse("late");
+        let (answer, second) = oneshot::channel();
+        asked.blocking_send((question(), answer)).unwrap();
+        hear_one();
+        refuse("in time");
+        assert_eq!(second.blocking_recv().unwrap().unwrap_err().to_string(), "in time");
+        drop(asked);
+        asking.join().unwrap().unwrap();
+    }
 
     #[test]
     fn nothing_but_a_namespace_of_a_process_is_opened() {
