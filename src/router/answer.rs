@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::domain::Route;
 use crate::router::download::{Download, DownloadError};
 use crate::router::observe::Observation;
+use crate::router::streams::Stream;
 use crate::wire::codes::Code;
 use crate::wire::headers;
 use crate::wire::pages::{Page, framed};
@@ -164,7 +165,13 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, DownloadError>>> {
         match &mut *self {
-            Self::Page(page) => Poll::Ready(page.take().map(|page| Ok(Frame::data(page)))),
+            Self::Page(page) => {
+                // A client that never makes room for it would hold its place for ever.
+                if let (Some(_), Some(stream)) = (&page, Stream::current()) {
+                    stream.gives();
+                }
+                Poll::Ready(page.take().map(|page| Ok(Frame::data(page))))
+            }
             Self::Relay(download) => download.poll(cx),
         }
     }
