@@ -13,6 +13,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::git::commands::Running;
+
 /// How long one request may take, builds included, seconds; then git is ended.
 pub(super) const REQUEST_TIMEOUT_S: u64 = 3600;
 
@@ -36,11 +38,15 @@ pub(super) enum BackendError {
     Head(String),
 }
 
-/// Runs `command`, feeding it `body`, and returns its answer as it comes.
+/// Runs `command`, feeding it `body`, and returns its answer as it comes. It counts as `running` until it has ended.
 ///
 /// The child and its two pumps outlive the client: a push whose client has gone still builds and moves its ref. They end
 /// with the child, at the latest after [`REQUEST_TIMEOUT_S`].
-pub(super) async fn answer(mut command: Command, body: Body) -> Result<Response<Body>, BackendError> {
+pub(super) async fn answer(
+    mut command: Command,
+    body: Body,
+    running: Running,
+) -> Result<Response<Body>, BackendError> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().map_err(BackendError::Start)?;
     let missing = || BackendError::Head("its pipes are missing".to_owned());
@@ -49,7 +55,10 @@ pub(super) async fn answer(mut command: Command, body: Body) -> Result<Response<
     tokio::spawn(feed(body, stdin));
     let (status, headers) = head(&mut stdout).await?;
     let (sender, chunks) = mpsc::channel(ANSWER_CHUNKS);
-    tokio::spawn(relay(child, stdout, sender));
+    tokio::spawn(async move {
+        relay(child, stdout, sender).await;
+        drop(running);
+    });
     let mut response = Response::new(Body::from_stream(ReceiverStream::new(chunks)));
     *response.status_mut() = status;
     response.headers_mut().extend(headers);

@@ -5,6 +5,7 @@
 //! pre-receive hook (`dyno git:hook`) hands the new commit's archive to the API and lets the verdict decide the ref.
 
 mod backend;
+mod commands;
 mod permit;
 mod repository;
 mod server;

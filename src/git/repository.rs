@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use crate::domain::{AppId, shell_quoted};
 use crate::flows::git_command;
+use crate::git::commands::Commands;
 
 /// Nothing of the host's or a user's configuration reaches these repositories. Old projects hold objects with harmless
 /// faults of form; those are let through, everything else `git fsck` refuses is refused. A push brings at most 1 GiB.
@@ -48,6 +49,8 @@ pub struct Repositories {
     binary: PathBuf,
     /// Requests come several at once, and each makes what it does not find: one at a time.
     making: Mutex<()>,
+    /// What runs in them.
+    pub(super) commands: Commands,
 }
 
 /// A repository could not be made or brought up to date.
@@ -78,7 +81,7 @@ impl Repositories {
     /// Those in `dir`, whose hooks run `binary`, this program.
     #[must_use]
     pub fn new(dir: PathBuf, binary: PathBuf) -> Self {
-        Self { dir, binary, making: Mutex::default() }
+        Self { dir, binary, making: Mutex::default(), commands: Commands::default() }
     }
 
     /// The repository of `app`, whether or not it exists.

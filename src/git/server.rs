@@ -93,6 +93,9 @@ async fn run(state: &GitState, caller: &Caller, app: &App, request: Request) -> 
     if let Err(error) = state.repositories.ensure(app.id).await {
         return failed(&error);
     }
+    let Some(running) = state.repositories.commands.begin(caller) else {
+        return (StatusCode::TOO_MANY_REQUESTS, credentials::GIT_TOO_MANY).into_response();
+    };
     let (parts, body) = request.into_parts();
     // The repository is the app's, whatever the app is called now.
     let rest = parts.uri.path().trim_start_matches('/').split_once('/').map_or("", |(_, rest)| rest);
@@ -114,7 +117,7 @@ async fn run(state: &GitState, caller: &Caller, app: &App, request: Request) -> 
     if parts.headers.contains_key(CONTENT_LENGTH) {
         command.env("CONTENT_LENGTH", header(CONTENT_LENGTH));
     }
-    match backend::answer(command, body).await {
+    match backend::answer(command, body, running).await {
         Ok(response) => response,
         Err(error) => failed(&error),
     }

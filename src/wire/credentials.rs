@@ -9,6 +9,10 @@ use base64::prelude::BASE64_STANDARD;
 /// What a git client shows after a 403.
 pub const GIT_FORBIDDEN: &str = "!\tYou do not have access to that app, or the token is not good for this.\n";
 
+/// What a git client shows that has too many commands at once, and so does one of SSH.
+pub const GIT_TOO_MANY: &str =
+    "!\tToo many git commands of yours run on this node: wait until one has ended.\n";
+
 /// The challenge of an answer without credentials.
 pub const CHALLENGE: &str = "Basic realm=\"dyno\"";
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::flows::{self, Caller};
 use crate::git::backend::REQUEST_TIMEOUT_S;
+use crate::git::commands::Running;
 use crate::git::permit::{Denied, Service, app_for, hooked};
 use crate::git::repository::git;
 use crate::git::server::GitState;
@@ -44,7 +45,7 @@ pub(super) async fn serve(state: &GitState, asked: Asked) {
     let Asked { channel, protocol, key, command } = asked;
     let (reader, writer) = channel.split();
     let status = match admitted(state, &key, command.as_deref(), protocol).await {
-        Ok(command) => match play(command, reader, &writer).await {
+        Ok((command, _running)) => match play(command, reader, &writer).await {
             Ok(status) => status,
             Err(error) => {
                 tracing::error!(
@@ -79,7 +80,7 @@ async fn admitted(
     key: &str,
     command: Option<&[u8]>,
     protocol: Option<String>,
-) -> Result<Command, String> {
+) -> Result<(Command, Running), String> {
     let Some(command) = command else { return Err(git_ssh::NO_SHELL.to_owned()) };
     let Wish { service, name } = command::parse(command).ok_or(git_ssh::NOT_GIT)?;
     // A connection may outlive the key that opened it.
@@ -91,6 +92,7 @@ async fn admitted(
         Denied::Fault(error) => failed(&error),
     })?;
     let repository = state.repositories.ensure(app.id).await.map_err(|error| failed(&error))?;
+    let running = state.repositories.commands.begin(&caller).ok_or(credentials::GIT_TOO_MANY)?;
     told(service, &caller, app.name.as_str());
     let mut command = git();
     let verb = service.name().trim_start_matches("git-");
@@ -99,7 +101,7 @@ async fn admitted(
         command.env("GIT_PROTOCOL", protocol);
     }
     hooked(&mut command, state, &app, &caller);
-    Ok(command)
+    Ok((command, running))
 }
 
 fn told(service: Service, caller: &Caller, app: &str) {
