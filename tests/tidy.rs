@@ -63,6 +63,9 @@ const PUBLIC_TEXTS: &[&str] =
 /// A production file longer than this is looked at again; tables are exempt by listing.
 const FILE_LINES_MAX: usize = 600;
 
+/// A script longer than this is a program, and belongs in Rust where it can be tested.
+const SCRIPT_LINES_MAX: usize = 120;
+
 /// Files that are one long table.
 const LONG_FILES: &[&str] = &["cli/mod.rs", "wire/api_errors.rs"];
 
@@ -136,14 +139,24 @@ fn sources() -> Vec<Source> {
     let read = |path: PathBuf| {
         let whole = fs::read_to_string(&path).unwrap();
         let is_test_file = path.ends_with("test.rs") || path.components().any(|c| c.as_os_str() == "test");
-        let production =
-            if is_test_file { "" } else { whole.split("#[cfg(test)]").next().unwrap_or_default() };
+        let production = if is_test_file { "" } else { production(&whole) };
         let relative = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
         Source { path: relative, production: production.to_owned(), whole: whole.clone() }
     };
     let all: Vec<_> = files_below(&src, ".rs").into_iter().map(read).collect();
     assert!(all.len() > 30, "the walk found only {} files: it looks in the wrong place", all.len());
     all
+}
+
+/// A file up to its tests, which stand last. That there are some elsewhere is said before that.
+fn production(whole: &str) -> &str {
+    const MARK: &str = "#[cfg(test)]\nmod ";
+    let begins_tests = |(at, _): &(usize, &str)| {
+        let name = &whole[at + MARK.len()..];
+        name.split_once(['{', ';']).is_some_and(|(name, _)| name.ends_with(' '))
+    };
+    let end = whole.match_indices(MARK).find(begins_tests).map_or(whole.len(), |(at, _)| at);
+    &whole[..end]
 }
 
 fn report(rule: &str, defects: &[String]) {
@@ -269,6 +282,8 @@ fn the_fences_would_notice() {
     assert_eq!(imports("    crate::{api, git::x}::y"), ["api", "git"]);
     assert!(quotes_a_code(r#"log("Error R10 (Boot timeout)")"#));
     assert!(!quotes_a_code(r#"Code::H12 => "request""#));
+    let own = "//! A.\n#[cfg(test)]\nmod test;\nuse crate::api;\n";
+    assert_eq!(production(&format!("{own}#[cfg(test)]\nmod test {{\n}}\n")), own);
 }
 
 #[test]
@@ -303,13 +318,16 @@ fn every_file_says_what_it_is_and_stays_readable() {
     report("every file opens with what it is, and is of readable length", &defects);
 }
 
-/// `module::item` and `path/file.rs` names in back-ticks in the maps must exist.
+/// Paths in back-ticks in the maps and in all documentation must exist.
 #[test]
 fn the_maps_name_files_that_exist() {
     let mut defects = Vec::new();
     let mut checked = 0;
-    for map in ["ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "README.md"] {
-        let text = fs::read_to_string(root().join(map)).unwrap_or_else(|e| panic!("{map}: {e}"));
+    let maps = ["ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md", "README.md", "benches/README.md"];
+    let maps = maps.iter().map(|map| root().join(map)).chain(files_below(&root().join("docs"), ".md"));
+    for map in maps {
+        let text = fs::read_to_string(&map).unwrap_or_else(|e| panic!("{}: {e}", map.display()));
+        let map = map.strip_prefix(root()).unwrap().display();
         for name in text.split('`').skip(1).step_by(2) {
             let is_path =
                 ["src/", "tests/", "scripts/", "docs/", "stacks/", "rootfs/", "buildpacks/", "examples/"]
@@ -377,7 +395,7 @@ fn shell_scripts_stay_thin_and_strict() {
         if !text.starts_with("#!") {
             continue;
         }
-        if text.lines().count() > 120 {
+        if text.lines().count() > SCRIPT_LINES_MAX {
             defects.push(format!("{}: {} lines", path.display(), text.lines().count()));
         }
         if !text.contains("set -euo pipefail") {
