@@ -13,9 +13,8 @@ use thiserror::Error;
 
 use crate::build::{BuildLimits, Mirror, MirrorError};
 use crate::daemon::acme_section::{AcmeError, AcmeSection};
-use crate::domain::{
-    BackupsKept, Bytes, DynoSize, Email, EmailError, Formation, Reach, SizeLimits, Sizes, StackName,
-};
+use crate::daemon::size_section::{SizeSection, sizes};
+use crate::domain::{BackupsKept, Bytes, Email, EmailError, Formation, Reach, Sizes, StackName};
 use crate::flows::{AcmeSettings, Quotas};
 use crate::supervisor::RuntimeMetrics;
 use crate::supervisor::backoff::CrashDelays;
@@ -40,8 +39,6 @@ const RELEASE_TIMEOUT_S: u64 = 3600;
 const MEMORY_OVERCOMMIT: f64 = 2.0;
 /// What the file may say of that.
 const OVERCOMMITS: std::ops::RangeInclusive<f64> = 0.1..=1000.0;
-/// The greatest weight that the kernel takes for a share of the CPU.
-const CPU_WEIGHT_MAX: u64 = 10_000;
 /// The administrator's name unless told otherwise.
 const OWNER: &str = "admin@localhost";
 /// The port of the git endpoint and the API unless told otherwise.
@@ -206,23 +203,6 @@ struct DynosSection {
 }
 
 /// A size: what is left out is as the platform has it, for a size of the node's own as `standard-1x` has it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SizeSection {
-    /// The memory quota, in MiB.
-    memory_mib: Option<NonZeroU64>,
-    /// The memory at which a dyno is killed, in MiB.
-    memory_max_mib: Option<NonZeroU64>,
-    /// The share of a contended CPU, 1 to 10000.
-    cpu_weight: Option<NonZeroU64>,
-    /// The most processes and threads.
-    tasks: Option<NonZeroU64>,
-    /// The most dynos of one process type.
-    per_type_max: Option<u32>,
-    /// The most one-off dynos of one app at once.
-    one_offs_max: Option<usize>,
-}
-
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ReleasesSection {
@@ -553,44 +533,6 @@ fn https(args: &ServeArgs, file: &RouterSection) -> Vec<SocketAddr> {
     }
 }
 
-/// The platform's sizes with what the file changes and adds.
-fn sizes(sections: &BTreeMap<String, SizeSection>) -> Result<Sizes, ConfigError> {
-    let mut sizes = Sizes::default();
-    for (name, section) in sections {
-        let wrong = |reason| ConfigError::Size { name: name.clone(), reason };
-        let size: DynoSize = name.parse().map_err(|_| {
-            wrong("a size is named by up to 24 letters, digits and dashes, the first one a letter")
-        })?;
-        let limits = section.limits(sizes.limits(size));
-        if limits.memory_max < limits.memory {
-            return Err(wrong("memory_max_mib is less than memory_mib"));
-        }
-        if limits.cpu_weight > CPU_WEIGHT_MAX {
-            return Err(wrong("cpu_weight is 1 to 10000"));
-        }
-        sizes.set(size, limits);
-    }
-    Ok(sizes)
-}
-
-impl SizeSection {
-    /// The limits, from what the size has without it. The killing point moves with the quota unless it is named.
-    fn limits(&self, usual: SizeLimits) -> SizeLimits {
-        let memory = self.memory_mib.map_or(usual.memory, |mib| Bytes::mib(mib.get()));
-        let max_percent = usual.memory_max.0.saturating_mul(100) / usual.memory.0.max(1);
-        let moved = Bytes(memory.0.saturating_mul(max_percent) / 100);
-        let usual_max = if self.memory_mib.is_some() { moved } else { usual.memory_max };
-        SizeLimits {
-            memory,
-            memory_max: self.memory_max_mib.map_or(usual_max, |mib| Bytes::mib(mib.get())),
-            cpu_weight: self.cpu_weight.map_or(usual.cpu_weight, NonZeroU64::get),
-            tasks_max: self.tasks.map_or(usual.tasks_max, NonZeroU64::get),
-            per_type_max: self.per_type_max.or(usual.per_type_max),
-            one_offs_max: self.one_offs_max.unwrap_or(usual.one_offs_max),
-        }
-    }
-}
-
 fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -601,6 +543,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 #[cfg(test)]
 mod test {
     use super::*;
+    use crate::domain::DynoSize;
 
     fn join(args: &ServeArgs, text: &str) -> Result<Config, ConfigError> {
         Config::join(args, toml::from_str(text).unwrap())
@@ -730,6 +673,7 @@ mod test {
             "[sizes.\"a b\"]\nmemory_mib = 1",
             "[sizes.a]\nmemory_mib = 2\nmemory_max_mib = 1",
             "[sizes.a]\ncpu_weight = 10001",
+            "[sizes.a]\none_offs_max = 51",
         ] {
             assert!(join(&ServeArgs::default(), bad).is_err(), "{bad}");
         }

@@ -21,6 +21,7 @@ pub mod router;
 mod routing;
 mod serve;
 mod services;
+mod size_section;
 mod streams;
 mod telemetry;
 

@@ -77,7 +77,7 @@ pub use route_table::{
 };
 pub use routing::{ReadinessPath, Routing, RoutingError, RoutingRow, RoutingSetting};
 pub use service::{Credentials, Plan, Service, ServiceCommands, disk_bounds};
-pub use size::{DynoSize, SizeLimits, SizeName, Sizes, UnknownSize};
+pub use size::{DynoSize, ONE_OFFS_MAX, SizeLimits, SizeName, Sizes, UnknownSize};
 pub use sni_endpoint::{CertificateError, CertificateFacts, CertificateSource, SniEndpoint, Standing};
 pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};

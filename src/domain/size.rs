@@ -140,7 +140,7 @@ pub struct SizeLimits {
     pub tasks_max: u64,
     /// The most dynos of one process type.
     pub per_type_max: Option<u32>,
-    /// The most one-off dynos of one app at once.
+    /// The most one-off dynos of one app at once, [`ONE_OFFS_MAX`] at most.
     pub one_offs_max: usize,
 }
 
@@ -192,6 +192,9 @@ impl Default for Sizes {
     }
 }
 
+/// The most one-off dynos of an app at once, whatever their size (platform reference 1.2).
+pub const ONE_OFFS_MAX: usize = 50;
+
 /// A row of the platform's table; a size of a node's own starts from the default size.
 fn platform(size: DynoSize) -> SizeLimits {
     let row = |memory_mib: u64, max_percent: u64, cpu_weight, tasks_max| SizeLimits {
@@ -200,7 +203,7 @@ fn platform(size: DynoSize) -> SizeLimits {
         cpu_weight,
         tasks_max,
         per_type_max: None,
-        one_offs_max: 50,
+        one_offs_max: ONE_OFFS_MAX,
     };
     let performance = |row: SizeLimits| SizeLimits { per_type_max: Some(10), one_offs_max: 5, ..row };
     match size {

@@ -16,7 +16,7 @@ use crate::wire::logline::{DynoLine, LogLine};
 /// How long a one-off dyno waits for its client, seconds (platform reference 1.12).
 pub(super) const CLIENT_TIMEOUT_S: u64 = 30;
 
-/// One-off dynos whose client has not come yet; bounded by [`crate::flows::run::ONE_OFFS_MAX`] an app.
+/// One-off dynos whose client has not come yet; bounded by [`crate::domain::ONE_OFFS_MAX`] an app.
 #[derive(Default)]
 pub(super) struct Waiting(Mutex<HashMap<DynoId, OneOff>>);
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::Rng;
 use uuid::Uuid;
 
-use crate::domain::{App, DynoId, DynoName, DynoSize, ProcessType};
+use crate::domain::{App, DynoId, DynoName, DynoSize, ONE_OFFS_MAX, ProcessType};
 use crate::flows::Node;
 use crate::flows::access::Actor;
 use crate::flows::error::FlowError;
@@ -13,9 +13,6 @@ use crate::flows::features::metadata_of;
 use crate::flows::ports::{Connection, Death, DynoView, OneOff, Scope};
 use crate::wire::api_errors::{Missing, Refusal, Unknown};
 use crate::wire::logline::{ApiLine, DynoLine, LogLine};
-
-/// The most one-off dynos of an app at once (platform reference 1.2).
-pub(super) const ONE_OFFS_MAX: usize = 50;
 
 /// The longest life of a one-off dyno, seconds (platform reference 1.12).
 pub(super) const TIME_TO_LIVE_MAX_S: u64 = 86_400;

@@ -14,7 +14,7 @@ use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::domain::{AppId, Bytes, DynoId, DynoName, DynoState, RouteTable, Sizes};
+use crate::domain::{AppId, Bytes, DynoId, DynoName, DynoState, ONE_OFFS_MAX, RouteTable, Sizes};
 use crate::supervisor::engine::{DynoSpec, Reach, Signal};
 use crate::supervisor::environment;
 use crate::supervisor::fleet::dyno::Dyno;
@@ -31,8 +31,6 @@ use crate::wire::logline::{DynoLine, LogLine, OverQuotaLine};
 const PORTS: std::ops::Range<u16> = 10_000..32_768;
 /// A dyno's user is drawn from these: five digits, within the 65536 ids of a container.
 const UIDS: std::ops::Range<u32> = 10_000..60_000;
-/// The most one-off dynos of one app at a time (platform reference 1.2).
-pub const ONE_OFFS_MAX: usize = 50;
 
 /// One thing for the driver to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

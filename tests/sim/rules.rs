@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dyno::domain::{AppId, DynoId, DynoName, ProcessType, Sizes, WebState};
+use dyno::domain::{AppId, DynoId, DynoName, ONE_OFFS_MAX, ProcessType, Sizes, WebState};
 use dyno::supervisor::backoff::CrashDelays;
 use dyno::supervisor::engine::DynoLabel;
-use dyno::supervisor::fleet::ONE_OFFS_MAX;
 use dyno::supervisor::lifecycle::{Class, Handover, State, Timings};
 use dyno::supervisor::{DesiredApp, Moment};
 
