@@ -21,6 +21,7 @@ use crate::daemon::router::{ROLE, RouterRole};
 use crate::domain::{Certificates, RouteTable};
 use crate::logs::LogService;
 use crate::router::apart::{Greeting, ProcessConfig, RemoteRouter, Standing, Told};
+use crate::sys::fingerprint;
 use crate::wire::logline::LogLine;
 use crate::wire::metrics::{AppTraffic, Losses, Traffic};
 
@@ -157,7 +158,7 @@ impl Routing {
             secure: config.router_https.clone(),
             account: ACCOUNT_BASE + config.index,
             cgroup_root: config.host_name(),
-            build: build_of(&program).map_err(DaemonError::file(&program))?,
+            build: fingerprint::of_program(&program).map_err(DaemonError::file(&program))?,
             program,
         };
         let routers = Arc::new(Routers {
@@ -439,13 +440,6 @@ async fn give(mut snapshots: Snapshots, one: Arc<Followed>) {
             _ = ended.wait_for(|ended| *ended) => return,
         }
     }
-}
-
-/// What tells a program's file from others, the one that it replaced included.
-fn build_of(program: &Path) -> io::Result<String> {
-    use std::os::unix::fs::MetadataExt;
-    let file = std::fs::metadata(program)?;
-    Ok(format!("{}:{}:{}:{}.{:09}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Locks even where a holder has panicked: each change here is whole in itself.

@@ -18,7 +18,7 @@ use crate::runtime::spawner::protocol::{self, PROTOCOL, Reply, Request};
 use crate::runtime::spawner::{self, Lap, LimitsPolicy, SpawnerConfig, StepFailed, Timings, Trace};
 use crate::runtime::spec::{ContainerId, Network, Sandbox, StdioKind};
 use crate::sys::message::{self, Channel};
-use crate::sys::{clock, lock, peer};
+use crate::sys::{clock, fingerprint, lock, peer};
 
 /// A start is answered within this time, those before it in the queue included.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -202,7 +202,7 @@ impl Runtime {
             let containers = record::all(&config.run_dir);
             std::fs::create_dir_all(&containers).map_err(access("make", &containers))?;
             let cgroups = Cgroups::detect(&config.cgroup_root, config.limits.enforcement())?;
-            let build = build_of(&config.binary).map_err(access("look at", &config.binary))?;
+            let build = fingerprint::of_program(&config.binary).map_err(access("look at", &config.binary))?;
             let inner = Inner { config, facts: Facts::gather(), cgroups, build };
             let runtime = Runtime { inner: Arc::new(inner) };
             runtime.greet()?;
@@ -498,13 +498,6 @@ impl Runtime {
         let said = if words.trim().is_empty() { status.to_string() } else { words.trim().to_owned() };
         Err(RuntimeError::Spawner { said })
     }
-}
-
-/// What tells a program's file from others, the one that it replaced included: versions are given to releases, not to builds.
-fn build_of(binary: &Path) -> io::Result<String> {
-    use std::os::unix::fs::MetadataExt;
-    let file = std::fs::metadata(binary)?;
-    Ok(format!("{}:{}:{}:{}.{:09}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
 /// Whether a file was read and does not hold what was written.

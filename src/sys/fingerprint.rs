@@ -36,6 +36,15 @@ pub fn keep(tree: &Path) -> io::Result<()> {
     std::fs::write(tree.with_file_name(FILE), of_tree(tree)?)
 }
 
+/// What tells one build of a program from another: its file, and when that was written last.
+///
+/// # Errors
+/// The kernel's errno.
+pub fn of_program(program: &Path) -> io::Result<String> {
+    let file = std::fs::metadata(program)?;
+    Ok(format!("{}:{}:{}:{}.{:09}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+}
+
 /// Compares `tree` with the fingerprint beside it.
 ///
 /// # Errors

@@ -67,14 +67,6 @@ pub fn become_standard(
     Ok(rustix::stdio::dup2_stderr(errors?)?)
 }
 
-/// Opens a file for reading and writing, not to become anybody's controlling terminal.
-///
-/// # Errors
-/// The kernel's errno.
-pub fn open_stream(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?)
-}
-
 /// Makes reads of a descriptor return at once.
 ///
 /// # Errors

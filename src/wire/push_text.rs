@@ -237,18 +237,6 @@ pub fn release_failed() -> String {
     "Waiting for release.... failed.".to_owned()
 }
 
-/// A branch that is stored but not built.
-#[must_use]
-pub fn other_branch_skipped() -> String {
-    "Pushed to non-main/master branch, skipping build.".to_owned()
-}
-
-/// Tags are stored; they build nothing.
-#[must_use]
-pub fn tag_stored() -> String {
-    "Pushed a tag, skipping build.".to_owned()
-}
-
 /// The last lines of a push, or of a build that was asked for otherwise, that failed.
 #[must_use]
 pub fn rejected(deed: Deed, app: &AppName) -> Vec<String> {
@@ -612,8 +600,6 @@ mod test {
             slug_large(Bytes::mib(346), Bytes::mib(300)),
             output_cut(Bytes::mib(300)),
             release_command_declared(),
-            other_branch_skipped(),
-            tag_stored(),
             deleting_ignored(12),
         ];
         lines.extend(procfile_lines_ignored(&[2, 5]));

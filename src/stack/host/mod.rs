@@ -10,7 +10,6 @@ mod resolver;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::inputs::reaches_archive;
@@ -90,12 +89,6 @@ impl HostSettings {
             .collect();
         let home = env.get("HOME").map_or_else(|| PathBuf::from("/root"), PathBuf::from);
         Host { root: PathBuf::from("/"), home, env }.settings()
-    }
-
-    /// The name servers as addresses.
-    #[must_use]
-    pub fn resolver_addresses(&self) -> &[IpAddr] {
-        &self.resolvers.addresses
     }
 }
 
