@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 use http::Method;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
@@ -33,6 +33,8 @@ const AT_ONCE_MAX: usize = 4;
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may leave a piece unread; then its archive ends early.
 const STALLED_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one archive may take at most, so that clients that read little by little do not keep all turns.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// What is before an app and a slug in the paths of links to archives.
 const LINK_PATH: &str = "/slug-blobs";
@@ -85,7 +87,9 @@ pub async fn slug_archive(node: &Node, digest: &SlugDigest) -> Result<SlugArchiv
     let file = tokio::fs::File::open(path).await.map_err(FlowError::fault("open a slug"))?.into_std().await;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     let runtime = Handle::current();
-    let pieces = Pieces { sender: sender.clone(), runtime: runtime.clone(), patience: STALLED_TIMEOUT };
+    let until = Instant::now() + ARCHIVE_TIMEOUT;
+    let pieces =
+        Pieces { sender: sender.clone(), runtime: runtime.clone(), patience: STALLED_TIMEOUT, until };
     // Ends with the archive, or soon after nobody reads it.
     tokio::task::spawn_blocking(move || {
         if let Err(error) = recompress(file, pieces) {
@@ -110,12 +114,14 @@ struct Pieces {
     sender: mpsc::Sender<io::Result<Bytes>>,
     runtime: Handle,
     patience: Duration,
+    until: Instant,
 }
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sending = self.sender.send(Ok(Bytes::copy_from_slice(bytes)));
-        match self.runtime.block_on(async { timeout(self.patience, sending).await }) {
+        let until = self.until.min(Instant::now() + self.patience);
+        match self.runtime.block_on(async { timeout_at(until, sending).await }) {
             Ok(Ok(())) => Ok(bytes.len()),
             Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -144,7 +150,8 @@ mod test {
 
     fn pieces(patience: Duration) -> (Pieces, mpsc::Receiver<io::Result<Bytes>>) {
         let (sender, receiver) = mpsc::channel(PIECES_MAX);
-        (Pieces { sender, runtime: Handle::current(), patience }, receiver)
+        let until = Instant::now() + ARCHIVE_TIMEOUT;
+        (Pieces { sender, runtime: Handle::current(), patience, until }, receiver)
     }
 
     #[tokio::test]
@@ -168,6 +175,16 @@ mod test {
         let dir = tempfile::tempdir().unwrap();
         let (path, _) = slug(&dir);
         let (pieces, _unread) = pieces(Duration::from_millis(1));
+        let work = tokio::task::spawn_blocking(move || recompress(File::open(path).unwrap(), pieces));
+        assert_eq!(work.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_is_read_for_too_long_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, _) = slug(&dir);
+        let (mut pieces, _unread) = pieces(STALLED_TIMEOUT);
+        pieces.until = Instant::now();
         let work = tokio::task::spawn_blocking(move || recompress(File::open(path).unwrap(), pieces));
         assert_eq!(work.await.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
