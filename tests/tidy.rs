@@ -345,6 +345,25 @@ fn the_maps_name_files_that_exist() {
     report("the maps name files that exist", &defects);
 }
 
+/// The table of limits says where each stands in the code.
+#[test]
+fn the_limits_stand_where_the_document_says() {
+    let text = fs::read_to_string(root().join("docs/limits.md")).unwrap();
+    let mut defects = Vec::new();
+    let mut checked = 0;
+    for line in text.lines().filter(|line| line.contains("`src/")) {
+        let names: Vec<_> = line.split('`').skip(1).step_by(2).collect();
+        let [.., file, name] = names[..] else { panic!("{line}: no file and name") };
+        checked += 1;
+        let code = fs::read_to_string(root().join(file)).unwrap_or_default();
+        if !code.contains(&format!("const {name}: ")) {
+            defects.push(format!("{file}: no {name}"));
+        }
+    }
+    assert!(checked > 10, "only {checked} limits were found");
+    report("the table of limits names constants that exist", &defects);
+}
+
 /// What SECURITY.md promises is tried: each line of its table names a file of tests, and each such file is compiled and holds one.
 #[test]
 fn every_promise_of_security_names_tests_that_exist() {
