@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, SET_COOKIE, USER_AGENT};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -34,7 +34,7 @@ use crate::router::reach::Unreached;
 use crate::router::rewrite::{self, Stamp};
 use crate::router::tls::Tls;
 use crate::router::upgrade::{TunnelEnds, tunnel};
-use crate::router::upload::{RequestBody, Trailers};
+use crate::router::upload::{Lingering, RequestBody, Trailers};
 use crate::router::validate::{Valid, Wish, validate};
 use crate::wire::codes::Code;
 use crate::wire::headers;
@@ -157,7 +157,13 @@ pub(super) async fn serve(
     if let Some(text) = proof(&shared, &client, &parts, &valid.host) {
         return Ok(proven(text, observation));
     }
-    let body = RequestBody::new(body, shared.config.timers.idle);
+    // Who expects to be asked for a body sends none before; to read it would be to ask.
+    let lingering = if version == Version::HTTP_2 || parts.headers.contains_key(EXPECT) {
+        Lingering::None
+    } else {
+        Lingering::Read { shared: Arc::clone(&shared) }
+    };
+    let body = RequestBody::new(body, shared.config.timers.idle, lingering);
     let request = Box::new(Request::from_parts(parts, body));
     let finishing = shared.finishing.clone();
     let mut answer = match dispatch(&shared, &valid, request, &mut route, &mut observation).await {

@@ -8,11 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use thiserror::Error;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::router::counters::lock;
+use crate::router::serve::Shared;
 
 /// Why an upload could not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -69,22 +71,30 @@ impl Progress {
     }
 }
 
-/// The body of a request to a dyno.
-pub(super) enum RequestBody {
-    /// There is none.
-    Empty,
-    /// Streamed from the client.
-    Upload(Box<Upload>),
-}
+/// The body of a request to a dyno; most have none.
+pub(super) struct RequestBody(Option<Box<Upload>>);
 
 /// A body that is streamed from the client.
-pub(super) struct Upload {
+struct Upload {
     body: Incoming,
     progress: Arc<Progress>,
+    lingering: Lingering,
     idle: Duration,
     last: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     trailers: Trailers,
+}
+
+/// What becomes of the rest of a body that nobody takes. A connection that is closed over bytes which have come and were not read is
+/// reset, and that can take the answer from a client which still sends (RFC 9112 section 9.6).
+pub(super) enum Lingering {
+    /// It is let go of at once: the client waits to be asked for it, or says otherwise that its stream is over.
+    None,
+    /// It is read for a while, and dropped.
+    Read {
+        /// The connections of the worker, and its end.
+        shared: Arc<Shared>,
+    },
 }
 
 /// What becomes of the fields after a body.
@@ -98,46 +108,66 @@ pub(super) enum Trailers {
 
 impl RequestBody {
     /// Wraps a client's body; `idle` is how long the client may be silent.
-    pub(super) fn new(body: Incoming, idle: Duration) -> Self {
+    pub(super) fn new(body: Incoming, idle: Duration, lingering: Lingering) -> Self {
         if body.is_end_stream() {
-            return Self::Empty;
+            return Self(None);
         }
         let now = Instant::now();
         let progress = Arc::new(Progress(Mutex::new(Stand::DynoOwes(now))));
-        Self::Upload(Box::new(Upload {
+        Self(Some(Box::new(Upload {
             body,
             progress,
+            lingering,
             idle,
             last: now,
             timer: None,
             trailers: Trailers::StayBehind,
-        }))
+        })))
     }
 
     /// How long the client may be silent, from now on.
     pub(super) fn may_idle(&mut self, idle: Duration) {
-        if let Self::Upload(upload) = self {
+        if let Some(upload) = &mut self.0 {
             upload.idle = idle;
         }
     }
 
     /// Whether fields after it go on.
     pub(super) fn brings_trailers(&mut self, trailers: Trailers) {
-        if let Self::Upload(upload) = self {
+        if let Some(upload) = &mut self.0 {
             upload.trailers = trailers;
         }
     }
 
     /// Where the upload stands, if there is one.
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
-        match self {
-            Self::Empty => None,
-            Self::Upload(upload) => Some(Arc::clone(&upload.progress)),
+        self.0.as_ref().map(|upload| Arc::clone(&upload.progress))
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(upload) = self.0.take() {
+            upload.leave();
         }
     }
 }
 
 impl Upload {
+    /// Nobody takes any more of it.
+    fn leave(self) {
+        let Self { mut body, progress, lingering, .. } = self;
+        let Lingering::Read { shared } = lingering else { return };
+        if matches!(progress.stand(), Stand::Done(_) | Stand::Failed(_)) || body.is_end_stream() {
+            return;
+        }
+        let (force, limit) = (shared.force.clone(), shared.config.timers.linger);
+        shared.tasks.spawn(async move {
+            let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+            let _over = force.run_until_cancelled(timeout(limit, rest)).await;
+        });
+    }
+
     fn ends(&mut self, stand: Stand) {
         self.progress.set(stand);
         self.timer = None;
@@ -194,24 +224,18 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        match &mut *self {
-            Self::Empty => Poll::Ready(None),
-            Self::Upload(upload) => upload.poll(cx),
+        match &mut self.0 {
+            None => Poll::Ready(None),
+            Some(upload) => upload.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Upload(upload) => upload.body.is_end_stream(),
-        }
+        self.0.as_ref().is_none_or(|upload| upload.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Upload(upload) => upload.body.size_hint(),
-        }
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |upload| upload.body.size_hint())
     }
 }
 

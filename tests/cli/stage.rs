@@ -201,7 +201,7 @@ impl Builder for FakeBuilder {
         &self,
         _: BuildOrder,
         _: mpsc::UnboundedSender<String>,
-    ) -> BoxFuture<'_, Result<dyno::flows::ports::PackedSlug, BuildFailure>> {
+    ) -> BoxFuture<'_, Result<flows::ports::PackedSlug, BuildFailure>> {
         Box::pin(async { Err(BuildFailure::Node("nothing is packed here".to_owned())) })
     }
 

@@ -364,3 +364,19 @@ async fn an_app_that_does_not_come_up_is_h20() {
     assert_eq!((status(&answer), field(&bench.line().await, "code")), (503, "H20"));
     assert!(start.elapsed() >= Duration::from_millis(700));
 }
+
+#[tokio::test]
+async fn a_client_that_still_sends_reads_why_it_was_refused() {
+    /// More than the buffers between client and router hold.
+    const BYTES: usize = 8 << 20;
+    let head = format!("POST / HTTP/1.1\r\nHost: example.localhost\r\nContent-Length: {BYTES}\r\n\r\n");
+    let dyno = Dyno::play(1, vec![Read("\r\n\r\n")]).await;
+    for (web, code) in [(WebState::Crashed, "H10"), (WebState::Up(vec![dyno.backend.clone()]), "H13")] {
+        let bench = Bench::with(quick(), web).await;
+        let mut client = bench.client().await;
+        client.send(&head).await;
+        client.send(&"x".repeat(BYTES)).await;
+        let answer = client.read("</html>").await;
+        assert_eq!((status(&answer), field(&bench.line().await, "code")), (503, code), "{answer}");
+    }
+}
