@@ -15,6 +15,9 @@ use crate::runtime::spawner::LimitsPolicy;
 /// How long a living node may take to stop its dynos and end, seconds.
 const END_TIMEOUT_S: u64 = 90;
 
+/// How long the index may stay taken once the directory is free, seconds: a process that is killed lets go of one after the other.
+const INDEX_TIMEOUT_S: u64 = 5;
+
 /// Pause between two looks whether it has ended.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -71,6 +74,7 @@ fn ask(config: &Config) -> std::io::Result<()> {
 /// Becomes the node, once the living one has let go. One that is just starting cannot be asked yet, so it is asked again.
 async fn claim(config: &Config) -> Result<Instance, DaemonError> {
     let deadline = Instant::now() + Duration::from_secs(END_TIMEOUT_S);
+    let mut index_deadline = None;
     loop {
         // No answer means no node, or not yet; then what it left is cleared away from here.
         let _no_node = ask(config);
@@ -80,6 +84,13 @@ async fn claim(config: &Config) -> Result<Instance, DaemonError> {
                 tokio::time::sleep(POLL).await
             }
             Err(InstanceError::RootTaken { .. }) => return Err(DaemonError::StillRunning(END_TIMEOUT_S)),
+            Err(InstanceError::IndexTaken { .. })
+                if Instant::now()
+                    < *index_deadline
+                        .get_or_insert_with(|| Instant::now() + Duration::from_secs(INDEX_TIMEOUT_S)) =>
+            {
+                tokio::time::sleep(POLL).await;
+            }
             Err(
                 error @ (InstanceError::IndexTaken { .. }
                 | InstanceError::OtherIndex { .. }

@@ -20,8 +20,9 @@ const INDEX_FILE: &str = "index";
 /// The claim on a directory and an index; dropped, another process may take them.
 #[derive(Debug)]
 pub struct Instance {
-    _root: Lock,
+    // Let go of first: whoever gets the directory is to get the index as well.
     _index: IndexClaim,
+    _root: Lock,
 }
 
 /// The claim on an index: what is on the host under its number is the holder's. Its file goes with it, since it lies outside of the
@@ -123,7 +124,7 @@ impl Instance {
                     .map_err(|source| InstanceError::Prepare { path, source })?;
             }
         }
-        Ok(Self { _root: root, _index: index })
+        Ok(Self { _index: index, _root: root })
     }
 }
 
@@ -160,6 +161,26 @@ mod test {
         assert!(claim(one.path(), 1).is_ok());
         let mode = |dir: &str| fs::metadata(one.path().join(dir)).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode("lib"), mode("run")), (0o700, 0o700), "others may look in");
+    }
+
+    #[test]
+    fn whoever_gets_the_directory_gets_the_index() {
+        /// Claims that a second process takes over from the first.
+        const ROUNDS: usize = 500;
+        let (root, locks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let args = ServeArgs { root: Some(root.path().into()), index: Some(1), ..Default::default() };
+        let config = Config::load(&args).unwrap();
+        let take = || {
+            for _ in 0..ROUNDS {
+                while let Err(error) = Instance::claim_with(&config, locks.path()) {
+                    assert!(matches!(error, InstanceError::RootTaken { .. }), "{error}");
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(take);
+            take();
+        });
     }
 
     #[test]
