@@ -35,6 +35,7 @@ mod sni_endpoint;
 mod source;
 mod ssh_key;
 mod stack;
+mod tally;
 mod test_run;
 mod transfer;
 mod webhook;
@@ -82,6 +83,7 @@ pub use sni_endpoint::{CertificateError, CertificateFacts, CertificateSource, Sn
 pub use source::{ArchiveRoot, Checksum, ChecksumError, SourceUrl, SourceUrlError};
 pub use ssh_key::{PublicKey, PublicKeyError, SshKey};
 pub use stack::{StackName, StackNameError, StackVersion};
+pub use tally::{Counted, Tally};
 pub use test_run::{TestRun, TestStatus, TestedCommit, UnknownTestStatus};
 pub use transfer::{
     BackupSchedule, BackupsKept, Transfer, TransferCause, TransferKind, TransferName, TransferState,

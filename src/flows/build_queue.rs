@@ -3,9 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::domain::Email;
+use crate::domain::{Counted, Email, Tally};
 
 /// The most builds that may wait for their turn; each keeps its source on the node's disk.
 const WAITING_MAX: usize = 32;
@@ -19,13 +19,15 @@ type Owner = Option<Email>;
 pub(super) struct BuildQueue {
     /// The most that run at once.
     at_once: usize,
+    /// The places of those that run or wait, and how many of them each owner has.
+    places: Arc<Semaphore>,
+    of_owner: Tally<Email>,
+    of_owner_max: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Those that run or wait, by owner.
-    inside: HashMap<Owner, usize>,
     /// Those that run, by owner.
     running: HashMap<Owner, usize>,
     /// Those that wait, by the order in which they came.
@@ -37,6 +39,8 @@ pub(super) struct Place {
     queue: Arc<BuildQueue>,
     owner: Owner,
     turn: Option<Turn>,
+    _place: OwnedSemaphorePermit,
+    _of_owner: Option<Counted<Email>>,
 }
 
 /// Held while a build runs.
@@ -50,22 +54,31 @@ struct Turn {
 impl BuildQueue {
     /// One of which `at_once` run at once; others wait for their turn.
     pub(super) fn new(at_once: usize) -> Self {
-        Self { at_once, state: Mutex::default() }
+        let places = at_once.saturating_add(WAITING_MAX);
+        Self {
+            at_once,
+            places: Arc::new(Semaphore::new(places)),
+            of_owner: Tally::default(),
+            of_owner_max: places / OWNER_PART,
+            state: Mutex::default(),
+        }
     }
 
     /// Takes a place; `None` where all are taken, or as many as one owner may have.
     pub(super) fn enter(self: &Arc<Self>, owner: Option<&Email>) -> Option<Place> {
-        let owner = owner.cloned();
-        let places = self.at_once.saturating_add(WAITING_MAX);
-        let mut state = self.state();
-        state.waiting.retain(|(_, waiting)| !waiting.is_closed());
-        let own = state.inside.get(&owner).copied().unwrap_or_default();
-        let is_full = state.inside.values().sum::<usize>() >= places;
-        if is_full || (owner.is_some() && own >= places / OWNER_PART) {
-            return None;
-        }
-        *state.inside.entry(owner.clone()).or_default() += 1;
-        Some(Place { queue: Arc::clone(self), owner, turn: None })
+        let of_owner = match owner {
+            Some(owner) => Some(self.of_owner.count(owner.clone(), self.of_owner_max)?),
+            None => None,
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        self.state().waiting.retain(|(_, waiting)| !waiting.is_closed());
+        Some(Place {
+            queue: Arc::clone(self),
+            owner: owner.cloned(),
+            turn: None,
+            _place: place,
+            _of_owner: of_owner,
+        })
     }
 
     /// Gives the turns that are free to those that wait.
@@ -97,14 +110,14 @@ impl State {
         *self.running.entry(next.0.clone()).or_default() += 1;
         Some(next)
     }
-}
 
-/// One less of an owner's; who has none is forgotten.
-fn take_one(counts: &mut HashMap<Owner, usize>, owner: &Owner) {
-    if let Some(count) = counts.get_mut(owner) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(owner);
+    /// One of an owner's runs no more; who has none that runs is forgotten.
+    fn ends(&mut self, owner: &Owner) {
+        if let Some(count) = self.running.get_mut(owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.running.remove(owner);
+            }
         }
     }
 }
@@ -130,15 +143,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        take_one(&mut self.queue.state().inside, &self.owner);
-    }
-}
-
 impl Drop for Turn {
     fn drop(&mut self) {
-        take_one(&mut self.queue.state().running, &self.owner);
+        self.queue.state().ends(&self.owner);
         self.queue.next();
     }
 }
@@ -205,8 +212,8 @@ mod test {
         drop(first);
         waits.await;
         drop(last);
-        let state = queue.state();
-        assert!(state.waiting.is_empty() && state.inside.is_empty() && state.running.is_empty());
+        assert!(queue.state().waiting.is_empty() && queue.state().running.is_empty());
+        assert_eq!(queue.places.available_permits(), 1 + WAITING_MAX);
     }
 
     #[test]

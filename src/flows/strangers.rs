@@ -1,11 +1,10 @@
 //! Connections of which it is not known yet who is at the other end: a few for each address at all doors together, so that one
 //! cannot hold every place of a door.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::network;
+use crate::domain::{Counted, Tally, network};
 
 /// The most connections of one address whose client has not shown what it knows: a token, a password, a name that nobody can
 /// guess. Those that have are not counted; a crowd behind one address gets in one after another.
@@ -13,41 +12,23 @@ const PER_ADDRESS_MAX: usize = 64;
 
 /// The strangers of a node, by address. There are no more than connections.
 #[derive(Default)]
-pub struct Strangers(Mutex<HashMap<IpAddr, usize>>);
+pub struct Strangers(Tally<IpAddr>);
 
-/// One connection. Clones are the same.
+/// One connection, with what it takes of the places of its address until it is known. Clones are the same.
 #[derive(Clone)]
-pub struct Stranger(Arc<Mutex<Option<Counted>>>);
-
-/// What a stranger takes of the places of an address; given back at its end.
-struct Counted {
-    strangers: Arc<Strangers>,
-    address: IpAddr,
-}
+pub struct Stranger(Arc<Mutex<Option<Counted<IpAddr>>>>);
 
 // === impl Strangers ===
 
 impl Strangers {
-    fn with<T>(&self, act: impl FnOnce(&mut HashMap<IpAddr, usize>) -> T) -> T {
-        // A map cannot be left half changed by a panic.
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// A connection from an address, unless there are too many from there. Programs of this machine are its own, and not counted.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, from: IpAddr) -> Option<Stranger> {
+    pub fn enter(&self, from: IpAddr) -> Option<Stranger> {
         if from.is_loopback() {
             return Some(Stranger(Arc::default()));
         }
-        let address = network(from);
-        let is_let_in = self.with(|all| {
-            let count = all.entry(address).or_default();
-            let is_let_in = *count < PER_ADDRESS_MAX;
-            *count += usize::from(is_let_in);
-            is_let_in
-        });
-        let place = || Counted { strangers: Arc::clone(self), address };
-        is_let_in.then(|| Stranger(Arc::new(Mutex::new(Some(place())))))
+        let counted = self.0.count(network(from), PER_ADDRESS_MAX)?;
+        Some(Stranger(Arc::new(Mutex::new(Some(counted)))))
     }
 }
 
@@ -66,26 +47,13 @@ impl Stranger {
     }
 }
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.strangers.with(|all| {
-            if let Some(count) = all.get_mut(&self.address) {
-                *count -= 1;
-                if *count == 0 {
-                    all.remove(&self.address);
-                }
-            }
-        });
-    }
-}
-
 #[cfg(test)]
 mod test {
     use super::*;
 
     #[test]
     fn an_address_has_so_many_places_until_it_is_known_and_leaves_others_theirs() {
-        let strangers = Arc::new(Strangers::default());
+        let strangers = Strangers::default();
         let [one, other, near, same, own] =
             ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2", "127.0.0.1"]
                 .map(|text| text.parse().unwrap());
@@ -104,6 +72,6 @@ mod test {
         let whole: Vec<_> = (0..PER_ADDRESS_MAX).map(|_| strangers.enter(near).unwrap()).collect();
         assert!(strangers.enter(same).is_none(), "a network of version 6 is one");
         drop((all, whole));
-        assert!(strangers.with(|all| all.is_empty()));
+        assert!(strangers.0.is_empty());
     }
 }

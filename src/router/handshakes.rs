@@ -1,13 +1,11 @@
 //! Handshakes of TLS under way: a bounded number, and of one address a part of it, so that none keeps the others waiting.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::domain::network;
+use crate::domain::{Counted, Tally, network};
 
 /// The part of all places that handshakes with one address may take at once, those that wait among them. Programs of this machine are
 /// its own, and not counted.
@@ -17,26 +15,20 @@ const ADDRESS_PART: usize = 8;
 pub(super) struct Handshakes {
     free: Semaphore,
     of_address_max: usize,
-    of_address: Mutex<HashMap<IpAddr, usize>>,
+    of_address: Tally<IpAddr>,
 }
 
 /// One handshake; over when dropped.
 pub(super) struct Handshake<'a> {
     _place: SemaphorePermit<'a>,
-    _counted: Option<Counted<'a>>,
-}
-
-/// One of an address.
-struct Counted<'a> {
-    all: &'a Handshakes,
-    address: IpAddr,
+    _counted: Option<Counted<IpAddr>>,
 }
 
 impl Handshakes {
     /// Of which `max` are under way at once.
     pub(super) fn new(max: usize) -> Self {
         let of_address_max = max.div_ceil(ADDRESS_PART);
-        Self { free: Semaphore::new(max), of_address_max, of_address: Mutex::default() }
+        Self { free: Semaphore::new(max), of_address_max, of_address: Tally::default() }
     }
 
     /// Begins one with a client at `from`, in its turn.
@@ -49,31 +41,9 @@ impl Handshakes {
         Ok(Handshake { _place: place, _counted: counted })
     }
 
-    fn count(&self, address: IpAddr) -> io::Result<Counted<'_>> {
-        let mut all = self.counts();
-        let count = all.entry(address).or_default();
-        if *count >= self.of_address_max {
-            return Err(io::Error::other("too many handshakes with one address"));
-        }
-        *count += 1;
-        Ok(Counted { all: self, address })
-    }
-
-    fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        // A map of numbers cannot be left half changed by a panic.
-        self.of_address.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        let mut all = self.all.counts();
-        if let Some(count) = all.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.address);
-            }
-        }
+    fn count(&self, address: IpAddr) -> io::Result<Counted<IpAddr>> {
+        let counted = self.of_address.count(address, self.of_address_max);
+        counted.ok_or_else(|| io::Error::other("too many handshakes with one address"))
     }
 }
 
@@ -95,6 +65,6 @@ mod test {
         drop(first);
         assert!(handshakes.begin(one).await.is_ok());
         drop((held, _second));
-        assert!(handshakes.counts().is_empty());
+        assert!(handshakes.of_address.is_empty());
     }
 }
