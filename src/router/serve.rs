@@ -158,10 +158,12 @@ pub(super) async fn serve(
         return Ok(proven(text, observation));
     }
     // Who expects to be asked for a body sends none before; to read it would be to ask.
-    let lingering = if version == Version::HTTP_2 || parts.headers.contains_key(EXPECT) {
-        Lingering::None
-    } else {
-        Lingering::Read { shared: Arc::clone(&shared) }
+    let lingering = || {
+        if version == Version::HTTP_2 || parts.headers.contains_key(EXPECT) {
+            Lingering::None
+        } else {
+            Lingering::Read { shared: Arc::clone(&shared) }
+        }
     };
     let body = RequestBody::new(body, shared.config.timers.idle, lingering);
     let request = Box::new(Request::from_parts(parts, body));

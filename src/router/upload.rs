@@ -107,8 +107,8 @@ pub(super) enum Trailers {
 }
 
 impl RequestBody {
-    /// Wraps a client's body; `idle` is how long the client may be silent.
-    pub(super) fn new(body: Incoming, idle: Duration, lingering: Lingering) -> Self {
+    /// Wraps a client's body; `idle` is how long the client may be silent. What becomes of the rest is asked for where there is a body.
+    pub(super) fn new(body: Incoming, idle: Duration, lingering: impl FnOnce() -> Lingering) -> Self {
         if body.is_end_stream() {
             return Self(None);
         }
@@ -117,7 +117,7 @@ impl RequestBody {
         Self(Some(Box::new(Upload {
             body,
             progress,
-            lingering,
+            lingering: lingering(),
             idle,
             last: now,
             timer: None,
