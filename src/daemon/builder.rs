@@ -80,6 +80,18 @@ impl SandboxedBuilder {
         })
     }
 
+    /// An order as the build takes it, with the layers of its stack.
+    fn prepared(
+        &self,
+        order: BuildOrder,
+        tests: Option<TestCommands>,
+        lines: &mut Lines,
+    ) -> Result<(BuildRequest, StackLayers), BuildFailure> {
+        let stack = self.stack(&order, lines)?;
+        let request = self.request(order, &stack, tests);
+        Ok((request, StackLayers { stack }))
+    }
+
     fn request(&self, order: BuildOrder, stack: &Stack, tests: Option<TestCommands>) -> BuildRequest {
         BuildRequest {
             tests,
@@ -150,9 +162,7 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<Built, BuildFailure>> {
         Box::pin(async move {
             let mut lines = Lines(lines);
-            let stack = self.stack(&order, &mut lines)?;
-            let request = self.request(order, &stack, None);
-            let layers = StackLayers { stack };
+            let (request, layers) = self.prepared(order, None, &mut lines)?;
             let built = build::build(request, &self.sandboxes, &layers, &mut lines).await;
             let built = built.map_err(told)?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -179,9 +189,7 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<Vec<u8>, BuildFailure>> {
         Box::pin(async move {
             let mut lines = Lines(lines);
-            let stack = self.stack(&order, &mut lines)?;
-            let request = self.request(order, &stack, None);
-            let layers = StackLayers { stack };
+            let (request, layers) = self.prepared(order, None, &mut lines)?;
             build::manifest(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
         })
     }
@@ -193,9 +201,7 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<PackedSlug, BuildFailure>> {
         Box::pin(async move {
             let mut lines = Lines(lines);
-            let stack = self.stack(&order, &mut lines)?;
-            let request = self.request(order, &stack, None);
-            let layers = StackLayers { stack };
+            let (request, layers) = self.prepared(order, None, &mut lines)?;
             build::pack_again(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
         })
     }
@@ -208,9 +214,7 @@ impl Builder for SandboxedBuilder {
     ) -> BoxFuture<'_, Result<u8, BuildFailure>> {
         Box::pin(async move {
             let mut setup = Lines(lines.setup.clone());
-            let stack = self.stack(&order, &mut setup)?;
-            let request = self.request(order, &stack, Some(commands));
-            let layers = StackLayers { stack };
+            let (request, layers) = self.prepared(order, Some(commands), &mut setup)?;
             let mut lines = LinesOfTests { lines, has_begun: false };
             build::test(request, &self.sandboxes, &layers, &mut lines).await.map_err(told)
         })

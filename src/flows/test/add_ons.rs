@@ -167,15 +167,20 @@ async fn a_node_that_starts_again_goes_on_with_what_was_not_provisioned() {
     panic!("it is not provisioned");
 }
 
+/// An app that is to lose an add-on which it shares: the first step of detaching is made, and nothing more.
+async fn half_detached(stage: &Stage) -> App {
+    let (app, other) = (stage.app().await, another(stage).await);
+    let view = made(stage, &app).await;
+    let request = AttachRequest { name: Some("shared".to_owned()), confirm: None };
+    let has = attach_add_on(&stage.node, &view, &other, request, &me()).await.unwrap();
+    stage.node.store().leave(has.attachment.id).await.unwrap();
+    other
+}
+
 #[tokio::test]
 async fn what_an_app_was_losing_when_the_node_ended_it_loses_at_the_next_start() {
     let stage = Stage::open();
-    let (app, other) = (stage.app().await, another(&stage).await);
-    let view = made(&stage, &app).await;
-    let request = AttachRequest { name: Some("shared".to_owned()), confirm: None };
-    let has = attach_add_on(&stage.node, &view, &other, request, &me()).await.unwrap();
-    // The first step of detaching, and then nothing more.
-    stage.node.store().leave(has.attachment.id).await.unwrap();
+    let other = half_detached(&stage).await;
     assert!(app_attachments(&stage.node, &other).await.unwrap().is_empty());
     assert!(config(&stage.node, &other).await.unwrap().get("SHARED_URL").is_some(), "it was cut off");
     settle(stage.node.clone()).await;
@@ -496,12 +501,7 @@ async fn the_number_of_a_backup_never_comes_back() {
 #[tokio::test]
 async fn what_an_app_could_not_be_told_of_is_tried_again() {
     let stage = Stage::open();
-    let (app, other) = (stage.app().await, another(&stage).await);
-    let view = made(&stage, &app).await;
-    let request = AttachRequest { name: Some("shared".to_owned()), confirm: None };
-    let has = attach_add_on(&stage.node, &view, &other, request, &me()).await.unwrap();
-    // The first step of detaching, after which a release could not be made.
-    stage.node.store().leave(has.attachment.id).await.unwrap();
+    let other = half_detached(&stage).await;
     let node = stage.node.clone();
     let again = tokio::spawn(async move { see_off_again(&node, Duration::from_millis(10)).await });
     for _ in 0..500 {
